@@ -1,0 +1,77 @@
+import { Access, kHere } from './access.ts'
+import type { Owner } from './owner.ts'
+import type { Life, Store } from './scope.ts'
+import { currentScope, currentStore } from './storage.ts'
+import type { HeldValue, WritableKeyOf } from './types.ts'
+
+/** What callers hold: it reads and writes the scope that is current where it is called. */
+export class Context<V> extends Access<V> {
+  protected [kHere] (): Store | undefined {
+    return currentStore()
+  }
+}
+
+/** `request.ctx`: the calls of `ctx` for that request, wherever they are made, and each key as a property. */
+export type RequestContext<V> =
+  & Pick<Access<V>, keyof Access<V>>
+  & { [K in WritableKeyOf<V>]: HeldValue<V[K]> }
+  & { readonly requestId: string }
+
+/**
+ * What `request.ctx` is: it acts on the scope of its request, or on the one within it that is current. Its keys are
+ * properties of a class made for them.
+ */
+class RequestAccess extends Access<Record<string, unknown>> {
+  readonly #life: Life | undefined
+
+  constructor (owner: Owner, life: Life | undefined) {
+    super(owner)
+    this.#life = life
+    // A write to what is no key would be seen by no reader: it throws a TypeError.
+    Object.preventExtensions(this)
+  }
+
+  get requestId (): string {
+    return this.require('requestId') as string
+  }
+
+  protected [kHere] (): Store | undefined {
+    const life = this.#life
+    if (life === undefined) return undefined
+    const current = currentScope()
+    return current?.root.life === life ? current.store : life.scope.store
+  }
+}
+
+/**
+ * Makes what `request.ctx` is, for one set of keys.
+ *
+ * @param open whether any other name may be a key, too
+ */
+export function requestAccess (owner: Owner, names: Iterable<string>, open: boolean): (life: Life | undefined) => object {
+  class KeyedAccess extends RequestAccess {}
+  const { prototype } = KeyedAccess
+  for (const name of names) {
+    Object.defineProperty(prototype, name, {
+      get (this: RequestAccess) { return this.get(name) },
+      set (this: RequestAccess, value: unknown) { this.set(name, value) }
+    })
+  }
+  if (open) {
+    // The calls move up, so that only what is neither a call nor a declared key reaches the proxy.
+    const calls = { ...Object.getOwnPropertyDescriptors(Access.prototype), ...Object.getOwnPropertyDescriptors(RequestAccess.prototype) }
+    Object.setPrototypeOf(Object.defineProperties(prototype, { ...calls, ...Object.getOwnPropertyDescriptors(prototype) }), anyKey)
+  }
+  return (life) => new KeyedAccess(owner, life)
+}
+
+const anyKey = new Proxy(Object.prototype, {
+  get (target, name, access: RequestAccess) {
+    return typeof name === 'symbol' || name in target ? Reflect.get(target, name, access) : access.get(name)
+  },
+  set (_target, name, value: unknown, access: RequestAccess) {
+    if (typeof name === 'symbol') return false
+    access.set(name, value)
+    return true
+  }
+})

@@ -1,0 +1,37 @@
+import createError from '@fastify/error'
+
+/** `key('…')` was given a name that cannot be a key: reserved, empty, or one of the methods of `request.ctx`. */
+export const FST_CTX_INVALID_KEY = createError('FST_CTX_INVALID_KEY', "'%s' cannot be the name of a key: %s", 500, TypeError)
+
+/** A key that this context does not have was written. */
+export const FST_CTX_UNKNOWN_KEY = createError('FST_CTX_UNKNOWN_KEY', "this context has no key '%s': declare it in createContext()", 500, TypeError)
+
+/** An option, or the policy of a key, is of the wrong type or unknown. */
+export const FST_CTX_INVALID_OPTION = createError('FST_CTX_INVALID_OPTION', "option '%s' %s", 500, TypeError)
+
+/** An argument of a call is not what the call takes. */
+export const FST_CTX_INVALID_ARGUMENT = createError('FST_CTX_INVALID_ARGUMENT', '%s takes %s', 500, TypeError)
+
+/** The same context was registered again where it already is, with other options. */
+export const FST_CTX_ALREADY_REGISTERED = createError('FST_CTX_ALREADY_REGISTERED', 'this context is already registered here with other options: register it once, or create a second one with createContext()')
+
+/** `@fastify/request-context` was registered in the same application. */
+export const FST_CTX_REQUEST_CONTEXT_REGISTERED = createError('FST_CTX_REQUEST_CONTEXT_REGISTERED', '@fastify/request-context is registered beside fastify-ctx: remove its registration, requestContext.get() and .set() keep working')
+
+/** Fastify's own `requestIdHeader` option would accept any header as an id, before it could be checked. */
+export const FST_CTX_REQUEST_ID_HEADER = createError('FST_CTX_REQUEST_ID_HEADER', "Fastify's option requestIdHeader takes the header '%s' unchecked: remove it and register fastify-ctx with { requestId: { header: '%s' } }")
+
+/** A value was needed or written where no scope is open. */
+export const FST_CTX_NO_SCOPE = createError('FST_CTX_NO_SCOPE', "'%s' has no scope here: call it within a request, or within ctx.run(values, fn)")
+
+/** A value was needed or written after its scope had ended. */
+export const FST_CTX_ENDED = createError('FST_CTX_ENDED', "'%s' was used after its scope had ended: read it before, or await the work that needs it")
+
+/** A required value was never set in this scope. */
+export const FST_CTX_NOT_SET = createError('FST_CTX_NOT_SET', "'%s' is not set in this scope: give the key a seed, or set it before it is required")
+
+/** The request id of a scope is fixed when the scope opens. */
+export const FST_CTX_REQUEST_ID_FIXED = createError('FST_CTX_REQUEST_ID_FIXED', 'the request id is fixed when its scope opens: only ctx.run() that starts a root may choose it')
+
+/** A seed threw or rejected with nothing (`undefined`, `null`, `false`…), which Fastify would take for success. */
+export const FST_CTX_SEED_FAILED = createError('FST_CTX_SEED_FAILED', "the seed of key '%s' threw or rejected without an error")

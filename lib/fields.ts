@@ -1,0 +1,65 @@
+import type { Fields, Line } from './line.ts'
+import type { Scope } from './scope.ts'
+import { warnOnce } from './warnings.ts'
+
+/**
+ * What the log lines of a scope carry now: the request id and each key with `log`. Made once, and again only when one of
+ * the values is another; of an ended scope, what it was at the end.
+ */
+export function lineOf (scope: Scope): Line {
+  const { line } = scope
+  if (line !== undefined && (scope.ended || isCurrent(line, scope))) return line
+  scope.line = makeLine(scope)
+  return scope.line
+}
+
+/** Keeps what an ending scope's lines carry, without its values, so that late lines are still correlated. */
+export function keepLine (scope: Scope): void {
+  const line = lineOf(scope)
+  line.values = []
+  for (const name of Object.keys(line.fields)) {
+    const field = line.fields[name]
+    if (typeof field === 'object' && field !== null) line.fields[name] = asJson(field)
+  }
+}
+
+function isCurrent (line: Line, scope: Scope): boolean {
+  const { logged } = scope.registration.policy
+  for (let i = 0; i < logged.length; i++) {
+    if (scope.store[logged[i]!.name] !== line.values[i]) return false
+  }
+  return scope.outer === undefined || line.outer === lineOf(scope.outer)
+}
+
+function makeLine (scope: Scope): Line {
+  const { policy, idLabel } = scope.registration
+  const outer = scope.outer === undefined ? undefined : lineOf(scope.outer)
+  const fields: Fields = { ...outer?.fields, [idLabel]: scope.store.requestId }
+  const values: unknown[] = []
+  for (const { name, log } of policy.logged) {
+    const value = scope.store[name]
+    values.push(value)
+    if (value !== undefined) fields[name] = log === true ? value : mapped(name, value, log)
+  }
+  return { values, outer, fields, logger: undefined, correlated: undefined, others: undefined }
+}
+
+/** A mapper that throws costs its field, and one warning; its message is not repeated: it may hold the value. */
+function mapped (name: string, value: unknown, log: (value: unknown) => unknown): unknown {
+  try {
+    return log(value)
+  } catch (error) {
+    const place = error instanceof Error ? error.stack?.split('\n').find((line) => line.startsWith('    at '))?.trim() : undefined
+    warnOnce('FST_CTX_LOG_MAPPER', name, `the log mapper of key '${name}' threw: log lines do without the field`, place)
+    return undefined
+  }
+}
+
+function asJson (value: object): unknown {
+  try {
+    return JSON.parse(JSON.stringify(value))
+  } catch {
+    // Circular, or a throwing toJSON: pino wrote what it could while the value was there.
+    return undefined
+  }
+}

@@ -1,0 +1,46 @@
+import type { FastifyPluginAsync } from 'fastify'
+import { Context } from './context.ts'
+import { readKeys, type Keys, type ValuesOfKeys } from './key.ts'
+import { Owner } from './owner.ts'
+import { pluginOf, type ContextOptions, type ReadyMadeOptions } from './plugin.ts'
+import type { ContextValues } from './types.ts'
+
+/** A context of your own: its calls, and the plugin that gives each request a scope of it. */
+export interface OwnContext<V> extends Context<V> {
+  /** `app.register(ctx.plugin)`: what gives each request a scope of this context. */
+  readonly plugin: FastifyPluginAsync<ContextOptions>
+}
+
+/** The values of a context: `interface ContextValues extends ValuesOf<typeof ctx> {}` types `request.ctx` by it. */
+export type ValuesOf<C> = C extends Context<infer V> ? V : never
+
+/**
+ * Creates a context of your own, its types inferred from its keys. It works with no server, too: `ctx.run(values, fn)`.
+ *
+ * @throws FST_CTX_INVALID_KEY a name that cannot be a key
+ * @throws FST_CTX_INVALID_OPTION a policy of the wrong type
+ * @example
+ * export const ctx = createContext({ tenant: key<string>({ log: true }), user: key<User>() })
+ * await app.register(ctx.plugin)
+ */
+export function createContext<K extends Keys> (keys: K): OwnContext<ValuesOfKeys<K>> {
+  const owner = new Owner(readKeys(keys))
+  return Object.assign(new Context<ValuesOfKeys<K>>(owner), { plugin: pluginOf<ContextOptions>(owner) })
+}
+
+const readyMade = new Owner()
+
+/** The ready-made context: typed by augmenting `ContextValues`, its keys given where its plugin is registered. */
+export const ctx: Context<ContextValues> = new Context<ContextValues>(readyMade)
+
+/** The plugin of the ready-made context: `app.register(context, { keys })`. */
+const context: FastifyPluginAsync<ReadyMadeOptions> = pluginOf<ReadyMadeOptions>(readyMade)
+export default context
+
+export { key, type Key, type KeyPolicy, type Keys, type Seed, type SeedRequest } from './key.ts'
+export * from './errors.ts'
+export type * from './types.ts'
+export type { Context, RequestContext } from './context.ts'
+export type { RunOptions } from './access.ts'
+export type { RequestIdOptions } from './request-id.ts'
+export type { ContextOptions, ReadyMadeOptions } from './plugin.ts'

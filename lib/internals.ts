@@ -1,0 +1,87 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+
+/**
+ * What we need of Fastify and pino and they do not export: kept under symbols, found here by the symbols' descriptions,
+ * and used nowhere else by name. Where one is not found, the feature that needs it does without, as each function says.
+ * A line may be deleted on the day its library exports the thing.
+ */
+
+type Hook = (...args: any[]) => unknown
+
+/** The part that we use of what Fastify keeps for each route: the functions it will call. */
+export interface RouteContext {
+  readonly server: FastifyInstance
+  readonly config: { readonly url?: string } | undefined
+  handler: Hook
+  schemaErrorFormatter: Hook
+  errorHandler: ErrorHandler
+  readonly handlerTimeout: number
+  [hook: string]: unknown
+}
+
+/** An error handler, whose prototype is the one of the parent instance. */
+export interface ErrorHandler { func?: Hook }
+
+/** The symbol of the given description that an object or one of its prototypes has. */
+export function symbolOf (object: object, description: string): symbol | undefined {
+  for (let holder: object | null = object; holder !== null; holder = Object.getPrototypeOf(holder) as object | null) {
+    const found = Object.getOwnPropertySymbols(holder).find((symbol) => symbol.description === description)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
+
+function read (object: object, symbol: symbol | undefined): unknown {
+  return symbol === undefined ? undefined : (object as Record<symbol, unknown>)[symbol]
+}
+
+let kRouteContext: symbol | undefined
+let kNotFound: symbol | undefined
+
+/** What Fastify keeps for the route of a request. Without it no hook is guarded: re-entry is left to Node. */
+export function routeContext (request: FastifyRequest): RouteContext | undefined {
+  kRouteContext ??= symbolOf(request, 'fastify.context')
+  return read(request, kRouteContext) as RouteContext | undefined
+}
+
+/** What Fastify keeps for the 404 handler of a route, reached by `reply.callNotFound()`. */
+export function notFoundContext (context: RouteContext): RouteContext | undefined {
+  kNotFound ??= symbolOf(context, 'fastify.404ContextKey')
+  return (read(context, kNotFound) ?? undefined) as RouteContext | undefined
+}
+
+/** The name of the field that carries the request id on Fastify's lines. Without its log controller: Fastify 5's option. */
+export function requestIdLabel (instance: FastifyInstance): string {
+  const controller = read(instance, symbolOf(instance, 'fastify.logController')) as { requestIdLogLabel?: string } | undefined
+  return controller?.requestIdLogLabel ?? instance.initialConfig.requestIdLogLabel ?? 'reqId'
+}
+
+/** The symbols under which one copy of pino keeps what its loggers share. */
+export interface PinoSymbols {
+  readonly write: symbol
+  readonly bindings: symbol
+  readonly mixin: symbol
+  readonly nestedKey: symbol
+  readonly messageKey: symbol
+  readonly errorKey: symbol
+}
+
+const pinos = new WeakMap<object, PinoSymbols | undefined>()
+
+/** The symbols of the pino that made a logger; `undefined` for a logger that is no pino. */
+export function pinoSymbols (logger: object): PinoSymbols | undefined {
+  // Each copy of pino gives its loggers a constructor of its own.
+  const copy = logger.constructor
+  if (!pinos.has(copy)) pinos.set(copy, findPinoSymbols(logger))
+  return pinos.get(copy)
+}
+
+function findPinoSymbols (logger: object): PinoSymbols | undefined {
+  const symbols = ['write', 'chindings', 'mixin', 'nestedKey', 'messageKey', 'errorKey'].map((name) => symbolOf(logger, `pino.${name}`))
+  if (symbols.includes(undefined)) return undefined
+  const [write, bindings, mixin, nestedKey, messageKey, errorKey] = symbols as [symbol, symbol, symbol, symbol, symbol, symbol]
+  return { write, bindings, mixin, nestedKey, messageKey, errorKey }
+}
+
+/** pino's formatters, which it keeps under a public symbol. */
+export const kFormatters: unique symbol = Symbol.for('pino.formatters') as never

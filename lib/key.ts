@@ -1,0 +1,127 @@
+import type { FastifyRequest } from 'fastify'
+import { FST_CTX_INVALID_KEY, FST_CTX_INVALID_OPTION } from './errors.ts'
+import type { Present } from './types.ts'
+
+declare const type: unique symbol
+
+/** The request as a seed sees it. Node joins a repeated header into one string, hence no `string[]`. */
+export type SeedRequest = FastifyRequest<{ Headers: { readonly [name: string]: string | undefined } }>
+
+/**
+ * Gives a key its first value. Runs in onRequest, inside the scope, in the order in which the keys were declared: it
+ * may read the keys before its own. `undefined` leaves the key unset; what it throws fails the request.
+ */
+export type Seed<T> = (request: SeedRequest) => T | Promise<T>
+
+/** Where a value comes from and where it may go. The default is closed: never seeded, never logged. */
+export interface KeyPolicy<T, S = T | undefined> {
+  /** The first value of each request. */
+  readonly seed?: Seed<S>
+  /** `true`: log lines carry the value under the key's name. A function: they carry what it makes of the value. */
+  readonly log?: boolean | ((value: T) => unknown)
+}
+
+/** A declared key: the type of its value `T`, and whether each request has one, `S`. */
+export interface Key<out T, out S = T | undefined> {
+  readonly [type]?: { readonly value: T, readonly held: S }
+}
+
+/** The keys given to `createContext`. */
+export interface Keys { readonly [name: string]: Key<unknown, unknown> }
+
+/** What the keys of `createContext` declare, by name: the values of that context. */
+export type ValuesOfKeys<K extends Keys> =
+  & { readonly requestId: Present<string> }
+  & { [N in keyof K]: K[N] extends Key<infer T, infer S> ? (undefined extends S ? T : Present<T>) : never }
+
+/**
+ * Declares a key of a context: the type of its value and its policy.
+ *
+ * @example
+ * const ctx = createContext({
+ *   tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'], log: true }),
+ *   user: key<User>({ log: (user) => user.id }),
+ *   token: key<string>()
+ * })
+ */
+export function key<T> (policy: KeyPolicy<T, T> & { readonly seed: Seed<T> }): Key<T, T>
+export function key<T> (policy?: KeyPolicy<T>): Key<T>
+export function key<T> (policy: KeyPolicy<T> = {}): Key<T> {
+  // A key is its policy; only the types know more.
+  return policy as Key<T>
+}
+
+/** The keys of a context as its parts read them: checked once, walked without allocation. */
+export interface Policy {
+  readonly names: ReadonlySet<string>
+  readonly seeds: ReadonlyArray<{ readonly name: string, readonly seed: Seed<unknown> }>
+  readonly logged: ReadonlyArray<{ readonly name: string, readonly log: true | ((value: unknown) => unknown) }>
+}
+
+const POLICY_OPTIONS: ReadonlySet<string> = new Set(['seed', 'log'])
+
+/** The members of `request.ctx`, beside which each key has its accessor, and those that later versions will add. */
+const MEMBERS: ReadonlySet<string> = new Set([
+  'requestId', 'get', 'require', 'has', 'set', 'run', 'bind', 'snapshot', 'bindEmitter', 'log', 'mixin', 'plugin',
+  'impersonate', 'actor', 'cache', 'memo', 'onEnd', 'detach', 'after', 'signal', 'deadline', 'explain', 'policy',
+  'dehydrate', 'hydrate', 'trace'
+])
+
+/** What pino and Fastify write under names of their own: a field of the same name would stand twice on a line. */
+const LINE_NAMES: ReadonlySet<string> = new Set([
+  'level', 'time', 'pid', 'hostname', 'msg', 'err', 'req', 'res', 'responseTime', 'reqId', 'serializers', 'formatters', 'customLevels'
+])
+
+/**
+ * Checks the keys of a context. A function is short for `{ seed }`.
+ *
+ * @throws FST_CTX_INVALID_KEY a name that cannot be a key
+ * @throws FST_CTX_INVALID_OPTION a policy of the wrong type, or with an option that does not exist
+ */
+export function readKeys (keys: Readonly<Record<string, unknown>>): Policy {
+  const prototype: unknown = Object.getPrototypeOf(keys)
+  if (prototype !== Object.prototype && prototype !== null) throw new FST_CTX_INVALID_KEY('__proto__', 'keys takes a plain object')
+  const names = new Set<string>()
+  const seeds: Array<Policy['seeds'][number]> = []
+  const logged: Array<Policy['logged'][number]> = []
+  for (const name of Object.keys(keys)) {
+    checkName(name)
+    const { seed, log } = readPolicy(name, keys[name])
+    names.add(name)
+    if (seed !== undefined) seeds.push({ name, seed })
+    if (log !== undefined && log !== false) {
+      if (LINE_NAMES.has(name)) throw new FST_CTX_INVALID_KEY(name, 'log lines have a field of this name already')
+      logged.push({ name, log })
+    }
+  }
+  return { names, seeds, logged }
+}
+
+/**
+ * Refuses a name that cannot be a key.
+ *
+ * @throws FST_CTX_INVALID_KEY
+ */
+export function checkName (name: string): void {
+  if (name === '') throw new FST_CTX_INVALID_KEY(name, 'it is empty')
+  if (name in Object.prototype) throw new FST_CTX_INVALID_KEY(name, 'every object has a property of this name')
+  if (MEMBERS.has(name)) throw new FST_CTX_INVALID_KEY(name, 'request.ctx has a member of this name')
+}
+
+function readPolicy (name: string, given: unknown): KeyPolicy<unknown> {
+  if (typeof given === 'function') return { seed: given as Seed<unknown> }
+  if (typeof given !== 'object' || given === null) {
+    throw new FST_CTX_INVALID_OPTION(`keys.${name}`, 'takes a seed function or a policy')
+  }
+  const { seed, log } = given as KeyPolicy<unknown>
+  for (const option of Object.keys(given)) {
+    if (!POLICY_OPTIONS.has(option)) throw new FST_CTX_INVALID_OPTION(`keys.${name}.${option}`, 'does not exist')
+  }
+  if (seed !== undefined && typeof seed !== 'function') {
+    throw new FST_CTX_INVALID_OPTION(`keys.${name}.seed`, 'takes a function')
+  }
+  if (log !== undefined && typeof log !== 'boolean' && typeof log !== 'function') {
+    throw new FST_CTX_INVALID_OPTION(`keys.${name}.log`, 'takes a boolean or a function')
+  }
+  return given
+}

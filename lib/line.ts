@@ -1,0 +1,21 @@
+import type { FastifyBaseLogger } from 'fastify'
+
+/** A logger as Fastify hands it out. */
+export type Logger = FastifyBaseLogger
+
+/** The fields that a scope adds to its log lines, by name. */
+export type Fields = Record<string, unknown>
+
+/** What the log lines of a scope carry, and the loggers that carry it. */
+export interface Line {
+  /** The values the fields were made of, in the order of the policy's `logged`: other values, another line. */
+  values: readonly unknown[]
+  /** The line of the scope of another context around this one, whose fields are included. */
+  readonly outer: Line | undefined
+  readonly fields: Fields
+  /** The logger that wrote first, and the one that writes for it with the fields bound. */
+  logger: object | undefined
+  correlated: object | undefined
+  /** The same for every other logger that wrote. */
+  others: Map<object, object> | undefined
+}

@@ -1,0 +1,121 @@
+import { isDeepStrictEqual } from 'node:util'
+import { requestContext } from '@fastify/request-context'
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import { requestAccess, type RequestContext } from './context.ts'
+import { FST_CTX_ALREADY_REGISTERED, FST_CTX_INVALID_OPTION, FST_CTX_REQUEST_CONTEXT_REGISTERED, FST_CTX_REQUEST_ID_HEADER } from './errors.ts'
+import { requestIdLabel } from './internals.ts'
+import { readKeys, type KeyPolicy, type Seed } from './key.ts'
+import { correlate } from './logging.ts'
+import type { Owner } from './owner.ts'
+import { requestIds, responseHeader, type RequestIdOptions, type RequestIds } from './request-id.ts'
+import { lifeOf } from './request/end.ts'
+import { openScope } from './request/open.ts'
+import { scopeOf, type Life, type Registration } from './scope.ts'
+import type { ContextValues, ValueOf, WritableKeyOf } from './types.ts'
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** The context of this request: its keys as properties, and the calls of `ctx` for this request. */
+    readonly ctx: RequestContext<ContextValues>
+  }
+}
+
+/** Options of the plugin of a context of your own: `app.register(ctx.plugin, options)`. */
+export interface ContextOptions {
+  /** Where the request id comes from and where it is told. */
+  readonly requestId?: RequestIdOptions
+}
+
+/** Options of the ready-made context: `app.register(context, options)`. */
+export interface ReadyMadeOptions extends ContextOptions {
+  /** The policy of each key of `ContextValues` that has one. A function is short for `{ seed }`. */
+  readonly keys?: { readonly [K in WritableKeyOf<ContextValues>]?: Seed<ValueOf<ContextValues, K> | undefined> | KeyPolicy<ValueOf<ContextValues, K>> }
+}
+
+/** What Fastify itself hands to a plugin beside its own options. */
+const FASTIFY_OPTIONS: ReadonlySet<string> = new Set(['prefix', 'logLevel', 'logSerializers'])
+
+const kRegistered = Symbol('fastify-ctx.registered')
+
+/** An instance, with the contexts that are registered in it or around it. */
+interface Registered extends FastifyInstance { [kRegistered]?: ReadonlyMap<Owner, object> }
+
+/** Makes the plugin of a context: its options become hooks, decorators and correlated loggers. */
+export function pluginOf<O extends ContextOptions> (owner: Owner): FastifyPluginAsync<O> {
+  const plugin: FastifyPluginAsync<O> = async function fastifyCtx (instance, options) { register(owner, instance, options) }
+  return fp(plugin, { name: 'fastify-ctx', fastify: '5.x' })
+}
+
+function register (owner: Owner, instance: Registered, given: ContextOptions): void {
+  const options = readOptions(given, owner)
+  const registered = instance[kRegistered]
+  const before = registered?.get(owner)
+  if (before !== undefined) {
+    if (Object.keys(options).length === 0 || isDeepStrictEqual(options, before)) return
+    throw new FST_CTX_ALREADY_REGISTERED()
+  }
+  const policy = owner.keys ?? readKeys(options.keys ?? {})
+  const idLabel = requestIdLabel(instance)
+  const ids = requestIds(options.requestId ?? {}, inheritedIds(instance))
+  const correlated = correlate(instance.log, policy, idLabel)
+  if (registered === undefined) decorateRequestContext(instance)
+
+  const registration: Registration = { policy, idLabel, log: instance.log, correlated }
+  owner.register(registration)
+  instance.addHook('onClose', async () => { owner.unregister(registration) })
+  instance[kRegistered] = new Map(registered).set(owner, options)
+  // A second context beside the first one takes the ids as they are, unless it has a word of its own to say.
+  if (registered === undefined || options.requestId !== undefined) instance.setGenReqId(ids)
+  if (!instance.hasRequestDecorator('ctx')) {
+    const access = requestAccess(owner, policy.names, owner.keys === undefined)
+    instance.decorateRequest('ctx', { getter () { return accessOf(this, owner, access) } })
+  }
+  instance.addHook('onRequest', openScope(owner, registration, responseHeader(options.requestId ?? {})))
+}
+
+function readOptions (given: ContextOptions, owner: Owner): ReadyMadeOptions {
+  const options = Object.fromEntries(Object.entries(given).filter(([name]) => !FASTIFY_OPTIONS.has(name))) as ReadyMadeOptions
+  for (const name of Object.keys(options)) {
+    if (name === 'keys' && owner.keys !== undefined) throw new FST_CTX_INVALID_OPTION('keys', 'belongs to createContext(), which has them already')
+    if (name !== 'keys' && name !== 'requestId') throw new FST_CTX_INVALID_OPTION(name, 'does not exist')
+  }
+  if (options.keys !== undefined && (typeof options.keys !== 'object' || options.keys === null)) throw new FST_CTX_INVALID_OPTION('keys', 'takes an object')
+  return options
+}
+
+/** The generator that was given to Fastify; `undefined` for Fastify's own, whose ids are unique in one process only, and for ours. */
+function inheritedIds (instance: FastifyInstance): RequestIds | undefined {
+  const { requestIdHeader } = instance.initialConfig
+  if (requestIdHeader) throw new FST_CTX_REQUEST_ID_HEADER(String(requestIdHeader), String(requestIdHeader))
+  const { genReqId } = instance as FastifyInstance & { readonly genReqId: RequestIds }
+  return genReqId.name === 'defaultGenReqId' || genReqId.name === 'acceptOrMakeRequestId' ? undefined : genReqId
+}
+
+function accessOf (request: FastifyRequest, owner: Owner, make: (life: Life | undefined) => object): RequestContext<ContextValues> {
+  const life = lifeOf(request)
+  const scope = scopeOf(owner, life?.scope)
+  if (scope === undefined) return make(life) as RequestContext<ContextValues>
+  scope.access ??= make(life)
+  return scope.access as RequestContext<ContextValues>
+}
+
+/** `fastify.requestContext` and `request.requestContext`, as `@fastify/request-context` has them; beside ours that plugin is refused. */
+function decorateRequestContext (instance: FastifyInstance): void {
+  if (instance.hasDecorator('requestContext')) throw new FST_CTX_REQUEST_CONTEXT_REGISTERED()
+  instance.decorate('requestContext', requestContext)
+  instance.decorateRequest('requestContext', { getter: () => requestContext })
+  let refused = false
+  for (const method of ['decorate', 'decorateRequest'] as const) {
+    const decorate = instance[method] as (this: FastifyInstance, name: string, ...rest: unknown[]) => FastifyInstance
+    // It decorates within a callback, where a throw would be nobody's: the start of the application fails instead.
+    Object.assign(instance, {
+      [method] (this: FastifyInstance, name: string, ...rest: unknown[]) {
+        if (name !== 'requestContext') return decorate.call(this, name, ...rest)
+        refused = true
+        return this
+      }
+    })
+  }
+  instance.addHook('onReady', async () => { if (refused) throw new FST_CTX_REQUEST_CONTEXT_REGISTERED() })
+}

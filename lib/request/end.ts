@@ -1,0 +1,65 @@
+import type { FastifyRequest } from 'fastify'
+import { keepLine } from '../fields.ts'
+import type { Life, Scope } from '../scope.ts'
+
+const kLife = Symbol('fastify-ctx.life')
+
+/** What carries the life of a request: both of Node's objects for it. */
+export interface Raw { [kLife]?: RequestLife }
+
+/**
+ * One request, from the opening of its first scope until its scopes end: once, and whichever comes first of
+ * - the connection of its answer closed, which Node tells after a complete answer as well as after a lost client;
+ * - its request was aborted, where Node tells of no answer (the second of two pipelined requests, on Node 20);
+ * but never before the last hooks (onResponse, onRequestAbort, onTimeout) that have begun are done.
+ */
+export class RequestLife implements Life {
+  /** The innermost scope of the request itself; there is one from the moment the life is set on Node's objects. */
+  scope!: Scope
+  #hooks = 0
+  #closed = false
+  #ended = false
+
+  /** One of the last hooks begins. */
+  hold (): void {
+    this.#hooks++
+  }
+
+  /** One of the last hooks is done, and the next, if there is one, has begun. */
+  release (): void {
+    this.#hooks--
+    this.#endIfDone()
+  }
+
+  /** The connection closed after a complete answer. */
+  close (): void {
+    this.#closed = true
+    this.#endIfDone()
+  }
+
+  /** The connection closed before: listeners and hooks that Node tells in this same turn come first. */
+  lose (): void {
+    if (!this.#closed) setImmediate(() => { this.close() })
+  }
+
+  #endIfDone (): void {
+    if (!this.#closed || this.#hooks > 0 || this.#ended) return
+    this.#ended = true
+    for (let scope: Scope | undefined = this.scope; scope?.life === this; scope = scope.outer) scope.end(keepLine)
+  }
+}
+
+/** The life of a request, if a scope was opened for it. */
+export function lifeOf (request: FastifyRequest): RequestLife | undefined {
+  return (request.raw as Raw)[kLife]
+}
+
+/** The life that one of Node's two objects for a request carries. */
+export function lifeOfRaw (raw: object): RequestLife | undefined {
+  return (raw as Raw)[kLife]
+}
+
+/** Gives one of Node's two objects for a request its life. */
+export function setLife (raw: object, life: RequestLife): void {
+  (raw as Raw)[kLife] = life
+}

@@ -1,0 +1,74 @@
+import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import { FST_CTX_SEED_FAILED } from '../errors.ts'
+import { routeContext } from '../internals.ts'
+import type { SeedRequest } from '../key.ts'
+import { tieLogger } from '../logging.ts'
+import { Scope, scopeOf, type Registration } from '../scope.ts'
+import { enter } from '../storage.ts'
+import { lifeOf, RequestLife, setLife } from './end.ts'
+import { emitInScope, guardRoute, replyClosed, requestClosed } from './reenter.ts'
+
+type OnRequest = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void
+
+/** The onRequest hook that opens the scope of a request: its seeds, and all that follows, are within it. */
+export function openScope (owner: object, registration: Registration, responseHeader: string | undefined): OnRequest {
+  return function fastifyCtxOnRequest (request, reply, done) {
+    const life = lifeOf(request) ?? new RequestLife()
+    // Registered in a plugin and later around it: the request has its scope of this context already.
+    if (scopeOf(owner, life.scope) !== undefined) return done()
+
+    const scope = new Scope(owner, registration, undefined, life.scope, life)
+    const first = life.scope === undefined
+    life.scope = scope
+    scope.store.requestId = request.id
+    scope.log = request.log
+    const route = routeContext(request)
+    if (route !== undefined) {
+      scope.route = route.config?.url
+      guardRoute(route)
+    }
+    if (first) {
+      setLife(request.raw, life)
+      setLife(reply.raw, life)
+      emitInScope(request.raw, requestClosed)
+      emitInScope(reply.raw, replyClosed)
+      tieLogger(request.log, request.id, life)
+    }
+    if (responseHeader !== undefined) reply.header(responseHeader, request.id)
+    if (registration.policy.seeds.length === 0) enter(scope.store, done)
+    else enter(scope.store, seed, scope, request, 0, done)
+  }
+}
+
+/** Reads the seeds from the one at `from`, in turn: each may read the keys before its own. */
+function seed (scope: Scope, request: FastifyRequest, from: number, done: HookHandlerDoneFunction): void {
+  const { seeds } = scope.registration.policy
+  for (let i = from; i < seeds.length; i++) {
+    const { name, seed: read } = seeds[i]!
+    let value: unknown
+    try {
+      value = read(request as SeedRequest)
+    } catch (error) {
+      return done(asError(error, name))
+    }
+    if (typeof (value as PromiseLike<unknown> | undefined)?.then === 'function') {
+      Promise.resolve(value).then((value) => {
+        keep(scope, name, value)
+        seed(scope, request, i + 1, done)
+      }, (error: unknown) => { done(asError(error, name)) })
+      return
+    }
+    keep(scope, name, value)
+  }
+  done()
+}
+
+function keep (scope: Scope, name: string, value: unknown): void {
+  // The client of a slow seed may be gone: an ended scope takes no value.
+  if (value !== undefined && !scope.ended) scope.store[name] = value
+}
+
+/** Fastify takes a hook that fails with nothing for one that went well. */
+function asError (error: unknown, name: string): Error {
+  return (error || Object.assign(new FST_CTX_SEED_FAILED(name), { cause: error })) as Error
+}

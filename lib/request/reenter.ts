@@ -1,0 +1,164 @@
+import type { EventEmitter } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { notFoundContext, type ErrorHandler, type RouteContext } from '../internals.ts'
+import type { Store } from '../scope.ts'
+import { currentStore, enter } from '../storage.ts'
+import { lifeOf, lifeOfRaw, type RequestLife } from './end.ts'
+
+type Hook = (...args: any[]) => unknown
+
+/** The kinds of hooks, and where each takes its callback: the position among its arguments. */
+const HOOKS = {
+  onRequest: 2,
+  preParsing: 3,
+  preValidation: 2,
+  preHandler: 2,
+  preSerialization: 3,
+  onError: 3,
+  onSend: 3,
+  onResponse: 2,
+  onTimeout: 2,
+  onRequestAbort: 1
+} as const
+
+/** Hooks that run when the answer is out or the client is gone: the scope waits for them before it ends. */
+const LAST: ReadonlySet<string> = new Set(['onResponse', 'onTimeout', 'onRequestAbort'])
+
+/** The routes and lists of hooks that are guarded, and the guards themselves: Fastify shares some between routes. */
+const guarded = new WeakSet<object>()
+
+/**
+ * Guards every function that Fastify will call for a route, so that it runs in the scope of its request whatever called
+ * it: a timer older than the request, a callback that another request's code resumed, a body that arrived later. Done at
+ * the first request of the route, when the hooks of everyone are known.
+ */
+export function guardRoute (route: RouteContext): void {
+  if (guarded.has(route)) return
+  guarded.add(route)
+  for (const [name, callbackAt] of Object.entries(HOOKS)) guardHooks(route[name], callbackAt, LAST.has(name))
+  if (!guarded.has(route.handler)) route.handler = guard(route.handler)
+  guardErrorHandlers(route.errorHandler)
+  const notFound = notFoundContext(route)
+  if (notFound !== undefined) guardRoute(notFound)
+}
+
+function guardHooks (hooks: unknown, callbackAt: number, last: boolean): void {
+  if (!Array.isArray(hooks) || guarded.has(hooks)) return
+  guarded.add(hooks)
+  // In place: Fastify is walking the list of onRequest hooks just now.
+  hooks.forEach((hook: Hook, i) => { hooks[i] = last ? guardLast(hook, callbackAt) : guardHook(hook, callbackAt) })
+}
+
+/** The error handler of the instance and those of its parents, but not the last: it is Fastify's own, one for all applications. */
+function guardErrorHandlers (handler: ErrorHandler | undefined): void {
+  while (handler?.func !== undefined && Object.getPrototypeOf(handler) !== Object.prototype) {
+    if (!guarded.has(handler.func)) {
+      const { func } = handler
+      handler.func = (error, request: FastifyRequest, reply) => within(request, func, error, request, reply)
+      guarded.add(handler.func)
+    }
+    handler = Object.getPrototypeOf(handler) as ErrorHandler
+  }
+}
+
+function guard (handler: Hook): Hook {
+  const inScope: Hook = (request: FastifyRequest, reply: FastifyReply) => within(request, handler, request, reply)
+  guarded.add(inScope)
+  return inScope
+}
+
+function guardHook (hook: Hook, callbackAt: number): Hook {
+  if (hook.length <= callbackAt) return (request: FastifyRequest, a, b) => within(request, hook, request, a, b)
+  return (...args) => {
+    const store = lifeOf(args[0] as FastifyRequest)?.scope.store
+    if (store === undefined) return hook(...args)
+    args[callbackAt] = resumed(store, args[callbackAt] as Hook)
+    return native(enter(store, hook, ...args))
+  }
+}
+
+/** A hook that the end of the scope waits for. */
+function guardLast (hook: Hook, callbackAt: number): Hook {
+  return (...args) => {
+    const life = lifeOf(args[0] as FastifyRequest)
+    if (life === undefined) return hook(...args)
+    const { store } = life.scope
+    life.hold()
+    const callback = args[callbackAt] as Hook
+    args[callbackAt] = (...results: unknown[]) => {
+      // Fastify calls the next hook, or writes its last line, within its callback.
+      try { enter(store, callback, ...results) } finally { life.release() }
+    }
+    let result: unknown
+    try {
+      result = native(enter(store, hook, ...args))
+    } catch (error) {
+      queueMicrotask(() => { life.release() })
+      throw error
+    }
+    if (result instanceof Promise) {
+      // Fastify's own reaction comes after this one, and the next hook begins in it.
+      const release = (): void => { queueMicrotask(() => { life.release() }) }
+      result.then(release, release)
+    } else if (hook.length <= callbackAt) life.release()
+    return result
+  }
+}
+
+function within (request: FastifyRequest, fn: Hook, ...args: unknown[]): unknown {
+  const store = lifeOf(request)?.scope.store
+  return store === undefined ? fn(...args) : native(enter(store, fn, ...args))
+}
+
+/** Fastify's callback, which calls the next hook: in the scope, whatever code calls it. */
+function resumed (store: Store, callback: Hook): Hook {
+  return (...results) => enter(store, callback, ...results)
+}
+
+/** A promise of Node's own for any other thenable: reactions to it run where they were attached. */
+function native (result: unknown): unknown {
+  if (typeof result !== 'object' || result === null || result instanceof Promise) return result
+  return typeof (result as PromiseLike<unknown>).then === 'function' ? Promise.resolve(result) : result
+}
+
+/**
+ * Makes what one of Node's two objects for a request emits reach its listeners in the request's scope, and tells the
+ * request's life when it closes. Its life must be set.
+ */
+export function emitInScope (raw: EventEmitter, closed: Closed): void {
+  // Most have the `emit` of their class, which one function serves; an APM's own one is kept.
+  raw.emit = !Object.hasOwn(raw, 'emit') ? (closed === replyClosed ? emitOfReply : emitOfRequest) : emitting(raw.emit, closed)
+}
+
+type Emit = EventEmitter['emit']
+type Closed = (life: RequestLife, raw: any) => void
+
+const emitOfRequest: Emit = emitting(undefined, requestClosed)
+const emitOfReply: Emit = emitting(undefined, replyClosed)
+
+function emitting (own: Emit | undefined, closed: Closed): Emit {
+  return function emit (this: EventEmitter, event, ...args) {
+    const emit = own ?? (Object.getPrototypeOf(this) as EventEmitter).emit
+    const life = lifeOfRaw(this)!
+    const { store } = life.scope
+    // What nobody listens to needs no scope; an error must reach Node either way.
+    const heard = currentStore() === store || this.listenerCount(event) === 0
+      ? emit.call(this, event, ...args)
+      : enter(store, () => emit.call(this, event, ...args))
+    if (event === 'close') closed(life, this)
+    return heard
+  }
+}
+
+/** A request closes when its body is read, too: only an aborted one is over. */
+export function requestClosed (life: RequestLife, raw: IncomingMessage | Http2ServerRequest): void {
+  if (raw.aborted) life.lose()
+}
+
+/** The connection of an answer closes once: after all of it was sent, or before. */
+export function replyClosed (life: RequestLife, raw: ServerResponse | Http2ServerResponse): void {
+  if ('writableFinished' in raw && raw.writableFinished) life.close()
+  else life.lose()
+}

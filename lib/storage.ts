@@ -1,0 +1,37 @@
+import type { AsyncLocalStorage } from 'node:async_hooks'
+import { asyncLocalStorage } from '@fastify/request-context'
+import { scopeOfStore, type Scope, type Store } from './scope.ts'
+
+/**
+ * The one storage of the process, that of `@fastify/request-context`, so that code written for it reads our values.
+ * Its own type says `RequestContext`; what it holds is the store, here and there.
+ */
+const storage = asyncLocalStorage as unknown as AsyncLocalStorage<Store | undefined>
+
+/** The store that is current here, ours or foreign. */
+export function currentStore (): Store | undefined {
+  return storage.getStore()
+}
+
+/** The innermost scope that is current here, of whichever context. */
+export function currentScope (): Scope | undefined {
+  return scopeOfStore(storage.getStore())
+}
+
+/** Calls `fn` within a store; without `AsyncLocalStorage.run` where the store is current already. */
+export function enter<A extends unknown[], R> (store: Store | undefined, fn: (...args: A) => R, ...args: A): R {
+  return storage.getStore() === store ? fn(...args) : storage.run(store, fn, ...args)
+}
+
+/** A function that calls `fn`, with its own `this` and arguments, within a store. */
+export function bound<F extends (this: any, ...args: any[]) => unknown> (store: Store | undefined, fn: F): F {
+  function inStore (this: unknown, ...args: unknown[]): unknown {
+    return storage.getStore() === store ? fn.apply(this, args) : storage.run(store, applied, fn, this, args)
+  }
+  // Same parameters, same result: it only sets the store around the call.
+  return inStore as F
+}
+
+function applied (fn: (...args: any[]) => unknown, self: unknown, args: unknown[]): unknown {
+  return fn.apply(self, args)
+}

@@ -1,0 +1,44 @@
+import type { RequestContextData } from '@fastify/request-context'
+
+declare const present: unique symbol
+
+/**
+ * Marks a value that every request has: `request.ctx.<key>` is then `T`, not `T | undefined`.
+ * `ValuesOf` sets it by itself for a key whose seed cannot return `undefined`; write it by hand only for a key of the
+ * ready-made context whose seed always returns a value.
+ *
+ * @example
+ * declare module 'fastify-ctx' {
+ *   interface ContextValues { locale: Present<string> }
+ * }
+ */
+export interface Present<T> { readonly [present]: T }
+
+/**
+ * The names and types of what the ready-made `ctx` and `request.ctx` hold: the one interface to augment.
+ * Types declared for `@fastify/request-context` (`RequestContextData`) hold here too.
+ *
+ * @example
+ * declare module 'fastify-ctx' {
+ *   interface ContextValues { tenant: string, user: User }
+ * }
+ */
+export interface ContextValues extends RequestContextData {
+  /** The id of the request or job, the same as `request.id`: 1 to 128 visible ASCII characters. */
+  requestId: Present<string>
+}
+
+/** The names of the keys of a context. */
+export type KeyOf<V> = Extract<keyof V, string>
+
+/** The type of one value, whether or not it is marked as `Present`. */
+export type ValueOf<V, K extends keyof V> = V[K] extends Present<infer T> ? T : Exclude<V[K], undefined>
+
+/** The type that `request.ctx.<key>` has: with `undefined`, unless each request has the value. */
+export type HeldValue<T> = T extends Present<infer P> ? P : T | undefined
+
+/** The keys that may be written: all but the request id, which is fixed when its scope opens. */
+export type WritableKeyOf<V> = Exclude<KeyOf<V>, 'requestId'>
+
+/** What `ctx.run` takes: some of the values. `requestId` is taken only where the scope starts a root. */
+export type Values<V> = { readonly [K in KeyOf<V>]?: ValueOf<V, K> | undefined }
