@@ -13,14 +13,9 @@ export interface RouteContext {
   readonly server: FastifyInstance
   readonly config: { readonly url?: string } | undefined
   handler: Hook
-  schemaErrorFormatter: Hook
-  errorHandler: ErrorHandler
   readonly handlerTimeout: number
   [hook: string]: unknown
 }
-
-/** An error handler, whose prototype is the one of the parent instance. */
-export interface ErrorHandler { func?: Hook }
 
 /** The symbol of the given description that an object or one of its prototypes has. */
 export function symbolOf (object: object, description: string): symbol | undefined {

@@ -6,7 +6,9 @@ import { tieLogger } from '../logging.ts'
 import { Scope, scopeOf, type Registration } from '../scope.ts'
 import { enter } from '../storage.ts'
 import { lifeOf, RequestLife, setLife } from './end.ts'
-import { emitInScope, guardRoute, replyClosed, requestClosed } from './reenter.ts'
+import { dispatchInScope, emitRawInScope, replyClosed, requestClosed } from './reenter-events.ts'
+import { guardRoute, sendInScope } from './reenter-hooks.ts'
+import { holdWebsockets } from './reenter-websockets.ts'
 
 type OnRequest = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void
 
@@ -30,8 +32,11 @@ export function openScope (owner: object, registration: Registration, responseHe
     if (first) {
       setLife(request.raw, life)
       setLife(reply.raw, life)
-      emitInScope(request.raw, requestClosed)
-      emitInScope(reply.raw, replyClosed)
+      emitRawInScope(request.raw, requestClosed)
+      emitRawInScope(reply.raw, replyClosed)
+      sendInScope(reply)
+      if (route !== undefined && route.handlerTimeout > 0) dispatchInScope(request.signal, scope.store)
+      holdWebsockets(request)
       tieLogger(request.log, request.id, life)
     }
     if (responseHeader !== undefined) reply.header(responseHeader, request.id)

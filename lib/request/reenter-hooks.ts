@@ -1,11 +1,10 @@
 import type { EventEmitter } from 'node:events'
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { notFoundContext, type ErrorHandler, type RouteContext } from '../internals.ts'
+import { notFoundContext, type RouteContext } from '../internals.ts'
 import type { Store } from '../scope.ts'
-import { currentStore, enter } from '../storage.ts'
-import { lifeOf, lifeOfRaw, type RequestLife } from './end.ts'
+import { enter } from '../storage.ts'
+import { lifeOf, lifeOfRaw } from './end.ts'
+import { emitInScope } from './reenter-events.ts'
 
 type Hook = (...args: any[]) => unknown
 
@@ -39,7 +38,6 @@ export function guardRoute (route: RouteContext): void {
   guarded.add(route)
   for (const [name, callbackAt] of Object.entries(HOOKS)) guardHooks(route[name], callbackAt, LAST.has(name))
   if (!guarded.has(route.handler)) route.handler = guard(route.handler)
-  guardErrorHandlers(route.errorHandler)
   const notFound = notFoundContext(route)
   if (notFound !== undefined) guardRoute(notFound)
 }
@@ -49,18 +47,6 @@ function guardHooks (hooks: unknown, callbackAt: number, last: boolean): void {
   guarded.add(hooks)
   // In place: Fastify is walking the list of onRequest hooks just now.
   hooks.forEach((hook: Hook, i) => { hooks[i] = last ? guardLast(hook, callbackAt) : guardHook(hook, callbackAt) })
-}
-
-/** The error handler of the instance and those of its parents, but not the last: it is Fastify's own, one for all applications. */
-function guardErrorHandlers (handler: ErrorHandler | undefined): void {
-  while (handler?.func !== undefined && Object.getPrototypeOf(handler) !== Object.prototype) {
-    if (!guarded.has(handler.func)) {
-      const { func } = handler
-      handler.func = (error, request: FastifyRequest, reply) => within(request, func, error, request, reply)
-      guarded.add(handler.func)
-    }
-    handler = Object.getPrototypeOf(handler) as ErrorHandler
-  }
 }
 
 function guard (handler: Hook): Hook {
@@ -123,42 +109,28 @@ function native (result: unknown): unknown {
   return typeof (result as PromiseLike<unknown>).then === 'function' ? Promise.resolve(result) : result
 }
 
-/**
- * Makes what one of Node's two objects for a request emits reach its listeners in the request's scope, and tells the
- * request's life when it closes. Its life must be set.
- */
-export function emitInScope (raw: EventEmitter, closed: Closed): void {
-  // Most have the `emit` of their class, which one function serves; an APM's own one is kept.
-  raw.emit = !Object.hasOwn(raw, 'emit') ? (closed === replyClosed ? emitOfReply : emitOfRequest) : emitting(raw.emit, closed)
+/** Sends the answer, and with it runs the hooks and the error handler that come then, in the scope of the request. */
+export function sendInScope (reply: FastifyReply): void {
+  reply.send = Object.hasOwn(reply, 'send') ? sending(reply.send) : send
 }
 
-type Emit = EventEmitter['emit']
-type Closed = (life: RequestLife, raw: any) => void
+type Send = FastifyReply['send']
 
-const emitOfRequest: Emit = emitting(undefined, requestClosed)
-const emitOfReply: Emit = emitting(undefined, replyClosed)
+const send = sending(undefined)
 
-function emitting (own: Emit | undefined, closed: Closed): Emit {
-  return function emit (this: EventEmitter, event, ...args) {
-    const emit = own ?? (Object.getPrototypeOf(this) as EventEmitter).emit
-    const life = lifeOfRaw(this)!
-    const { store } = life.scope
-    // What nobody listens to needs no scope; an error must reach Node either way.
-    const heard = currentStore() === store || this.listenerCount(event) === 0
-      ? emit.call(this, event, ...args)
-      : enter(store, () => emit.call(this, event, ...args))
-    if (event === 'close') closed(life, this)
-    return heard
+function sending (own: Send | undefined): Send {
+  return function send (this: FastifyReply, payload?: unknown) {
+    const { store } = lifeOfRaw(this.raw)!.scope
+    // A stream may be fed by another request's code, which its listeners must not run in.
+    if (isStream(payload)) emitInScope(payload, store)
+    return enter(store, sendNow, this, own ?? (Object.getPrototypeOf(this) as FastifyReply).send, payload)
   }
 }
 
-/** A request closes when its body is read, too: only an aborted one is over. */
-export function requestClosed (life: RequestLife, raw: IncomingMessage | Http2ServerRequest): void {
-  if (raw.aborted) life.lose()
+function sendNow (reply: FastifyReply, send: Send, payload: unknown): FastifyReply {
+  return send.call(reply, payload)
 }
 
-/** The connection of an answer closes once: after all of it was sent, or before. */
-export function replyClosed (life: RequestLife, raw: ServerResponse | Http2ServerResponse): void {
-  if ('writableFinished' in raw && raw.writableFinished) life.close()
-  else life.lose()
+function isStream (payload: unknown): payload is EventEmitter {
+  return typeof payload === 'object' && payload !== null && 'pipe' in payload && 'emit' in payload
 }
