@@ -5,6 +5,7 @@ import { bindListeners } from './emitter.ts'
 import { FST_CTX_ENDED, FST_CTX_INVALID_ARGUMENT, FST_CTX_NO_SCOPE, FST_CTX_NOT_SET, FST_CTX_REQUEST_ID_FIXED } from './errors.ts'
 import type { Logger } from './line.ts'
 import { mixedIn } from './logging.ts'
+import { wantFields } from './fields.ts'
 import type { Owner } from './owner.ts'
 import { isSafeId } from './request-id.ts'
 import { Scope, scopeOf, scopeOfStore, type Store } from './scope.ts'
@@ -47,7 +48,7 @@ export abstract class Access<V> {
     const scope = this.#scope()
     if (scope === undefined) return undefined
     const value = scope.store[key]
-    if (value === undefined && scope.ended) warnLate(key, scope.root.route)
+    if (value === undefined && scope.root.ended) warnLate(key, scope.root.route)
     return value as ValueOf<V, K> | undefined
   }
 
@@ -65,7 +66,7 @@ export abstract class Access<V> {
     if (scope === undefined) throw new FST_CTX_NO_SCOPE(key)
     const value = scope.store[key]
     if (value !== undefined) return value as ValueOf<V, K>
-    throw scope.ended ? new FST_CTX_ENDED(key) : new FST_CTX_NOT_SET(key)
+    throw scope.root.ended ? new FST_CTX_ENDED(key) : new FST_CTX_NOT_SET(key)
   }
 
   /** Whether a key has a value in the current scope. Never throws, never warns. */
@@ -142,6 +143,7 @@ export abstract class Access<V> {
    * const logger = pino({ mixin: ctx.mixin })
    */
   get mixin (): (object?: object, level?: number, logger?: object) => Record<string, unknown> {
+    wantFields()
     return (_object, _level, logger) => mixedIn(this.#scope(), logger)
   }
 

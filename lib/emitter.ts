@@ -23,7 +23,11 @@ export function bindListeners<E extends EventEmitter> (emitter: E): E {
   const addOnce = (method: Listener) => (event: string | symbol, listener: Listener): E => {
     if (typeof listener !== 'function') return method.call(emitter, event, listener) as never
     const inScope = bound(currentStore(), listener)
+    let fired = false
     const wrapper: Wrapper = function (this: unknown, ...args) {
+      // An event emitted within its own listener reaches those that the outer one has still to call.
+      if (fired) return
+      fired = true
       emitter.removeListener(event, wrapper)
       return inScope.apply(this, args)
     }

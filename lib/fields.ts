@@ -1,5 +1,5 @@
 import type { Fields, Line } from './line.ts'
-import type { Scope } from './scope.ts'
+import { parentOf, type Scope } from './scope.ts'
 import { warnOnce } from './warnings.ts'
 
 /**
@@ -15,12 +15,20 @@ export function lineOf (scope: Scope): Line {
 
 /** Keeps what an ending scope's lines carry, without its values, so that late lines are still correlated. */
 export function keepLine (scope: Scope): void {
+  if (!wanted) return
   const line = lineOf(scope)
   line.values = []
   for (const name of Object.keys(line.fields)) {
     const field = line.fields[name]
     if (typeof field === 'object' && field !== null) line.fields[name] = asJson(field)
   }
+}
+
+let wanted = false
+
+/** Some logger of this process writes fields: only then are they worth keeping. */
+export function wantFields (): void {
+  wanted = true
 }
 
 function isCurrent (line: Line, scope: Scope): boolean {
@@ -34,7 +42,11 @@ function isCurrent (line: Line, scope: Scope): boolean {
 function makeLine (scope: Scope): Line {
   const { policy, idLabel } = scope.registration
   const outer = scope.outer === undefined ? undefined : lineOf(scope.outer)
-  const fields: Fields = { ...outer?.fields, [idLabel]: scope.store.requestId }
+  const fields: Fields = { ...outer?.fields }
+  const parent = scope.root.ended ? parentOf(scope) : undefined
+  // Opened after the end: what the lines carried is all that is left of the request.
+  if (parent === undefined) fields[idLabel] = scope.store.requestId
+  else Object.assign(fields, lineOf(parent).fields)
   const values: unknown[] = []
   for (const { name, log } of policy.logged) {
     const value = scope.store[name]

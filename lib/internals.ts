@@ -59,6 +59,8 @@ export interface PinoSymbols {
   readonly nestedKey: symbol
   readonly messageKey: symbol
   readonly errorKey: symbol
+  readonly levels: symbol
+  readonly time: symbol
 }
 
 const pinos = new WeakMap<object, PinoSymbols | undefined>()
@@ -66,16 +68,17 @@ const pinos = new WeakMap<object, PinoSymbols | undefined>()
 /** The symbols of the pino that made a logger; `undefined` for a logger that is no pino. */
 export function pinoSymbols (logger: object): PinoSymbols | undefined {
   // Each copy of pino gives its loggers a constructor of its own.
-  const copy = logger.constructor
+  const copy: unknown = logger.constructor
+  if (typeof copy !== 'function') return undefined
   if (!pinos.has(copy)) pinos.set(copy, findPinoSymbols(logger))
   return pinos.get(copy)
 }
 
 function findPinoSymbols (logger: object): PinoSymbols | undefined {
-  const symbols = ['write', 'chindings', 'mixin', 'nestedKey', 'messageKey', 'errorKey'].map((name) => symbolOf(logger, `pino.${name}`))
+  const symbols = ['write', 'chindings', 'mixin', 'nestedKey', 'messageKey', 'errorKey', 'lsCache', 'time'].map((name) => symbolOf(logger, `pino.${name}`))
   if (symbols.includes(undefined)) return undefined
-  const [write, bindings, mixin, nestedKey, messageKey, errorKey] = symbols as [symbol, symbol, symbol, symbol, symbol, symbol]
-  return { write, bindings, mixin, nestedKey, messageKey, errorKey }
+  const [write, bindings, mixin, nestedKey, messageKey, errorKey, levels, time] = symbols as [symbol, symbol, symbol, symbol, symbol, symbol, symbol, symbol]
+  return { write, bindings, mixin, nestedKey, messageKey, errorKey, levels, time }
 }
 
 /** pino's formatters, which it keeps under a public symbol. */

@@ -44,7 +44,8 @@ export type ValuesOfKeys<K extends Keys> =
  *   token: key<string>()
  * })
  */
-export function key<T> (policy: KeyPolicy<T, T> & { readonly seed: Seed<T> }): Key<T, T>
+// Not for what may be undefined: from a seed that may, the second form infers the value without it.
+export function key<T extends {} | null> (policy: KeyPolicy<T, T> & { readonly seed: Seed<T> }): Key<T, T>
 export function key<T> (policy?: KeyPolicy<T>): Key<T>
 export function key<T> (policy: KeyPolicy<T> = {}): Key<T> {
   // A key is its policy; only the types know more.
@@ -79,6 +80,7 @@ const LINE_NAMES: ReadonlySet<string> = new Set([
  * @throws FST_CTX_INVALID_OPTION a policy of the wrong type, or with an option that does not exist
  */
 export function readKeys (keys: Readonly<Record<string, unknown>>): Policy {
+  if (typeof keys !== 'object' || keys === null) throw new FST_CTX_INVALID_OPTION('keys', 'takes an object')
   const prototype: unknown = Object.getPrototypeOf(keys)
   if (prototype !== Object.prototype && prototype !== null) throw new FST_CTX_INVALID_KEY('__proto__', 'keys takes a plain object')
   const names = new Set<string>()

@@ -17,5 +17,5 @@ export interface Line {
   logger: object | undefined
   correlated: object | undefined
   /** The same for every other logger that wrote. */
-  others: Map<object, object> | undefined
+  others: WeakMap<object, object> | undefined
 }

@@ -1,5 +1,5 @@
 import { FST_CTX_INVALID_KEY } from './errors.ts'
-import { lineOf } from './fields.ts'
+import { lineOf, wantFields } from './fields.ts'
 import { kFormatters, pinoSymbols, type PinoSymbols } from './internals.ts'
 import type { Fields, Line, Logger } from './line.ts'
 import type { Policy } from './key.ts'
@@ -8,6 +8,7 @@ import { currentScope } from './storage.ts'
 
 const kCorrelated = Symbol('fastify-ctx.correlated')
 const kLife = Symbol('fastify-ctx.life')
+const kBindings = Symbol('fastify-ctx.bindings')
 
 type Write = (this: PinoLogger, object: unknown, message: string | undefined, level: number) => void
 type Mixin = (object: object, level: number, logger: object) => object
@@ -29,11 +30,11 @@ export function correlate (logger: Logger, policy: Policy, idLabel: string): boo
   const symbols = pinoSymbols(logger)
   if (symbols === undefined) return false
   const root = logger as unknown as PinoLogger
+  const taken = [idLabel, ...ownNames(root, symbols)]
   for (const { name } of policy.logged) {
-    if (name === idLabel || name === root[symbols.messageKey] || name === root[symbols.errorKey]) {
-      throw new FST_CTX_INVALID_KEY(name, 'log lines have a field of this name already')
-    }
+    if (taken.includes(name)) throw new FST_CTX_INVALID_KEY(name, 'log lines have a field of this name already')
   }
+  wantFields()
   if (kCorrelated in root) return true
   const write = root[symbols.write] as Write
   root[kCorrelated] = true
@@ -46,13 +47,15 @@ export function correlate (logger: Logger, policy: Policy, idLabel: string): boo
 
 /**
  * Ties the logger that Fastify made for a request to that request: its lines are the request's wherever they are written.
- * A logger that the application shares between requests is left alone: it has the request id of none.
+ * A logger that the application shares between requests is left alone: it has the request id of none, or of an earlier one.
  */
 export function tieLogger (logger: Logger, id: string, life: Life): void {
   if (!(kCorrelated in logger)) return
   const pino = logger as unknown as PinoLogger
   const bindings = pino[pinoSymbols(logger)!.bindings] as string
-  if (bindings.includes(JSON.stringify(id))) pino[kLife] = life
+  const { idLabel } = life.scope.registration
+  if (Object.hasOwn(pino, kLife)) pino[kLife] = undefined
+  else if (bindings.includes(`"${idLabel}":${JSON.stringify(id)}`)) pino[kLife] = life
 }
 
 /** The fields of a scope for a line of any other pino logger, as a fresh object; none where the line has them already. */
@@ -60,7 +63,28 @@ export function mixedIn (scope: Scope | undefined, logger: object | undefined): 
   if (scope === undefined || (logger !== undefined && kCorrelated in logger)) return {}
   const { fields } = lineOf(scope)
   const symbols = logger === undefined ? undefined : pinoSymbols(logger)
-  return symbols === undefined ? { ...fields } : missingIn(logger as unknown as PinoLogger, fields, symbols)
+  if (symbols === undefined) return { ...fields }
+  const pino = logger as unknown as PinoLogger
+  // A copy: pino writes the line's own object into it.
+  const mixed = { ...missingIn(pino, fields, symbols) }
+  if (!pino[symbols.nestedKey]) for (const name of ownNames(pino, symbols)) delete mixed[name]
+  return mixed
+}
+
+const names = new WeakMap<object, readonly string[]>()
+
+/** What a logger itself writes on a line: the level and the time, under whatever names, the message, the error, the nested object. */
+function ownNames (logger: PinoLogger, symbols: PinoSymbols): readonly string[] {
+  // Each logger that is no child has a cache of its own.
+  const levels = logger[symbols.levels] as Record<string, string>
+  let found = names.get(levels)
+  if (found === undefined) {
+    const start = `${Object.values(levels)[0]}${(logger[symbols.time] as () => string)()}}`
+    const keys = [symbols.messageKey, symbols.errorKey, symbols.nestedKey].map((key) => logger[key] as string | undefined)
+    found = [...Object.keys(JSON.parse(start) as object), ...keys.filter((key) => key !== undefined)]
+    names.set(levels, found)
+  }
+  return found
 }
 
 /** The scope a line belongs to: the current one, but never that of another request than the logger's own. */
@@ -74,35 +98,51 @@ function scopeOfLine (logger: PinoLogger): Scope | undefined {
 function correlated (logger: PinoLogger, line: Line, object: unknown, symbols: PinoSymbols): PinoLogger {
   const repeated = repeatedIn(object, line.fields, logger, symbols)
   if (repeated !== undefined) return twin(logger, repeated, symbols)
-  if (line.logger === logger) return line.correlated as PinoLogger
-  if (line.logger === undefined) {
+  const first = line.logger === undefined || line.logger === logger
+  const made = (first ? line.correlated : line.others?.get(logger)) as PinoLogger | undefined
+  // After `logger.setBindings()` a twin made before is one of the logger as it was.
+  if (made !== undefined && made[kBindings] === logger[symbols.bindings]) return made
+  const fresh = twin(logger, line.fields, symbols)
+  if (first) {
     line.logger = logger
-    return (line.correlated = twin(logger, line.fields, symbols)) as PinoLogger
-  }
-  line.others ??= new Map()
-  let other = line.others.get(logger)
-  if (other === undefined) line.others.set(logger, other = twin(logger, line.fields, symbols))
-  return other as PinoLogger
+    line.correlated = fresh
+  } else (line.others ??= new WeakMap()).set(logger, fresh)
+  return fresh
 }
 
 /** The fields that a line's own object does not name, where it names one: on a line, what was written there wins. */
 function repeatedIn (object: unknown, fields: Fields, logger: PinoLogger, symbols: PinoSymbols): Fields | undefined {
   if (typeof object !== 'object' || object === null || object instanceof Error || logger[symbols.nestedKey]) return undefined
-  const names = Object.keys(fields).filter((name) => Object.hasOwn(object, name) && (object as Fields)[name] !== undefined)
-  return names.length === 0 ? undefined : without(fields, names)
+  for (const name in fields) {
+    if (Object.hasOwn(object, name) && (object as Fields)[name] !== undefined) return without(fields, object as Fields)
+  }
+  return undefined
 }
 
 function twin (logger: PinoLogger, fields: Fields, symbols: PinoSymbols): PinoLogger {
   const made = Object.create(logger) as PinoLogger
-  const formatters = logger[kFormatters] as { bindings: unknown, log?: (object: object) => object }
-  const { log } = formatters
-  // The fields are a child's bindings, which pino does not send through `formatters.bindings`.
-  made[kFormatters] = { ...formatters, bindings: asTheyAre, ...(log === undefined ? undefined : { log: (object: object) => unnamed(log(object), fields) }) }
+  // Under a nested key the names are those of another object.
+  const taken = logger[symbols.nestedKey] ? {} : fields
+  made[kBindings] = logger[symbols.bindings]
+  made[kFormatters] = formattersFor(logger[kFormatters] as Formatters, taken)
   const mixin = logger[symbols.mixin] as Mixin | undefined
-  if (mixin !== undefined && !logger[symbols.nestedKey]) {
-    made[symbols.mixin] = (object: object, level: number) => unnamed(mixin(object, level, logger), fields)
+  if (mixin !== undefined) {
+    made[symbols.mixin] = (object: object, level: number) => without(mixin(object, level, logger), taken)
   }
   made.setBindings(missingIn(logger, fields, symbols))
+  return made
+}
+
+interface Formatters { bindings: unknown, log?: (object: object) => object | undefined }
+
+const plain = new WeakMap<Formatters, Formatters>()
+
+/** The fields are a child's bindings, which pino does not send through `formatters.bindings`. */
+function formattersFor (formatters: Formatters, fields: Fields): Formatters {
+  const { log } = formatters
+  if (log !== undefined) return { ...formatters, bindings: asTheyAre, log: (object: object) => without(log(object), fields) }
+  let made = plain.get(formatters)
+  if (made === undefined) plain.set(formatters, made = { ...formatters, bindings: asTheyAre })
   return made
 }
 
@@ -113,26 +153,18 @@ function asTheyAre (bindings: object): object {
 /** The fields that a logger has not bound itself. */
 function missingIn (logger: PinoLogger, fields: Fields, symbols: PinoSymbols): Fields {
   const bindings = logger[symbols.bindings] as string
-  let bound: object | undefined
-  const names = Object.keys(fields).filter((name) => {
+  for (const name in fields) {
     // Most loggers have bound none of them, which the text alone shows; a nested name costs a closer look.
-    if (!bindings.includes(`${JSON.stringify(name)}:`)) return false
-    bound ??= JSON.parse(`{${bindings.slice(1)}}`) as object
-    return Object.hasOwn(bound, name)
-  })
-  return without(fields, names)
-}
-
-function without (fields: Fields, names: readonly string[]): Fields {
-  const kept = { ...fields }
-  for (const name of names) delete kept[name]
-  return kept
-}
-
-/** What a mixin or formatter of the application returns, less what the line has bound. */
-function unnamed (object: object, fields: Fields): object {
-  for (const name of Object.keys(fields)) {
-    if (Object.hasOwn(object, name)) return without({ ...object }, Object.keys(fields))
+    if (bindings.includes(`"${name}":`)) return without(fields, JSON.parse(`{${bindings.slice(1)}}`) as Fields)
   }
-  return object
+  return fields
+}
+
+/** What is in `fields` less what is in `others`, too. A formatter may return nothing. */
+function without (fields: object | undefined, others: Fields): Fields {
+  const kept: Fields = {}
+  for (const [name, field] of Object.entries(fields ?? {})) {
+    if (!Object.hasOwn(others, name) || others[name] === undefined) kept[name] = field
+  }
+  return kept
 }

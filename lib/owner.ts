@@ -13,7 +13,7 @@ export class Owner {
 
   constructor (keys?: Policy) {
     this.keys = keys
-    this.#unregistered = { policy: keys ?? NO_KEYS, log: undefined, idLabel: 'reqId', correlated: false }
+    this.#unregistered = { policy: keys ?? NO_KEYS, log: undefined, idLabel: 'reqId' }
   }
 
   /** That of the application it was registered in last; what a scope outside any request goes by. */

@@ -58,15 +58,16 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
   const policy = owner.keys ?? readKeys(options.keys ?? {})
   const idLabel = requestIdLabel(instance)
   const ids = requestIds(options.requestId ?? {}, inheritedIds(instance))
-  const correlated = correlate(instance.log, policy, idLabel)
+  correlate(instance.log, policy, idLabel)
   if (registered === undefined) decorateRequestContext(instance)
 
-  const registration: Registration = { policy, idLabel, log: instance.log, correlated }
+  const registration: Registration = { policy, idLabel, log: instance.log }
   owner.register(registration)
   instance.addHook('onClose', async () => { owner.unregister(registration) })
   instance[kRegistered] = new Map(registered).set(owner, options)
-  // A second context beside the first one takes the ids as they are, unless it has a word of its own to say.
-  if (registered === undefined || options.requestId !== undefined) instance.setGenReqId(ids)
+  // A second context beside the first one takes the ids as they are, unless it says how else they are made.
+  const { header, pattern, generate } = options.requestId ?? {}
+  if (registered === undefined || (header ?? pattern ?? generate) !== undefined) instance.setGenReqId(ids)
   if (!instance.hasRequestDecorator('ctx')) {
     const access = requestAccess(owner, policy.names, owner.keys === undefined)
     instance.decorateRequest('ctx', { getter () { return accessOf(this, owner, access) } })
@@ -80,7 +81,6 @@ function readOptions (given: ContextOptions, owner: Owner): ReadyMadeOptions {
     if (name === 'keys' && owner.keys !== undefined) throw new FST_CTX_INVALID_OPTION('keys', 'belongs to createContext(), which has them already')
     if (name !== 'keys' && name !== 'requestId') throw new FST_CTX_INVALID_OPTION(name, 'does not exist')
   }
-  if (options.keys !== undefined && (typeof options.keys !== 'object' || options.keys === null)) throw new FST_CTX_INVALID_OPTION('keys', 'takes an object')
   return options
 }
 

@@ -21,8 +21,6 @@ export interface Registration {
   readonly log: Logger | undefined
   /** The name of the field that carries the request id on log lines. */
   readonly idLabel: string
-  /** Whether that logger writes the fields of a scope. */
-  readonly correlated: boolean
 }
 
 /** One request, as the scopes of all contexts that cover it share it. */
@@ -106,6 +104,11 @@ function createStore (scope: Scope, parent: Scope | undefined): Store {
 /** The scope whose store this is; `undefined` for no store, or for one that is not ours. */
 export function scopeOfStore (store: object | undefined): Scope | undefined {
   return (store as Store | undefined)?.[kScope]
+}
+
+/** The scope that a child reads through; `undefined` for a root. */
+export function parentOf (scope: Scope): Scope | undefined {
+  return scopeOfStore(Object.getPrototypeOf(scope.store) as object)
 }
 
 /** The innermost scope of one context, from `scope` outwards. */

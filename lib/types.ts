@@ -16,14 +16,14 @@ export interface Present<T> { readonly [present]: T }
 
 /**
  * The names and types of what the ready-made `ctx` and `request.ctx` hold: the one interface to augment.
- * Types declared for `@fastify/request-context` (`RequestContextData`) hold here too.
+ * Types declared for `@fastify/request-context` (`RequestContextData`) hold here too, but for that of `requestId`.
  *
  * @example
  * declare module 'fastify-ctx' {
  *   interface ContextValues { tenant: string, user: User }
  * }
  */
-export interface ContextValues extends RequestContextData {
+export interface ContextValues extends Omit<RequestContextData, 'requestId'> {
   /** The id of the request or job, the same as `request.id`: 1 to 128 visible ASCII characters. */
   requestId: Present<string>
 }

@@ -6,7 +6,7 @@ import { tieLogger } from '../logging.ts'
 import { Scope, scopeOf, type Registration } from '../scope.ts'
 import { enter } from '../storage.ts'
 import { lifeOf, RequestLife, setLife } from './end.ts'
-import { dispatchInScope, emitRawInScope, replyClosed, requestClosed } from './reenter-events.ts'
+import { dispatchInScope, emitRawInScope } from './reenter-events.ts'
 import { guardRoute, sendInScope } from './reenter-hooks.ts'
 import { holdWebsockets } from './reenter-websockets.ts'
 
@@ -32,8 +32,7 @@ export function openScope (owner: object, registration: Registration, responseHe
     if (first) {
       setLife(request.raw, life)
       setLife(reply.raw, life)
-      emitRawInScope(request.raw, requestClosed)
-      emitRawInScope(reply.raw, replyClosed)
+      emitRawInScope(request.raw, reply.raw)
       sendInScope(reply)
       if (route !== undefined && route.handlerTimeout > 0) dispatchInScope(request.signal, scope.store)
       holdWebsockets(request)

@@ -1,4 +1,4 @@
-import type { EventEmitter } from 'node:events'
+import { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Store } from '../scope.ts'
@@ -6,7 +6,6 @@ import { bound, currentStore, enter } from '../storage.ts'
 import { lifeOfRaw, type RequestLife } from './end.ts'
 
 type Emit = EventEmitter['emit']
-type Closed = (life: RequestLife, raw: any) => void
 
 /** Makes what an emitter emits reach its listeners in one scope, whatever code it is called by. */
 export function emitInScope (emitter: EventEmitter, store: Store): void {
@@ -19,49 +18,52 @@ export function dispatchInScope (signal: AbortSignal, store: Store): void {
 }
 
 function emitting (emit: Emit, store: Store): Emit {
-  return function emitInScope (this: EventEmitter, event, ...args) {
-    return enter(store, emitNow, this, emit, event, args)
+  return function emitInScope (this: EventEmitter) {
+    // Passed on as they are: an emitter is heard often, and an array for each event would be felt.
+    const args = arguments as unknown as Parameters<Emit>
+    return currentStore() === store ? emit.apply(this, args) : enter(store, emitNow, this, emit, args)
   }
 }
 
-function emitNow (emitter: EventEmitter, emit: Emit, event: string | symbol, args: unknown[]): boolean {
-  return emit.call(emitter, event, ...args)
+function emitNow (emitter: EventEmitter, emit: Emit, args: Parameters<Emit>): boolean {
+  return emit.apply(emitter, args)
 }
 
 /**
  * The same for Node's two objects for a request, whose life is told when they close. Their life must be set: one function
  * serves the requests of all.
  */
-export function emitRawInScope (raw: EventEmitter, closed: Closed): void {
-  // Most have the `emit` of their class; an APM's own one is kept.
-  if (Object.hasOwn(raw, 'emit')) raw.emit = emittingRaw(raw.emit, closed)
-  else raw.emit = closed === replyClosed ? emitOfReply : emitOfRequest
+export function emitRawInScope (request: EventEmitter, reply: EventEmitter): void {
+  // An APM may have given them an `emit` of its own, which is kept.
+  request.emit = request.emit === plainEmit ? emitOfRequest : emittingRaw(request.emit, requestClosed)
+  reply.emit = reply.emit === plainEmit ? emitOfReply : emittingRaw(reply.emit, replyClosed)
 }
 
-const emitOfRequest: Emit = emittingRaw(undefined, requestClosed)
-const emitOfReply: Emit = emittingRaw(undefined, replyClosed)
+const plainEmit = EventEmitter.prototype.emit
+const emitOfRequest = emittingRaw(plainEmit, requestClosed)
+const emitOfReply = emittingRaw(plainEmit, replyClosed)
 
-function emittingRaw (own: Emit | undefined, closed: Closed): Emit {
-  return function emitInScope (this: EventEmitter, event, ...args) {
-    const emit = own ?? (Object.getPrototypeOf(this) as EventEmitter).emit
+function emittingRaw (emit: Emit, closed: (life: RequestLife, raw: any) => void): Emit {
+  return function emitInScope (this: EventEmitter, event) {
     const life = lifeOfRaw(this)!
     const { store } = life.scope
+    const args = arguments as unknown as Parameters<Emit>
     // What nobody listens to needs no scope; an error must reach Node either way.
     const heard = currentStore() === store || this.listenerCount(event) === 0
-      ? emit.call(this, event, ...args)
-      : enter(store, emitNow, this, emit, event, args)
+      ? emit.apply(this, args)
+      : enter(store, emitNow, this, emit, args)
     if (event === 'close') closed(life, this)
     return heard
   }
 }
 
 /** A request closes when its body is read, too: only an aborted one is over. */
-export function requestClosed (life: RequestLife, raw: IncomingMessage | Http2ServerRequest): void {
+function requestClosed (life: RequestLife, raw: IncomingMessage | Http2ServerRequest): void {
   if (raw.aborted) life.lose()
 }
 
 /** The connection of an answer closes once: after all of it was sent, or before. */
-export function replyClosed (life: RequestLife, raw: ServerResponse | Http2ServerResponse): void {
+function replyClosed (life: RequestLife, raw: ServerResponse | Http2ServerResponse): void {
   if ('writableFinished' in raw && raw.writableFinished) life.close()
   else life.lose()
 }

@@ -25,6 +25,9 @@ const HOOKS = {
 /** Hooks that run when the answer is out or the client is gone: the scope waits for them before it ends. */
 const LAST: ReadonlySet<string> = new Set(['onResponse', 'onTimeout', 'onRequestAbort'])
 
+/** The hook that opens the scope, as Fastify has bound it: before it there is nothing to re-enter. */
+const OURS = 'bound fastifyCtxOnRequest'
+
 /** The routes and lists of hooks that are guarded, and the guards themselves: Fastify shares some between routes. */
 const guarded = new WeakSet<object>()
 
@@ -46,23 +49,37 @@ function guardHooks (hooks: unknown, callbackAt: number, last: boolean): void {
   if (!Array.isArray(hooks) || guarded.has(hooks)) return
   guarded.add(hooks)
   // In place: Fastify is walking the list of onRequest hooks just now.
-  hooks.forEach((hook: Hook, i) => { hooks[i] = last ? guardLast(hook, callbackAt) : guardHook(hook, callbackAt) })
+  hooks.forEach((hook: Hook, i) => {
+    if (hook.name === OURS) return
+    hooks[i] = last ? guardLast(hook, callbackAt) : guardHook(hook, callbackAt)
+  })
 }
 
 function guard (handler: Hook): Hook {
-  const inScope: Hook = (request: FastifyRequest, reply: FastifyReply) => within(request, handler, request, reply)
+  const inScope: Hook = (request: FastifyRequest, reply: FastifyReply) => {
+    const store = lifeOf(request)?.scope.store
+    return store === undefined ? handler(request, reply) : native(enter(store, handler, request, reply))
+  }
   guarded.add(inScope)
   return inScope
 }
 
 function guardHook (hook: Hook, callbackAt: number): Hook {
-  if (hook.length <= callbackAt) return (request: FastifyRequest, a, b) => within(request, hook, request, a, b)
-  return (...args) => {
-    const store = lifeOf(args[0] as FastifyRequest)?.scope.store
-    if (store === undefined) return hook(...args)
-    args[callbackAt] = resumed(store, args[callbackAt] as Hook)
-    return native(enter(store, hook, ...args))
+  const takesCallback = hook.length > callbackAt
+  return function inScope (request: FastifyRequest, a: unknown, b: unknown, c: unknown) {
+    const store = lifeOf(request)?.scope.store
+    if (store === undefined) return hook(request, a, b, c)
+    if (takesCallback) {
+      if (callbackAt === 2) b = resumed(store, b as Hook)
+      else c = resumed(store, c as Hook)
+    }
+    return native(enter(store, hook, request, a, b, c))
   }
+}
+
+/** Fastify's callback, which calls the next hook: in the scope, whatever code calls it. */
+function resumed (store: Store, callback: Hook): Hook {
+  return (error, payload) => enter(store, callback, error, payload)
 }
 
 /** A hook that the end of the scope waits for. */
@@ -73,9 +90,9 @@ function guardLast (hook: Hook, callbackAt: number): Hook {
     const { store } = life.scope
     life.hold()
     const callback = args[callbackAt] as Hook
-    args[callbackAt] = (...results: unknown[]) => {
+    args[callbackAt] = (error: unknown) => {
       // Fastify calls the next hook, or writes its last line, within its callback.
-      try { enter(store, callback, ...results) } finally { life.release() }
+      try { enter(store, callback, error) } finally { life.release() }
     }
     let result: unknown
     try {
@@ -93,16 +110,6 @@ function guardLast (hook: Hook, callbackAt: number): Hook {
   }
 }
 
-function within (request: FastifyRequest, fn: Hook, ...args: unknown[]): unknown {
-  const store = lifeOf(request)?.scope.store
-  return store === undefined ? fn(...args) : native(enter(store, fn, ...args))
-}
-
-/** Fastify's callback, which calls the next hook: in the scope, whatever code calls it. */
-function resumed (store: Store, callback: Hook): Hook {
-  return (...results) => enter(store, callback, ...results)
-}
-
 /** A promise of Node's own for any other thenable: reactions to it run where they were attached. */
 function native (result: unknown): unknown {
   if (typeof result !== 'object' || result === null || result instanceof Promise) return result
@@ -111,19 +118,25 @@ function native (result: unknown): unknown {
 
 /** Sends the answer, and with it runs the hooks and the error handler that come then, in the scope of the request. */
 export function sendInScope (reply: FastifyReply): void {
-  reply.send = Object.hasOwn(reply, 'send') ? sending(reply.send) : send
+  if (reply.send !== plainSend) {
+    plainSend = reply.send
+    scopedSend = sending(plainSend)
+  }
+  reply.send = scopedSend!
 }
 
 type Send = FastifyReply['send']
 
-const send = sending(undefined)
+/** All replies have the same `send`, and so one that calls it serves them all. */
+let plainSend: Send | undefined
+let scopedSend: Send | undefined
 
-function sending (own: Send | undefined): Send {
-  return function send (this: FastifyReply, payload?: unknown) {
+function sending (send: Send): Send {
+  return function sendInScope (this: FastifyReply, payload?: unknown) {
     const { store } = lifeOfRaw(this.raw)!.scope
     // A stream may be fed by another request's code, which its listeners must not run in.
     if (isStream(payload)) emitInScope(payload, store)
-    return enter(store, sendNow, this, own ?? (Object.getPrototypeOf(this) as FastifyReply).send, payload)
+    return enter(store, sendNow, this, send, payload)
   }
 }
 

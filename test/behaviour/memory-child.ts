@@ -1,0 +1,167 @@
+// Run by memory.test.ts with --expose-gc and the names of scenarios, whose counts of live objects are its only output, as JSON.
+import { EventEmitter, once } from 'node:events'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setImmediate as turn } from 'node:timers/promises'
+import { asyncLocalStorage } from '@fastify/request-context'
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify'
+import { createContext, key } from '../../lib/index.ts'
+
+interface User { readonly id: string }
+
+const ctx = createContext({
+  tenant: key<string>({ log: true }),
+  user: key<User>({ seed: (request) => tracked({ id: `user-${request.id}` }), log: (user) => user.id }),
+  account: key<{ readonly plan: string }>({ log: true })
+})
+
+/** What the scenario has given to requests, seen without being held. */
+let seen: Array<WeakRef<object>> = []
+
+function tracked<T extends object> (value: T): T {
+  seen.push(new WeakRef(value))
+  return value
+}
+
+/** How many of those are alive after a full collection; the dead ones are forgotten. */
+async function alive (): Promise<number> {
+  // What a WeakRef has given out stays alive until the turn is over; Node itself lets go of a request a few turns later.
+  for (let i = 0; i < 5; i++) {
+    await turn()
+    globalThis.gc!()
+  }
+  seen = seen.filter((reference) => reference.deref() !== undefined)
+  return seen.length
+}
+
+async function start (routes: (app: FastifyInstance) => void): Promise<FastifyInstance> {
+  const app = Fastify({ logger: { level: 'info', stream: { write () {} } }, forceCloseConnections: true })
+  await app.register(ctx.plugin)
+  routes(app)
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  return app
+}
+
+const agent = new http.Agent({ keepAlive: true, maxSockets: 20, maxFreeSockets: 20 })
+
+function open (app: FastifyInstance): http.ClientRequest {
+  return http.get({ port: (app.server.address() as AddressInfo).port, agent })
+}
+
+async function get (app: FastifyInstance): Promise<void> {
+  const [response] = await once(open(app), 'response') as [http.IncomingMessage]
+  response.resume()
+  await once(response, 'close')
+}
+
+/** 20 requests that are in the handler at once, each on a socket of its own, and what is alive then and after their end. */
+async function together (use: (request: FastifyRequest) => void): Promise<Record<string, number>> {
+  const gate = new EventEmitter().setMaxListeners(0)
+  seen = []
+  let arrived = 0
+  const app = await start((app) => {
+    app.get('/', async (request) => {
+      use(request)
+      if (++arrived === 20) gate.emit('all')
+      await once(gate, 'open')
+      return ctx.require('user').id
+    })
+  })
+  const all = once(gate, 'all')
+  const answers = Array.from({ length: 20 }, async () => { await get(app) })
+  await all
+  const during = await alive()
+  gate.emit('open')
+  await Promise.all(answers)
+  const { length: sockets } = Object.values(agent.freeSockets).flat()
+  const after = await alive()
+  await app.close()
+  return { during, sockets, after }
+}
+
+/** The same for clients that go while their requests wait: no socket stays, and the gate is never opened. */
+async function gone (): Promise<Record<string, number>> {
+  const gate = new EventEmitter().setMaxListeners(0)
+  seen = []
+  let arrived = 0
+  let closed = 0
+  const app = await start((app) => {
+    app.get('/', async (_request, reply) => {
+      reply.raw.on('close', () => { if (++closed === 20) setImmediate(() => gate.emit('gone')) })
+      if (++arrived === 20) gate.emit('all')
+      setInterval(read, 1e8)
+      await once(gate, 'open')
+    })
+  })
+  const all = once(gate, 'all')
+  const clients = Array.from({ length: 20 }, () => open(app).on('error', () => {}))
+  await all
+  const during = await alive()
+  const lost = once(gate, 'gone')
+  for (const client of clients) client.destroy()
+  await lost
+  const after = await alive()
+  await app.close()
+  return { during, sockets: 0, after }
+}
+
+const shared = new EventEmitter().setMaxListeners(0)
+const sharedBound = ctx.bindEmitter(new EventEmitter().setMaxListeners(0))
+const read = (): void => { ctx.get('user') }
+
+const scenarios: Record<string, () => Promise<Record<string, number>>> = {
+  idle: async () => await together(() => {}),
+  gone,
+  timer: async () => await together(() => { setTimeout(read, 1e8) }),
+  interval: async () => await together(() => { setInterval(read, 1e8) }),
+  bind: async () => await together(() => { shared.on('event', ctx.bind(read)) }),
+  bindEmitter: async () => await together(() => { sharedBound.on('event', read) }),
+  request: async () => await together((request) => { setInterval(() => request.ctx.requestId, 1e8) }),
+  snapshot: async () => await together(() => { const inScope = ctx.snapshot(); shared.on('event', () => inScope(read)) }),
+
+  // Each has two objects: the user, and an account that log lines carry as it is.
+  logged: async () => await together(() => {
+    ctx.set('account', tracked({ plan: 'large' }))
+    ctx.log.info('a line has fields, and those are of the account')
+    setInterval(read, 1e8)
+  }),
+
+  // Each has two objects: the user of the request, and that of the scope within it.
+  nested: async () => await together(() => {
+    ctx.run({ tenant: 'inner', user: tracked({ id: 'inner' }) }, () => {
+      ctx.log.info('a line has fields, and those have their source')
+      setInterval(read, 1e8)
+    })
+  }),
+
+  growth: async () => {
+    const app = await start((app) => {
+      app.get('/', async (request) => {
+        tracked(request.raw)
+        tracked(asyncLocalStorage.getStore()!)
+        await ctx.run({ tenant: request.id }, async () => {
+          tracked(asyncLocalStorage.getStore()!)
+          ctx.log.info('within')
+          await turn()
+        })
+        return ctx.require('user').id
+      })
+    })
+    const measure = async (requests: number): Promise<{ objects: number, bytes: number }> => {
+      const objects: number[] = []
+      for (let done = 0; done < requests; done += 1000) {
+        await Promise.all(Array.from({ length: 10 }, async () => { for (let i = 0; i < 100; i++) await get(app) }))
+        objects.push(await alive())
+      }
+      return { objects: Math.max(...objects), bytes: process.memoryUsage().heapUsed }
+    }
+    const early = await measure(2000)
+    const late = await measure(8000)
+    return { early: early.objects, late: late.objects, grownBytes: late.bytes - early.bytes }
+  }
+}
+
+const results: Record<string, object> = {}
+for (const name of process.argv.slice(2)) results[name] = await scenarios[name]!()
+// What the scenarios left running would run on.
+process.stdout.write(JSON.stringify(results), () => { process.exit() })

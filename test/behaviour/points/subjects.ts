@@ -1,0 +1,31 @@
+import { fastifyRequestContext, requestContext } from '@fastify/request-context'
+import type { FastifyInstance } from 'fastify'
+import { createContext, key } from '../../../lib/index.ts'
+
+/** A plugin that the points are visited with. */
+export interface Subject {
+  readonly register: (app: FastifyInstance) => Promise<unknown>
+  /** The tenant that is current here. */
+  readonly get: () => unknown
+  /** Whether `request.ctx` and the log lines are looked at, too. */
+  readonly correlated: boolean
+}
+
+export const ctx = createContext({
+  tenant: key<string>({ seed: (request) => request.headers['x-tenant'], log: true })
+})
+
+export const fastifyCtx: Subject = {
+  register: async (app) => { await app.register(ctx.plugin) },
+  get: () => ctx.get('tenant'),
+  correlated: true
+}
+
+/** What there was before: it shows that the points are ones where a value can be lost, and that losses are seen. */
+export const fastifyRequestContextPlugin: Subject = {
+  register: async (app) => {
+    await app.register(fastifyRequestContext, { defaultStoreValues: (request) => ({ tenant: request.headers['x-tenant'] }) as never })
+  },
+  get: () => requestContext.get('tenant' as never),
+  correlated: false
+}

@@ -1,0 +1,226 @@
+import fastify, { type FastifyPluginAsync, type FastifyRequest } from 'fastify'
+import { createContext, key, type ContextOptions, type Key, type Present, type RequestContext, type ValuesOf } from '../lib/index.ts'
+import { expectEqual, expectType, type AnyIn } from './expect.ts'
+
+interface Tenant { readonly id: string, readonly plan: 'free' | 'paid' }
+interface User { readonly id: string }
+
+declare function findTenant (request: FastifyRequest): Promise<Tenant | undefined>
+declare function localeOf (request: FastifyRequest): string
+declare function findPlan (): Promise<Tenant['plan']>
+declare function mayFail (): string | Promise<string | undefined>
+
+const ctx = createContext({
+  tenant: key<Tenant>({ seed: findTenant, log: (tenant) => tenant.id }),
+  user: key<User>({ log: ({ id }) => id }),
+  token: key<string>(),
+  region: key<string>({ seed: (request) => request.headers['x-region'], log: true }),
+  locale: key<string>({ seed: localeOf }),
+  plan: key<Tenant['plan']>({ seed: findPlan }),
+  shard: key<number>({ seed: () => 1, log: false }),
+  inferred: key({ seed: () => new Map<string, number>() }),
+  perhaps: key({ seed: (request) => request.headers['x-perhaps'] }),
+  either: key<string>({ seed: mayFail }),
+  nothing: key<null>({ seed: () => null })
+})
+
+type Values = ValuesOf<typeof ctx>
+declare const request: { readonly ctx: RequestContext<Values> }
+
+export function theValuesFollowFromTheKeys () {
+  expectEqual<Omit<Values, 'requestId'>, {
+    tenant: Tenant
+    user: User
+    token: string
+    region: string
+    locale: Present<string>
+    plan: Present<Tenant['plan']>
+    shard: Present<number>
+    inferred: Present<Map<string, number>>
+    perhaps: string
+    either: string
+    nothing: Present<null>
+  }>(true)
+  expectEqual<Values['requestId'], Present<string>>(true)
+}
+
+export function getIsNeverSureAndRequireIs () {
+  expectType<Tenant | undefined>().of(ctx.get('tenant'))
+  expectType<string | undefined>().of(ctx.get('locale'))
+  expectType<Map<string, number> | undefined>().of(ctx.get('inferred'))
+  expectType<string | undefined>().of(ctx.get('requestId'))
+  expectType<null | undefined>().of(ctx.get('nothing'))
+  expectType<Tenant>().of(ctx.require('tenant'))
+  expectType<string>().of(ctx.require('token'))
+  expectType<Tenant['plan']>().of(ctx.require('plan'))
+  expectType<string>().of(ctx.require('requestId'))
+  expectType<null>().of(ctx.require('nothing'))
+}
+
+export function requestCtxIsSureWhereTheSeedIs () {
+  // Sync and async seeds that always return a value.
+  expectType<string>().of(request.ctx.locale)
+  expectType<Tenant['plan']>().of(request.ctx.plan)
+  expectType<number>().of(request.ctx.shard)
+  expectType<Map<string, number>>().of(request.ctx.inferred)
+  expectType<null>().of(request.ctx.nothing)
+  expectType<string>().of(request.ctx.requestId)
+  // Seeds that may not, and none.
+  expectType<Tenant | undefined>().of(request.ctx.tenant)
+  expectType<string | undefined>().of(request.ctx.region)
+  expectType<string | undefined>().of(request.ctx.perhaps)
+  expectType<string | undefined>().of(request.ctx.either)
+  expectType<User | undefined>().of(request.ctx.user)
+  expectType<string | undefined>().of(request.ctx.token)
+
+  // A present key takes its type only.
+  // @ts-expect-error
+  request.ctx.locale = undefined
+
+  // A value of another type.
+  // @ts-expect-error
+  request.ctx.plan = 'gold'
+
+  // The request id is fixed.
+  // @ts-expect-error
+  request.ctx.requestId = 'other'
+}
+
+export function seedsAndMappersNeedNoAnnotation () {
+  key<string>({
+    seed: (request) => {
+      expectType<string | undefined>().of(request.headers['x-tenant-id'])
+      expectType<string | undefined>().of(request.headers.host)
+      expectType<string>().of(request.id)
+      expectType<string>().of(request.url)
+      return request.headers['x-tenant-id']
+    }
+  })
+  key<Tenant>({ log: (tenant) => { expectType<Tenant>().of(tenant); return tenant.plan } })
+  key<string>({ seed: () => 'x', log: (value) => { expectType<string>().of(value); return value.length } })
+  key({ seed: () => 1, log: (value) => { expectType<number>().of(value); return value } })
+  expectType<Key<string, string | undefined>>().of(key<string>())
+  expectType<Key<string, string | undefined>>().of(key<string>({}))
+  expectType<Key<string, string | undefined>>().of(key<string>({ log: true }))
+  expectType<Key<string, string | undefined>>().of(key<string>({ seed: async (request) => request.headers['x-tenant-id'] }))
+  expectType<Key<string, string>>().of(key<string>({ seed: async () => 'acme' }))
+}
+
+export function seedsAndMappersOfTheWrongTypeAreRefused () {
+  // A sync seed.
+  // @ts-expect-error
+  key<string>({ seed: () => 1 })
+
+  // An async seed.
+  // @ts-expect-error
+  key<string>({ seed: async () => 1 })
+
+  // null is a value, and not of this type.
+  // @ts-expect-error
+  key<string>({ seed: () => null })
+
+  // A value in place of a seed.
+  // @ts-expect-error
+  key<string>({ seed: 'acme' })
+
+  // A function in place of a policy: the short form is that of the keys option.
+  // @ts-expect-error
+  key<string>(() => 'acme')
+
+  // A mapper of another type.
+  // @ts-expect-error
+  key<string>({ log: (value: number) => value })
+
+  // A mapper that reads what the value has not.
+  // @ts-expect-error
+  key<User>({ log: (user) => user.name })
+
+  // An unknown option.
+  // @ts-expect-error
+  key<string>({ logs: true })
+
+  // A header taken for present.
+  // @ts-expect-error
+  key<string>({ seed: (request) => request.headers['x-tenant-id'].trim() })
+
+  // A key without key().
+  // @ts-expect-error
+  createContext({ tenant: { log: true } })
+
+  // A seed without key().
+  // @ts-expect-error
+  createContext({ tenant: () => 'acme' })
+}
+
+export function unknownKeysAreRefused () {
+  // get
+  // @ts-expect-error
+  ctx.get('tenantt')
+
+  // require
+  // @ts-expect-error
+  ctx.require('tenantt')
+
+  // has
+  // @ts-expect-error
+  ctx.has('tenantt')
+
+  // set
+  // @ts-expect-error
+  ctx.set('tenantt', 'acme')
+
+  // run
+  // @ts-expect-error
+  ctx.run({ tenantt: 'acme' }, () => {})
+
+  // a key of the ready-made context
+  // @ts-expect-error
+  ctx.get('basket')
+
+  // a property of request.ctx
+  // @ts-expect-error
+  expectType<undefined>().of(request.ctx.tenantt)
+}
+
+export function wrongValuesAreRefused () {
+  ctx.set('shard', 2)
+  ctx.set('shard', undefined)
+  ctx.run({ shard: 2, token: undefined }, () => {})
+
+  // set
+  // @ts-expect-error
+  ctx.set('shard', '2')
+
+  // set, the request id
+  // @ts-expect-error
+  ctx.set('requestId', 'other')
+
+  // run
+  // @ts-expect-error
+  ctx.run({ shard: '2' }, () => {})
+
+  // run, one right and one wrong
+  // @ts-expect-error
+  ctx.run({ token: 'abc', plan: 'gold' }, () => {})
+}
+
+export function thePluginTakesItsOptionsWithoutKeys () {
+  expectType<FastifyPluginAsync<ContextOptions>>().of(ctx.plugin)
+  const app = fastify()
+  app.register(ctx.plugin)
+  app.register(ctx.plugin, { requestId: { header: 'x-correlation-id' } })
+
+  // The keys are those of createContext().
+  // @ts-expect-error
+  app.register(ctx.plugin, { keys: { tenant: () => undefined } })
+
+  // The plugin stays.
+  // @ts-expect-error
+  ctx.plugin = app
+}
+
+export function nothingIsAny () {
+  expectEqual<AnyIn<typeof ctx>, never>(true)
+  expectEqual<AnyIn<Values>, never>(true)
+  expectEqual<AnyIn<RequestContext<Values>>, never>(true)
+}
