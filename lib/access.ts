@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { EventEmitter } from 'node:events'
 import pino from 'pino'
 import { bindListeners } from './emitter.ts'
@@ -7,19 +6,15 @@ import type { Logger } from './line.ts'
 import { mixedIn } from './logging.ts'
 import { wantFields } from './fields.ts'
 import type { Owner } from './owner.ts'
-import { isSafeId } from './request-id.ts'
-import { Scope, scopeOf, scopeOfStore, type Store } from './scope.ts'
-import { bound, currentStore, enter } from './storage.ts'
+import { checkLock, openScope, runIn, type RunOptions } from './run.ts'
+import { scopeOf, scopeOfStore, type Scope, type Store } from './scope.ts'
+import { bound, enter } from './storage.ts'
 import type { KeyOf, ValueOf, Values, WritableKeyOf } from './types.ts'
 import { warnOnce } from './warnings.ts'
 
-/** How `ctx.run` opens its scope. */
-export interface RunOptions {
-  /** `false`: nothing of the surrounding scope is seen, and the scope is a root with a request id of its own. Default `true`. */
-  readonly inherit?: boolean
-}
-
+/** The calls' own members have symbols for names, so that a key may have any. */
 export const kHere: unique symbol = Symbol('fastify-ctx.here')
+export const kScope: unique symbol = Symbol('fastify-ctx.scope')
 
 /** The calls that `ctx` and `request.ctx` share: they differ in the store they act on. */
 export abstract class Access<V> {
@@ -29,10 +24,11 @@ export abstract class Access<V> {
     this.#owner = owner
   }
 
-  /** The store these calls act on. A symbol, so that a key may have any name. */
+  /** The store these calls act on. */
   protected abstract [kHere] (): Store | undefined
 
-  #scope (): Scope | undefined {
+  /** The scope these calls act on. */
+  protected [kScope] (): Scope | undefined {
     return scopeOf(this.#owner, scopeOfStore(this[kHere]()))
   }
 
@@ -45,7 +41,7 @@ export abstract class Access<V> {
    * const tenant = ctx.get('tenant')
    */
   get<K extends KeyOf<V>> (key: K): ValueOf<V, K> | undefined {
-    const scope = this.#scope()
+    const scope = this[kScope]()
     if (scope === undefined) return undefined
     const value = scope.store[key]
     if (value === undefined && scope.root.ended) warnLate(key, scope.root.route)
@@ -62,7 +58,7 @@ export abstract class Access<V> {
    * const tenant = ctx.require('tenant') // string, not string | undefined
    */
   require<K extends KeyOf<V>> (key: K): ValueOf<V, K> {
-    const scope = this.#scope()
+    const scope = this[kScope]()
     if (scope === undefined) throw new FST_CTX_NO_SCOPE(key)
     const value = scope.store[key]
     if (value !== undefined) return value as ValueOf<V, K>
@@ -71,7 +67,7 @@ export abstract class Access<V> {
 
   /** Whether a key has a value in the current scope. Never throws, never warns. */
   has (key: KeyOf<V>): boolean {
-    return this.#scope()?.store[key] !== undefined
+    return this[kScope]()?.store[key] !== undefined
   }
 
   /**
@@ -82,13 +78,19 @@ export abstract class Access<V> {
    * @throws FST_CTX_ENDED the scope has ended
    * @throws FST_CTX_UNKNOWN_KEY the context has no such key
    * @throws FST_CTX_REQUEST_ID_FIXED the key is `requestId`
+   * @throws FST_CTX_LOCKED the key is locked, and set
    */
   set<K extends WritableKeyOf<V>> (key: K, value: ValueOf<V, K> | undefined): void {
+    if (key === 'requestId') throw new FST_CTX_REQUEST_ID_FIXED()
     this.#owner.checkKey(key)
-    const scope = this.#scope()
+    const scope = this[kScope]()
     if (scope === undefined) throw new FST_CTX_NO_SCOPE(key)
-    if (scope.ended) throw new FST_CTX_ENDED(key)
-    scope.store[key] = value
+    if (scope.root.ended) throw new FST_CTX_ENDED(key)
+    checkLock(key, scope)
+    scope.write(key, value)
+    const extras = scope.use()
+    extras.origins ??= new Map()
+    extras.origins.set(key, scope.root.life?.phase ?? 'a job')
   }
 
   /**
@@ -100,14 +102,14 @@ export abstract class Access<V> {
    * @returns what `fn` returns: a value or a promise
    * @throws FST_CTX_UNKNOWN_KEY the context has no such key
    * @throws FST_CTX_REQUEST_ID_FIXED `requestId` is given, and the scope is no root
+   * @throws FST_CTX_LOCKED a key is locked, and set around it
+   * @param options.timeout after how many milliseconds `ctx.signal` is aborted; so do `deadline` and `signal`
    * @example
    * await ctx.run({ tenant: 'acme' }, async () => { await nightlyReport() })
    */
   run<R> (values: Values<V>, fn: () => R, options?: RunOptions): R {
-    if (typeof values !== 'object' || values === null) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'an object of values first')
-    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a function second')
-    const parent = options?.inherit === false ? undefined : this.#scope()
-    return enter(this.#open(parent, values as Readonly<Record<string, unknown>>).store, fn)
+    const parent = options?.inherit === false ? undefined : this[kScope]()
+    return runIn(openScope(this.#owner, parent, values, 'unlocked'), fn, options)
   }
 
   /** A function that runs `fn` in today's scope, whenever and by whomever it is called. Costs nanoseconds. */
@@ -133,7 +135,7 @@ export abstract class Access<V> {
 
   /** The logger of the current request; outside one, that of the application; without one, a silent logger. */
   get log (): Logger {
-    return this.#scope()?.root.log ?? this.#owner.registration.log ?? (silent ??= pino({ enabled: false }))
+    return this[kScope]()?.root.log ?? this.#owner.registration.log ?? (silent ??= pino({ enabled: false }))
   }
 
   /**
@@ -144,29 +146,7 @@ export abstract class Access<V> {
    */
   get mixin (): (object?: object, level?: number, logger?: object) => Record<string, unknown> {
     wantFields()
-    return (_object, _level, logger) => mixedIn(this.#scope(), logger)
-  }
-
-  /** Opens a scope below `parent`, or a root. */
-  #open (parent: Scope | undefined, values: Readonly<Record<string, unknown>>): Scope {
-    const around = scopeOfStore(currentStore())
-    const scope = new Scope(this.#owner, parent?.registration ?? this.#owner.registration, parent, this.#outer(parent, around))
-    if (parent === undefined) scope.store.requestId = randomUUID()
-    for (const name of Object.keys(values)) {
-      if (name === 'requestId') {
-        if (parent !== undefined) throw new FST_CTX_REQUEST_ID_FIXED()
-        if (!isSafeId(values.requestId)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a requestId of 1 to 128 visible ASCII characters')
-      } else this.#owner.checkKey(name)
-      scope.store[name] = values[name]
-    }
-    return scope
-  }
-
-  /** The scope of another context that stays current around a new one. */
-  #outer (parent: Scope | undefined, around: Scope | undefined): Scope | undefined {
-    if (parent !== undefined && scopeOf(this.#owner, around) !== parent) return parent.outer
-    while (around?.owner === this.#owner) around = around.outer
-    return around
+    return (_object, _level, logger) => mixedIn(this[kScope](), logger)
   }
 }
 
@@ -174,5 +154,5 @@ let silent: Logger | undefined
 
 function warnLate (key: string, route: string | undefined): void {
   const where = route === undefined ? '' : ` of ${route}`
-  warnOnce('FST_CTX_LATE_READ', `${key} ${route}`, `'${key}' was read after the scope${where} had ended, and is undefined: read it before, or await the work that needs it`)
+  warnOnce('FST_CTX_LATE_READ', `${key} ${route}`, `'${key}' was read after the scope${where} had ended, and is undefined: read it before, or start the work that needs it by ctx.detach()`)
 }

@@ -3,9 +3,10 @@ import type { Owner } from './owner.ts'
 import type { Life, Store } from './scope.ts'
 import { currentScope, currentStore } from './storage.ts'
 import type { HeldValue, WritableKeyOf } from './types.ts'
+import { Work } from './work.ts'
 
 /** What callers hold: it reads and writes the scope that is current where it is called. */
-export class Context<V> extends Access<V> {
+export class Context<V> extends Work<V> {
   protected [kHere] (): Store | undefined {
     return currentStore()
   }
@@ -13,7 +14,7 @@ export class Context<V> extends Access<V> {
 
 /** `request.ctx`: the calls of `ctx` for that request, wherever they are made, and each key as a property. */
 export type RequestContext<V> =
-  & Pick<Access<V>, keyof Access<V>>
+  & Pick<Work<V>, keyof Work<V>>
   & { [K in WritableKeyOf<V>]: HeldValue<V[K]> }
   & { readonly requestId: string }
 
@@ -21,7 +22,7 @@ export type RequestContext<V> =
  * What `request.ctx` is: it acts on the scope of its request, or on the one within it that is current. Its keys are
  * properties of a class made for them.
  */
-class RequestAccess extends Access<Record<string, unknown>> {
+class RequestAccess extends Work<Record<string, unknown>> {
   readonly #life: Life | undefined
 
   constructor (owner: Owner, life: Life | undefined) {
@@ -59,7 +60,7 @@ export function requestAccess (owner: Owner, names: Iterable<string>, open: bool
   }
   if (open) {
     // The calls move up, so that only what is neither a call nor a declared key reaches the proxy.
-    const calls = { ...Object.getOwnPropertyDescriptors(Access.prototype), ...Object.getOwnPropertyDescriptors(RequestAccess.prototype) }
+    const calls = { ...Object.getOwnPropertyDescriptors(Access.prototype), ...Object.getOwnPropertyDescriptors(Work.prototype), ...Object.getOwnPropertyDescriptors(RequestAccess.prototype) }
     Object.setPrototypeOf(Object.defineProperties(prototype, { ...calls, ...Object.getOwnPropertyDescriptors(prototype) }), anyKey)
   }
   return (life) => new KeyedAccess(owner, life)

@@ -25,7 +25,7 @@ export const FST_CTX_REQUEST_ID_HEADER = createError('FST_CTX_REQUEST_ID_HEADER'
 export const FST_CTX_NO_SCOPE = createError('FST_CTX_NO_SCOPE', "'%s' has no scope here: call it within a request, or within ctx.run(values, fn)")
 
 /** A value was needed or written after its scope had ended. */
-export const FST_CTX_ENDED = createError('FST_CTX_ENDED', "'%s' was used after its scope had ended: read it before, or await the work that needs it")
+export const FST_CTX_ENDED = createError('FST_CTX_ENDED', "'%s' was used after its scope had ended: read it before, or start the work that needs it by ctx.detach()")
 
 /** A required value was never set in this scope. */
 export const FST_CTX_NOT_SET = createError('FST_CTX_NOT_SET', "'%s' is not set in this scope: give the key a seed, or set it before it is required")
@@ -35,3 +35,15 @@ export const FST_CTX_REQUEST_ID_FIXED = createError('FST_CTX_REQUEST_ID_FIXED', 
 
 /** A seed threw or rejected with nothing (`undefined`, `null`, `false`…), which Fastify would take for success. */
 export const FST_CTX_SEED_FAILED = createError('FST_CTX_SEED_FAILED', "the seed of key '%s' threw or rejected without an error")
+
+/** A locked key was written again in a scope that has it. */
+export const FST_CTX_LOCKED = createError('FST_CTX_LOCKED', "'%s' is locked: once set, only ctx.impersonate() may shadow it")
+
+/** A route requires a key that the request does not have. Its status code is the key's `missing`. */
+export const FST_CTX_MISSING = createError('FST_CTX_MISSING', "'%s' is required", 400)
+
+/** The reason of a signal: the client went away before it had the answer. Its name is `AbortError`. */
+export const FST_CTX_CLIENT_GONE = createError('FST_CTX_CLIENT_GONE', 'the client is gone', 499)
+
+/** The reason of a signal: the time that a scope was given is over. Its name is `TimeoutError`. */
+export const FST_CTX_DEADLINE = createError('FST_CTX_DEADLINE', 'the deadline of this scope has passed', 504)

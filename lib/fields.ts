@@ -1,5 +1,7 @@
+import type { Impersonation } from './extras.ts'
+import type { Policy } from './key.ts'
 import type { Fields, Line } from './line.ts'
-import { parentOf, type Scope } from './scope.ts'
+import { impersonationOf, type Scope } from './scope.ts'
 import { warnOnce } from './warnings.ts'
 
 /**
@@ -43,7 +45,7 @@ function makeLine (scope: Scope): Line {
   const { policy, idLabel } = scope.registration
   const outer = scope.outer === undefined ? undefined : lineOf(scope.outer)
   const fields: Fields = { ...outer?.fields }
-  const parent = scope.root.ended ? parentOf(scope) : undefined
+  const parent = scope.root.ended ? scope.parent : undefined
   // Opened after the end: what the lines carried is all that is left of the request.
   if (parent === undefined) fields[idLabel] = scope.store.requestId
   else Object.assign(fields, lineOf(parent).fields)
@@ -53,7 +55,19 @@ function makeLine (scope: Scope): Line {
     values.push(value)
     if (value !== undefined) fields[name] = log === true ? value : mapped(name, value, log)
   }
+  const impersonation = impersonationOf(scope)
+  if (impersonation !== undefined) Object.assign(fields, actorFields(impersonation, policy))
   return { values, outer, fields, logger: undefined, correlated: undefined, others: undefined }
+}
+
+/** Who acts, by the keys that are impersonated and logged, and why. */
+function actorFields ({ actors, reason }: Impersonation, policy: Policy): Fields {
+  const actor: Fields = {}
+  for (const { name, log } of policy.logged) {
+    const value = actors.get(name)
+    if (value !== undefined) actor[name] = log === true ? value : mapped(name, value, log)
+  }
+  return Object.keys(actor).length === 0 ? { reason } : { actor, reason }
 }
 
 /** A mapper that throws costs its field, and one warning; its message is not repeated: it may hold the value. */

@@ -19,6 +19,10 @@ export interface KeyPolicy<T, S = T | undefined> {
   readonly seed?: Seed<S>
   /** `true`: log lines carry the value under the key's name. A function: they carry what it makes of the value. */
   readonly log?: boolean | ((value: T) => unknown)
+  /** `true`: once set, only `ctx.impersonate` may shadow it; `set` and `run` throw FST_CTX_LOCKED. Default `false`. */
+  readonly locked?: boolean
+  /** The status code of the answer where a route requires the key and it is not set: 400 to 599. Default 400. */
+  readonly missing?: number
 }
 
 /** A declared key: the type of its value `T`, and whether each request has one, `S`. */
@@ -56,10 +60,12 @@ export function key<T> (policy: KeyPolicy<T> = {}): Key<T> {
 export interface Policy {
   readonly names: ReadonlySet<string>
   readonly seeds: ReadonlyArray<{ readonly name: string, readonly seed: Seed<unknown> }>
+  readonly locked: ReadonlySet<string>
+  readonly missing: ReadonlyMap<string, number>
   readonly logged: ReadonlyArray<{ readonly name: string, readonly log: true | ((value: unknown) => unknown) }>
 }
 
-const POLICY_OPTIONS: ReadonlySet<string> = new Set(['seed', 'log'])
+const POLICY_OPTIONS: ReadonlySet<string> = new Set(['seed', 'log', 'locked', 'missing'])
 
 /** The members of `request.ctx`, beside which each key has its accessor, and those that later versions will add. */
 const MEMBERS: ReadonlySet<string> = new Set([
@@ -68,9 +74,9 @@ const MEMBERS: ReadonlySet<string> = new Set([
   'dehydrate', 'hydrate', 'trace'
 ])
 
-/** What pino and Fastify write under names of their own: a field of the same name would stand twice on a line. */
+/** What pino, Fastify and an impersonation write under names of their own: a field of the same name would stand twice on a line. */
 const LINE_NAMES: ReadonlySet<string> = new Set([
-  'level', 'time', 'pid', 'hostname', 'msg', 'err', 'req', 'res', 'responseTime', 'reqId', 'serializers', 'formatters', 'customLevels'
+  'actor', 'reason', 'level', 'time', 'pid', 'hostname', 'msg', 'err', 'req', 'res', 'responseTime', 'reqId', 'serializers', 'formatters', 'customLevels'
 ])
 
 /**
@@ -86,17 +92,21 @@ export function readKeys (keys: Readonly<Record<string, unknown>>): Policy {
   const names = new Set<string>()
   const seeds: Array<Policy['seeds'][number]> = []
   const logged: Array<Policy['logged'][number]> = []
+  const locked = new Set<string>()
+  const missing = new Map<string, number>()
   for (const name of Object.keys(keys)) {
     checkName(name)
-    const { seed, log } = readPolicy(name, keys[name])
+    const { seed, log, locked: lock, missing: status } = readPolicy(name, keys[name])
     names.add(name)
     if (seed !== undefined) seeds.push({ name, seed })
+    if (lock === true) locked.add(name)
+    if (status !== undefined) missing.set(name, status)
     if (log !== undefined && log !== false) {
       if (LINE_NAMES.has(name)) throw new FST_CTX_INVALID_KEY(name, 'log lines have a field of this name already')
       logged.push({ name, log })
     }
   }
-  return { names, seeds, logged }
+  return { names, seeds, locked, missing, logged }
 }
 
 /**
@@ -115,7 +125,7 @@ function readPolicy (name: string, given: unknown): KeyPolicy<unknown> {
   if (typeof given !== 'object' || given === null) {
     throw new FST_CTX_INVALID_OPTION(`keys.${name}`, 'takes a seed function or a policy')
   }
-  const { seed, log } = given as KeyPolicy<unknown>
+  const { seed, log, locked, missing } = given as KeyPolicy<unknown>
   for (const option of Object.keys(given)) {
     if (!POLICY_OPTIONS.has(option)) throw new FST_CTX_INVALID_OPTION(`keys.${name}.${option}`, 'does not exist')
   }
@@ -124,6 +134,10 @@ function readPolicy (name: string, given: unknown): KeyPolicy<unknown> {
   }
   if (log !== undefined && typeof log !== 'boolean' && typeof log !== 'function') {
     throw new FST_CTX_INVALID_OPTION(`keys.${name}.log`, 'takes a boolean or a function')
+  }
+  if (locked !== undefined && typeof locked !== 'boolean') throw new FST_CTX_INVALID_OPTION(`keys.${name}.locked`, 'takes a boolean')
+  if (missing !== undefined && !(Number.isInteger(missing) && missing >= 400 && missing <= 599)) {
+    throw new FST_CTX_INVALID_OPTION(`keys.${name}.missing`, 'takes a status code from 400 to 599')
   }
   return given
 }

@@ -2,7 +2,7 @@ import { FST_CTX_UNKNOWN_KEY } from './errors.ts'
 import { checkName, type Policy } from './key.ts'
 import type { Registration } from './scope.ts'
 
-const NO_KEYS: Policy = { names: new Set(), seeds: [], logged: [] }
+const NO_KEYS: Policy = { names: new Set(), seeds: [], locked: new Set(), missing: new Map(), logged: [] }
 
 /** What makes a context one: its scopes are known by it, and two contexts never see each other's. */
 export class Owner {
@@ -13,7 +13,7 @@ export class Owner {
 
   constructor (keys?: Policy) {
     this.keys = keys
-    this.#unregistered = { policy: keys ?? NO_KEYS, log: undefined, idLabel: 'reqId' }
+    this.#unregistered = { policy: keys ?? NO_KEYS, log: undefined, idLabel: 'reqId', pending: new Set() }
   }
 
   /** That of the application it was registered in last; what a scope outside any request goes by. */

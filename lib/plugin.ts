@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { requestContext } from '@fastify/request-context'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
+import { drain, tellCutOff } from './background.ts'
 import { requestAccess, type RequestContext } from './context.ts'
 import { FST_CTX_ALREADY_REGISTERED, FST_CTX_INVALID_OPTION, FST_CTX_REQUEST_CONTEXT_REGISTERED, FST_CTX_REQUEST_ID_HEADER } from './errors.ts'
 import { requestIdLabel } from './internals.ts'
@@ -11,13 +12,18 @@ import type { Owner } from './owner.ts'
 import { requestIds, responseHeader, type RequestIdOptions, type RequestIds } from './request-id.ts'
 import { lifeOf } from './request/end.ts'
 import { openScope } from './request/open.ts'
+import { requireKeys } from './request/required.ts'
 import { scopeOf, type Life, type Registration } from './scope.ts'
-import type { ContextValues, ValueOf, WritableKeyOf } from './types.ts'
+import type { ContextValues, KeyOf, ValueOf, WritableKeyOf } from './types.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** The context of this request: its keys as properties, and the calls of `ctx` for this request. */
     readonly ctx: RequestContext<ContextValues>
+  }
+  interface FastifyContextConfig {
+    /** `require`: keys without which the route's handler is not called. */
+    context?: { readonly require?: ReadonlyArray<KeyOf<ContextValues>> }
   }
 }
 
@@ -25,6 +31,8 @@ declare module 'fastify' {
 export interface ContextOptions {
   /** Where the request id comes from and where it is told. */
   readonly requestId?: RequestIdOptions
+  /** How long `app.close()` waits for detached work and for the callbacks of `ctx.onEnd`, in milliseconds. Default 10,000. */
+  readonly closeTimeout?: number
 }
 
 /** Options of the ready-made context: `app.register(context, options)`. */
@@ -35,6 +43,9 @@ export interface ReadyMadeOptions extends ContextOptions {
 
 /** What Fastify itself hands to a plugin beside its own options. */
 const FASTIFY_OPTIONS: ReadonlySet<string> = new Set(['prefix', 'logLevel', 'logSerializers'])
+
+/** Milliseconds that closing waits for work by default. */
+const CLOSE_TIMEOUT = 10_000
 
 const kRegistered = Symbol('fastify-ctx.registered')
 
@@ -55,32 +66,36 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
     if (Object.keys(options).length === 0 || isDeepStrictEqual(options, before)) return
     throw new FST_CTX_ALREADY_REGISTERED()
   }
-  const policy = owner.keys ?? readKeys(options.keys ?? {})
+  const { keys = {}, requestId = {} } = options
+  const policy = owner.keys ?? readKeys(keys)
   const idLabel = requestIdLabel(instance)
-  const ids = requestIds(options.requestId ?? {}, inheritedIds(instance))
+  const ids = requestIds(requestId, inheritedIds(instance))
   correlate(instance.log, policy, idLabel)
   if (registered === undefined) decorateRequestContext(instance)
 
-  const registration: Registration = { policy, idLabel, log: instance.log }
+  const registration: Registration = { policy, idLabel, log: instance.log, pending: new Set() }
   owner.register(registration)
-  instance.addHook('onClose', async () => { owner.unregister(registration) })
+  closeAfterWork(instance, owner, registration, options.closeTimeout ?? CLOSE_TIMEOUT)
   instance[kRegistered] = new Map(registered).set(owner, options)
   // A second context beside the first one takes the ids as they are, unless it says how else they are made.
-  const { header, pattern, generate } = options.requestId ?? {}
+  const { header, pattern, generate } = requestId
   if (registered === undefined || (header ?? pattern ?? generate) !== undefined) instance.setGenReqId(ids)
   if (!instance.hasRequestDecorator('ctx')) {
     const access = requestAccess(owner, policy.names, owner.keys === undefined)
     instance.decorateRequest('ctx', { getter () { return accessOf(this, owner, access) } })
+    requireKeys(instance, owner, policy)
   }
-  instance.addHook('onRequest', openScope(owner, registration, responseHeader(options.requestId ?? {})))
+  instance.addHook('onRequest', openScope(owner, registration, responseHeader(requestId)))
 }
 
 function readOptions (given: ContextOptions, owner: Owner): ReadyMadeOptions {
   const options = Object.fromEntries(Object.entries(given).filter(([name]) => !FASTIFY_OPTIONS.has(name))) as ReadyMadeOptions
   for (const name of Object.keys(options)) {
     if (name === 'keys' && owner.keys !== undefined) throw new FST_CTX_INVALID_OPTION('keys', 'belongs to createContext(), which has them already')
-    if (name !== 'keys' && name !== 'requestId') throw new FST_CTX_INVALID_OPTION(name, 'does not exist')
+    if (name !== 'keys' && name !== 'requestId' && name !== 'closeTimeout') throw new FST_CTX_INVALID_OPTION(name, 'does not exist')
   }
+  const { closeTimeout } = options
+  if (closeTimeout !== undefined && !(Number.isFinite(closeTimeout) && closeTimeout >= 0)) throw new FST_CTX_INVALID_OPTION('closeTimeout', 'takes 0 or more milliseconds')
   return options
 }
 
@@ -90,6 +105,20 @@ function inheritedIds (instance: FastifyInstance): RequestIds | undefined {
   if (requestIdHeader) throw new FST_CTX_REQUEST_ID_HEADER(String(requestIdHeader), String(requestIdHeader))
   const { genReqId } = instance as FastifyInstance & { readonly genReqId: RequestIds }
   return genReqId.name === 'defaultGenReqId' || genReqId.name === 'acceptOrMakeRequestId' ? undefined : genReqId
+}
+
+/** Waits for detached work twice: before the hooks that close what it uses, and for what the last requests started. */
+function closeAfterWork (instance: FastifyInstance, owner: Owner, registration: Registration, timeout: number): void {
+  let until: number | undefined
+  instance.addHook('preClose', async () => {
+    until = Date.now() + timeout
+    await drain(registration, until)
+  })
+  instance.addHook('onClose', async () => {
+    await drain(registration, until ?? Date.now() + timeout)
+    tellCutOff(registration)
+    owner.unregister(registration)
+  })
 }
 
 function accessOf (request: FastifyRequest, owner: Owner, make: (life: Life | undefined) => object): RequestContext<ContextValues> {

@@ -1,3 +1,4 @@
+import { noExtras, type Extras, type Impersonation } from './extras.ts'
 import type { Policy } from './key.ts'
 import type { Line, Logger } from './line.ts'
 
@@ -21,12 +22,26 @@ export interface Registration {
   readonly log: Logger | undefined
   /** The name of the field that carries the request id on log lines. */
   readonly idLabel: string
+  /** Work that outlives its request, or ends it: the application waits for it before it closes. */
+  readonly pending: Set<Pending>
+}
+
+/** Work that the application waits for. */
+export interface Pending {
+  readonly promise: Promise<void>
+  readonly scope: Scope | undefined
+  /** What it is, for a log line. */
+  readonly what: string
 }
 
 /** One request, as the scopes of all contexts that cover it share it. */
 export interface Life {
   /** The innermost scope of the request itself: what its hooks, handler and listeners run in. */
   scope: Scope
+  /** Which kind of hook ran last, or that it was the handler. */
+  phase: string
+  /** Whether the client went away before it had the answer. */
+  readonly lost: boolean
 }
 
 /** The values of one unit of work: a request, a job, or a nested `ctx.run`. It has a parent, or is a root. */
@@ -34,6 +49,7 @@ export class Scope {
   /** The context whose keys these are. */
   readonly owner: object
   readonly registration: Registration
+  readonly parent: Scope | undefined
   readonly root: Scope
   /** The scope of another context around this one: both are current. */
   readonly outer: Scope | undefined
@@ -48,6 +64,12 @@ export class Scope {
   line: Line | undefined = undefined
   /** What `request.ctx` is, made when it is first read. */
   access: object | undefined = undefined
+  extras: Extras | undefined = undefined
+  /** Of a root: how often a value was written below it. */
+  version = 0
+  /** Whether the function of this scope is done, or its request over: nothing can be put off to its end any more. */
+  done = false
+  /** Whether its values are gone, as those of a request are when it is over. */
   ended = false
   #children: Array<WeakRef<Scope>> | undefined = undefined
   #pruneAt = 8
@@ -55,6 +77,7 @@ export class Scope {
   constructor (owner: object, registration: Registration, parent?: Scope, outer?: Scope, life?: Life) {
     this.owner = owner
     this.registration = registration
+    this.parent = parent
     this.root = parent === undefined ? this : parent.root
     this.outer = outer
     this.life = life
@@ -81,8 +104,23 @@ export class Scope {
     for (const reference of this.#children ?? []) reference.deref()?.end(last)
     this.#children = undefined
     last(this)
+    this.done = true
     this.ended = true
-    for (const name of Object.keys(this.store)) this.store[name] = undefined
+    this.extras = undefined
+    for (const name of Object.keys(this.store)) this.write(name, undefined)
+  }
+
+  /** Gives a key its value in this scope. A locked one stays as it is for whoever writes to the store itself. */
+  write (name: string, value: unknown): void {
+    this.root.version++
+    if (!this.registration.policy.locked.has(name)) this.store[name] = value
+    else Object.defineProperty(this.store, name, { value, writable: value === undefined, enumerable: true, configurable: true })
+  }
+
+  /** What only some scopes have, made for this one now. */
+  use (): Extras {
+    this.extras ??= noExtras()
+    return this.extras
   }
 }
 
@@ -106,13 +144,16 @@ export function scopeOfStore (store: object | undefined): Scope | undefined {
   return (store as Store | undefined)?.[kScope]
 }
 
-/** The scope that a child reads through; `undefined` for a root. */
-export function parentOf (scope: Scope): Scope | undefined {
-  return scopeOfStore(Object.getPrototypeOf(scope.store) as object)
-}
-
 /** The innermost scope of one context, from `scope` outwards. */
 export function scopeOf (owner: object, scope: Scope | undefined): Scope | undefined {
   while (scope !== undefined && scope.owner !== owner) scope = scope.outer
   return scope
+}
+
+/** The innermost impersonation that a scope is in. */
+export function impersonationOf (scope: Scope): Impersonation | undefined {
+  for (let from: Scope | undefined = scope; from !== undefined; from = from.parent) {
+    if (from.extras?.impersonation !== undefined) return from.extras.impersonation
+  }
+  return undefined
 }

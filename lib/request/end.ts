@@ -1,4 +1,6 @@
 import type { FastifyRequest } from 'fastify'
+import { runAfters, runEnds } from '../background.ts'
+import { abortGone, releaseLimits } from '../cancel.ts'
 import { keepLine } from '../fields.ts'
 import type { Life, Scope } from '../scope.ts'
 
@@ -16,6 +18,8 @@ export interface Raw { [kLife]?: RequestLife }
 export class RequestLife implements Life {
   /** The innermost scope of the request itself; there is one from the moment the life is set on Node's objects. */
   scope!: Scope
+  phase = 'onRequest'
+  lost = false
   #hooks = 0
   #closed = false
   #ended = false
@@ -39,13 +43,41 @@ export class RequestLife implements Life {
 
   /** The connection closed before: listeners and hooks that Node tells in this same turn come first. */
   lose (): void {
-    if (!this.#closed) setImmediate(() => { this.close() })
+    if (this.#closed || this.lost) return
+    this.lost = true
+    for (const scope of this.#scopes()) abortGone(scope)
+    setImmediate(() => { this.close() })
   }
 
   #endIfDone (): void {
     if (!this.#closed || this.#hooks > 0 || this.#ended) return
     this.#ended = true
-    for (let scope: Scope | undefined = this.scope; scope?.life === this; scope = scope.outer) scope.end(keepLine)
+    // Most requests put nothing off to their end, and are over at once.
+    const { extras, outer } = this.scope
+    if (outer === undefined && extras?.ends === undefined && extras?.afters === undefined && extras?.cancellation === undefined) this.scope.end(keepLine)
+    else this.#endInTurn()
+  }
+
+  #endInTurn (): void {
+    const scopes = this.#scopes()
+    const pending = scopes.map((scope) => runEnds(scope)).filter((promise) => promise !== undefined)
+    const afters = scopes.flatMap((scope) => scope.extras?.afters ?? [])
+    const end = (): void => {
+      for (const scope of scopes) {
+        releaseLimits(scope)
+        scope.end(keepLine)
+      }
+      runAfters(afters)
+    }
+    if (pending.length === 0) end()
+    else Promise.all(pending).then(end)
+  }
+
+  /** The request's own scopes: one for each context that covers it, the innermost first. */
+  #scopes (): Scope[] {
+    const scopes: Scope[] = []
+    for (let scope: Scope | undefined = this.scope; scope?.life === this; scope = scope.outer) scopes.push(scope)
+    return scopes
   }
 }
 

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import { abortLate, cancelAt } from '../cancel.ts'
 import { FST_CTX_SEED_FAILED } from '../errors.ts'
 import { routeContext } from '../internals.ts'
 import type { SeedRequest } from '../key.ts'
@@ -34,7 +35,7 @@ export function openScope (owner: object, registration: Registration, responseHe
       setLife(reply.raw, life)
       emitRawInScope(request.raw, reply.raw)
       sendInScope(reply)
-      if (route !== undefined && route.handlerTimeout > 0) dispatchInScope(request.signal, scope.store)
+      if (route !== undefined && route.handlerTimeout > 0) limitHandler(request.signal, scope, route.handlerTimeout)
       holdWebsockets(request)
       tieLogger(request.log, request.id, life)
     }
@@ -42,6 +43,15 @@ export function openScope (owner: object, registration: Registration, responseHe
     if (registration.policy.seeds.length === 0) enter(scope.store, done)
     else enter(scope.store, seed, scope, request, 0, done)
   }
+}
+
+/** A route's `handlerTimeout` limits the scope. Its signal is older than the scope, and is aborted for other reasons, too. */
+function limitHandler (signal: AbortSignal, scope: Scope, timeout: number): void {
+  dispatchInScope(signal, scope.store)
+  cancelAt(scope, Date.now() + timeout)
+  signal.addEventListener('abort', () => {
+    if ((signal.reason as { code?: unknown } | undefined)?.code === 'FST_ERR_HANDLER_TIMEOUT') abortLate(scope)
+  }, { once: true })
 }
 
 /** Reads the seeds from the one at `from`, in turn: each may read the keys before its own. */
@@ -69,7 +79,7 @@ function seed (scope: Scope, request: FastifyRequest, from: number, done: HookHa
 
 function keep (scope: Scope, name: string, value: unknown): void {
   // The client of a slow seed may be gone: an ended scope takes no value.
-  if (value !== undefined && !scope.ended) scope.store[name] = value
+  if (value !== undefined && !scope.ended) scope.write(name, value)
 }
 
 /** Fastify takes a hook that fails with nothing for one that went well. */

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import { ServerResponse, type IncomingMessage } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Store } from '../scope.ts'
 import { bound, currentStore, enter } from '../storage.ts'
@@ -64,6 +64,7 @@ function requestClosed (life: RequestLife, raw: IncomingMessage | Http2ServerReq
 
 /** The connection of an answer closes once: after all of it was sent, or before. */
 function replyClosed (life: RequestLife, raw: ServerResponse | Http2ServerResponse): void {
-  if ('writableFinished' in raw && raw.writableFinished) life.close()
+  // HTTP/2 tells no more than that the answer was complete.
+  if (raw instanceof ServerResponse ? raw.writableFinished : raw.writableEnded) life.close()
   else life.lose()
 }

@@ -39,36 +39,40 @@ const guarded = new WeakSet<object>()
 export function guardRoute (route: RouteContext): void {
   if (guarded.has(route)) return
   guarded.add(route)
-  for (const [name, callbackAt] of Object.entries(HOOKS)) guardHooks(route[name], callbackAt, LAST.has(name))
+  for (const [name, callbackAt] of Object.entries(HOOKS)) guardHooks(route[name], callbackAt, name)
   if (!guarded.has(route.handler)) route.handler = guard(route.handler)
   const notFound = notFoundContext(route)
   if (notFound !== undefined) guardRoute(notFound)
 }
 
-function guardHooks (hooks: unknown, callbackAt: number, last: boolean): void {
+function guardHooks (hooks: unknown, callbackAt: number, name: string): void {
   if (!Array.isArray(hooks) || guarded.has(hooks)) return
   guarded.add(hooks)
   // In place: Fastify is walking the list of onRequest hooks just now.
   hooks.forEach((hook: Hook, i) => {
     if (hook.name === OURS) return
-    hooks[i] = last ? guardLast(hook, callbackAt) : guardHook(hook, callbackAt)
+    hooks[i] = LAST.has(name) ? guardLast(hook, callbackAt, name) : guardHook(hook, callbackAt, name)
   })
 }
 
 function guard (handler: Hook): Hook {
   const inScope: Hook = (request: FastifyRequest, reply: FastifyReply) => {
-    const store = lifeOf(request)?.scope.store
-    return store === undefined ? handler(request, reply) : native(enter(store, handler, request, reply))
+    const life = lifeOf(request)
+    if (life === undefined) return handler(request, reply)
+    life.phase = 'handler'
+    return native(enter(life.scope.store, handler, request, reply))
   }
   guarded.add(inScope)
   return inScope
 }
 
-function guardHook (hook: Hook, callbackAt: number): Hook {
+function guardHook (hook: Hook, callbackAt: number, name: string): Hook {
   const takesCallback = hook.length > callbackAt
   return function inScope (request: FastifyRequest, a: unknown, b: unknown, c: unknown) {
-    const store = lifeOf(request)?.scope.store
-    if (store === undefined) return hook(request, a, b, c)
+    const life = lifeOf(request)
+    if (life === undefined) return hook(request, a, b, c)
+    life.phase = name
+    const { store } = life.scope
     if (takesCallback) {
       if (callbackAt === 2) b = resumed(store, b as Hook)
       else c = resumed(store, c as Hook)
@@ -83,11 +87,12 @@ function resumed (store: Store, callback: Hook): Hook {
 }
 
 /** A hook that the end of the scope waits for. */
-function guardLast (hook: Hook, callbackAt: number): Hook {
+function guardLast (hook: Hook, callbackAt: number, name: string): Hook {
   return (...args) => {
     const life = lifeOf(args[0] as FastifyRequest)
     if (life === undefined) return hook(...args)
     const { store } = life.scope
+    life.phase = name
     life.hold()
     const callback = args[callbackAt] as Hook
     args[callbackAt] = (error: unknown) => {

@@ -1,0 +1,100 @@
+import { FST_CTX_ENDED } from './errors.ts'
+import { impersonationOf, Scope, type Pending, type Registration } from './scope.ts'
+import { enter } from './storage.ts'
+import { warnOnce } from './warnings.ts'
+
+/**
+ * Puts something off to the end of a scope.
+ *
+ * @throws FST_CTX_ENDED the scope is over already
+ */
+export function putOff (scope: Scope, fn: () => unknown): void {
+  if (scope.done) throw new FST_CTX_ENDED('ctx.onEnd')
+  const extras = scope.use()
+  extras.ends ??= []
+  extras.ends.push(fn)
+}
+
+/** Runs what was put off to the end of a scope: the last first, one after the other, each whatever became of the others. */
+export function runEnds (scope: Scope): Promise<void> | undefined {
+  scope.done = true
+  const ends = scope.extras?.ends
+  if (ends === undefined) return undefined
+  const promise = endInTurn(scope, ends)
+  waitFor(scope.registration, { promise, scope, what: 'ctx.onEnd' })
+  return promise
+}
+
+async function endInTurn (scope: Scope, ends: Array<() => unknown>): Promise<void> {
+  for (let fn = ends.pop(); fn !== undefined; fn = ends.pop()) {
+    try {
+      await enter(scope.store, fn)
+    } catch (error) {
+      tell(scope, error, 'a callback of ctx.onEnd failed')
+    }
+  }
+}
+
+/** Starts what waited for the end of a scope. */
+export function runAfters (afters: Array<() => void> | undefined): void {
+  for (const start of afters ?? []) start()
+}
+
+/** Starts work that outlives its scope, in a copy of it. The application waits for it before it closes; what it throws is logged. */
+export function startDetached (registration: Registration, copy: Scope | undefined, fn: () => unknown): void {
+  const promise = detached(copy, fn)
+  waitFor(registration, { promise, scope: copy, what: fn.name || 'an anonymous function' })
+}
+
+async function detached (copy: Scope | undefined, fn: () => unknown): Promise<void> {
+  try {
+    await enter(copy?.store, fn)
+  } catch (error) {
+    tell(copy, error, 'detached work failed')
+  }
+  if (copy !== undefined) {
+    await runEnds(copy)
+    runAfters(copy.extras?.afters)
+  }
+}
+
+/** A scope with the values that another has now, and those of other contexts around it. It is a root, and does not end with the other. */
+export function copyOf (scope: Scope): Scope {
+  const outer = scope.outer === undefined ? undefined : copyOf(scope.outer)
+  const copy = new Scope(scope.owner, scope.registration, undefined, outer, scope.root.life)
+  // With those that are inherited; stores have no other prototype.
+  for (const name in scope.store) copy.write(name, scope.store[name])
+  copy.log = scope.root.log
+  copy.route = scope.root.route
+  const impersonation = impersonationOf(scope)
+  if (impersonation !== undefined) copy.use().impersonation = impersonation
+  return copy
+}
+
+function waitFor (registration: Registration, pending: Pending): void {
+  registration.pending.add(pending)
+  pending.promise.then(() => { registration.pending.delete(pending) })
+}
+
+/** Waits for what is pending, until a time in milliseconds since the epoch. */
+export async function drain (registration: Registration, until: number): Promise<void> {
+  while (registration.pending.size > 0 && Date.now() < until) {
+    let timer: NodeJS.Timeout | undefined
+    const timeout = new Promise<void>((resolve) => { timer = setTimeout(resolve, until - Date.now()) })
+    await Promise.race([timeout, Promise.all([...registration.pending].map(({ promise }) => promise))])
+    clearTimeout(timer)
+  }
+}
+
+/** Logs what is still pending when the application closes. */
+export function tellCutOff (registration: Registration): void {
+  for (const { scope, what } of registration.pending) {
+    enter(scope?.store, () => { (scope?.root.log ?? registration.log)?.warn({ work: what }, 'work was cut off: the application closes') })
+  }
+}
+
+function tell (scope: Scope | undefined, error: unknown, message: string): void {
+  const log = scope?.root.log ?? scope?.registration.log
+  if (log !== undefined) enter(scope?.store, () => { log.error({ err: error }, message) })
+  else warnOnce('FST_CTX_BACKGROUND', String(error), message, error instanceof Error ? error.stack : undefined)
+}

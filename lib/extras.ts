@@ -1,0 +1,43 @@
+import type { Cache, Memos } from './cache.ts'
+
+/** What cuts the work of a scope short. */
+export interface Cancellation {
+  /** Milliseconds since the epoch; `Infinity` where there is no limit. */
+  readonly deadline: number
+  /** Made when the signal is first asked for. */
+  controller: AbortController | undefined
+  /** Lets go of the timer and of the signals that are followed. */
+  release: (() => void) | undefined
+}
+
+/** Who acts, and why, where values are impersonated. */
+export interface Impersonation {
+  /** The real value of each impersonated key: that outside the outermost impersonation of it. */
+  readonly actors: ReadonlyMap<string, unknown>
+  readonly reason: string
+}
+
+/** Results that hold as long as no value of the scope is another. */
+export interface Memoized {
+  readonly memos: Memos
+  readonly version: number
+  readonly values: readonly unknown[]
+}
+
+/** What only some scopes have: nothing of it is allocated for those that do not use it. */
+export interface Extras {
+  cache: Cache | undefined
+  memoized: Memoized | undefined
+  cancellation: Cancellation | undefined
+  impersonation: Impersonation | undefined
+  /** What runs when the scope ends, in the order it was given. */
+  ends: Array<() => unknown> | undefined
+  /** What starts once it has ended. */
+  afters: Array<() => void> | undefined
+  /** In which phase of the request each key was last set. */
+  origins: Map<string, string> | undefined
+}
+
+export function noExtras (): Extras {
+  return { cache: undefined, memoized: undefined, cancellation: undefined, impersonation: undefined, ends: undefined, afters: undefined, origins: undefined }
+}

@@ -1,0 +1,75 @@
+import { randomUUID } from 'node:crypto'
+import { runAfters, runEnds } from './background.ts'
+import { limit, releaseLimits, type Limits } from './cancel.ts'
+import { FST_CTX_INVALID_ARGUMENT, FST_CTX_LOCKED, FST_CTX_REQUEST_ID_FIXED } from './errors.ts'
+import type { Owner } from './owner.ts'
+import { isSafeId } from './request-id.ts'
+import { Scope, scopeOf } from './scope.ts'
+import { currentScope, enter } from './storage.ts'
+
+/** How `ctx.run` opens its scope, and what may cut its work short. */
+export interface RunOptions extends Limits {
+  /** `false`: nothing of the surrounding scope is seen, and the scope is a root with a request id of its own. Default `true`. */
+  readonly inherit?: boolean
+}
+
+/** Opens a scope below `parent`, or a root, with some values. */
+export function openScope (owner: Owner, parent: Scope | undefined, values: Readonly<Record<string, unknown>>, shadow: 'unlocked' | 'any'): Scope {
+  if (typeof values !== 'object' || values === null) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'an object of values first')
+  const scope = new Scope(owner, parent?.registration ?? owner.registration, parent, outerOf(owner, parent))
+  if (parent === undefined) scope.store.requestId = randomUUID()
+  for (const name of Object.keys(values)) {
+    if (name === 'requestId') checkId(values.requestId, parent)
+    else owner.checkKey(name)
+    if (shadow === 'unlocked') checkLock(name, parent)
+    scope.write(name, values[name])
+  }
+  return scope
+}
+
+/** Calls `fn` within a scope, which is done when `fn` is: when it returns, or when its promise settles. */
+export function runIn<R> (scope: Scope, fn: () => R, limits: Limits | undefined): R {
+  if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a function to call')
+  if (limits !== undefined) limit(scope, limits)
+  let result: R
+  try {
+    result = enter(scope.store, fn)
+  } catch (error) {
+    finish(scope)
+    throw error
+  }
+  // Another thenable is handed on as it is: a query that nobody awaits must not be sent.
+  if (result instanceof Promise) result.then(() => { finish(scope) }, () => { finish(scope) })
+  else finish(scope)
+  return result
+}
+
+/**
+ * Refuses to write a locked key again.
+ *
+ * @throws FST_CTX_LOCKED
+ */
+export function checkLock (name: string, scope: Scope | undefined): void {
+  if (scope?.registration.policy.locked.has(name) === true && scope.store[name] !== undefined) throw new FST_CTX_LOCKED(name)
+}
+
+function checkId (id: unknown, parent: Scope | undefined): void {
+  if (parent !== undefined) throw new FST_CTX_REQUEST_ID_FIXED()
+  if (!isSafeId(id)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a requestId of 1 to 128 visible ASCII characters')
+}
+
+function finish (scope: Scope): void {
+  releaseLimits(scope)
+  const ended = runEnds(scope)
+  const afters = scope.extras?.afters
+  if (ended === undefined) runAfters(afters)
+  else ended.then(() => { runAfters(afters) })
+}
+
+/** The scope of another context that stays current around a new one. */
+function outerOf (owner: Owner, parent: Scope | undefined): Scope | undefined {
+  let around = currentScope()
+  if (parent !== undefined && scopeOf(owner, around) !== parent) return parent.outer
+  while (around?.owner === owner) around = around.outer
+  return around
+}

@@ -1,0 +1,177 @@
+import { Access, kHere, kScope } from './access.ts'
+import { copyOf, putOff, startDetached } from './background.ts'
+import { Cache, Memos } from './cache.ts'
+import { deadlineOf, signalOf } from './cancel.ts'
+import { FST_CTX_ENDED, FST_CTX_INVALID_ARGUMENT, FST_CTX_NO_SCOPE } from './errors.ts'
+import { explainKey, policyOf, type Explanation, type PolicyRow } from './explain.ts'
+import type { Owner } from './owner.ts'
+import { openScope, runIn } from './run.ts'
+import { impersonationOf, scopeOfStore, type Scope } from './scope.ts'
+import type { KeyOf, ValueOf, Values } from './types.ts'
+
+/** Why somebody acts as somebody else. */
+export interface ImpersonateOptions {
+  /** For the audit: log lines within carry it as `reason`. */
+  readonly reason: string
+}
+
+/** How `ctx.memo` tells calls apart. */
+export interface MemoOptions<F extends (...args: any[]) => unknown> {
+  /** One value for a call's arguments. Default: each argument by value if it is a primitive, by identity if it is an object. */
+  readonly keyOf?: (...args: Parameters<F>) => unknown
+}
+
+/** The calls for work within a scope, beside reading and writing it. */
+export abstract class Work<V> extends Access<V> {
+  readonly #owner: Owner
+
+  constructor (owner: Owner) {
+    super(owner)
+    this.#owner = owner
+  }
+
+  /**
+   * Calls `fn` as somebody else: like `run`, but locked keys may be shadowed, `actor` tells the real values, and log lines
+   * carry `actor` and `reason`. What `fn` does, however it ends, leaves the scope around it as it was.
+   *
+   * @throws FST_CTX_NO_SCOPE there is nobody to act for
+   * @throws FST_CTX_INVALID_ARGUMENT no reason is given
+   * @example
+   * await ctx.impersonate({ user: customer }, { reason: 'ticket 4711' }, () => showInvoices())
+   */
+  impersonate<R> (values: Values<V>, { reason }: ImpersonateOptions, fn: () => R): R {
+    const scope = this.#open('ctx.impersonate')
+    if (typeof reason !== 'string' || reason === '') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', 'a reason, a string that is not empty')
+    const inner = openScope(this.#owner, scope, values, 'any')
+    const actors = new Map(impersonationOf(scope)?.actors)
+    for (const name of Object.keys(values)) if (!actors.has(name)) actors.set(name, scope.store[name])
+    inner.use().impersonation = { actors, reason }
+    return runIn(inner, fn, undefined)
+  }
+
+  /** The real value of a key: what it is outside every impersonation of it. `undefined` where it is not set. Never throws. */
+  actor<K extends KeyOf<V>> (key: K): ValueOf<V, K> | undefined {
+    const scope = this[kScope]()
+    if (scope === undefined) return undefined
+    const actors = impersonationOf(scope)?.actors
+    return (actors?.has(key) === true ? actors.get(key) : scope.store[key]) as ValueOf<V, K> | undefined
+  }
+
+  /**
+   * What this scope keeps until it ends: `get`, `set`, `has`, `delete`, `getOrSet(key, factory)`. A nested scope has one of
+   * its own.
+   *
+   * @throws FST_CTX_NO_SCOPE no scope is open here
+   * @throws FST_CTX_ENDED the scope has ended
+   */
+  get cache (): Cache {
+    const extras = this.#open('ctx.cache').use()
+    extras.cache ??= new Cache()
+    return extras.cache
+  }
+
+  /**
+   * A function that calls `fn` once for the same arguments in one scope: calls in flight are shared, a rejection is not
+   * kept, `null` and `undefined` are values. What was computed is forgotten when a value of the scope is set anew, and a
+   * nested scope computes for itself: nobody gets the result of another user. Outside a scope it calls `fn` each time.
+   *
+   * @example
+   * const loadUser = ctx.memo(async (id: string) => db.users.find(id))
+   */
+  memo<F extends (this: any, ...args: any[]) => unknown> (fn: F, { keyOf }: MemoOptions<F> = {}): F {
+    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.memo', 'a function')
+    const here = (): Scope | undefined => this[kScope]()
+    function memoized (this: unknown, ...args: any[]): unknown {
+      const scope = here()
+      if (scope === undefined || scope.root.ended) return fn.apply(this, args)
+      return memosOf(scope).getOrCall(fn, keyOf === undefined ? args : [keyOf(...args as Parameters<F>)], () => fn.apply(this, args))
+    }
+    // Same parameters, same result: it only remembers.
+    return memoized as F
+  }
+
+  /**
+   * Puts `fn` off to the end of this scope: of a request, when its answer is out or its client gone; of a `run`, when its
+   * function is done. It runs in the scope, the last given first, each whatever becomes of the others; what it throws is
+   * logged. `app.close()` waits for it.
+   *
+   * @throws FST_CTX_NO_SCOPE no scope is open here
+   * @throws FST_CTX_ENDED the scope is over
+   */
+  onEnd (fn: () => unknown): void {
+    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.onEnd', 'a function')
+    putOff(this.#open('ctx.onEnd'), fn)
+  }
+
+  /**
+   * Starts work that outlives the answer, now, in a copy of this scope that does not end with it. What it throws is logged,
+   * never unhandled. `app.close()` waits for it, up to the option `closeTimeout`.
+   */
+  detach (fn: () => unknown): void {
+    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.detach', 'a function')
+    const scope = this[kScope]()
+    startDetached(scope?.registration ?? this.#owner.registration, this.#copy(), fn)
+  }
+
+  /** Like `detach`, but the work starts once this scope is over: for a request, when the answer is out. */
+  after (fn: () => unknown): void {
+    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.after', 'a function')
+    const scope = this[kScope]()
+    const copy = this.#copy()
+    const start = (): void => { startDetached(scope?.registration ?? this.#owner.registration, copy, fn) }
+    if (scope === undefined || scope.root.done) start()
+    else (scope.root.use().afters ??= []).push(start)
+  }
+
+  /**
+   * The signal that cuts the work of this scope short: the client is gone before its answer, the route's `handlerTimeout` or
+   * a `timeout` or `deadline` of `run` has passed, or a `signal` given to `run` was aborted. Outside a scope: one that never is.
+   *
+   * @example
+   * await fetch(url, { signal: ctx.signal })
+   */
+  get signal (): AbortSignal {
+    const scope = this[kScope]()
+    return scope === undefined ? new AbortController().signal : signalOf(scope)
+  }
+
+  /** The milliseconds that are left for the work of this scope, 0 or more; `undefined` where nothing limits it. */
+  get deadline (): number | undefined {
+    const at = deadlineOf(this[kScope]())
+    return at === Infinity ? undefined : Math.max(0, at - Date.now())
+  }
+
+  /** Why a key has its value here, or none: for people. It never holds a value. */
+  explain (key: KeyOf<V>): Explanation {
+    return explainKey(key, this[kScope]())
+  }
+
+  /** The keys, where each comes from and where it may go: for a review, or a snapshot test. */
+  policy (): readonly PolicyRow[] {
+    return policyOf(this.#owner)
+  }
+
+  #open (call: string): Scope {
+    const scope = this[kScope]()
+    if (scope === undefined) throw new FST_CTX_NO_SCOPE(call)
+    if (scope.root.ended) throw new FST_CTX_ENDED(call)
+    return scope
+  }
+
+  #copy (): Scope | undefined {
+    const around = scopeOfStore(this[kHere]())
+    return around === undefined ? undefined : copyOf(around)
+  }
+}
+
+/** The results that hold for the values that the scope has now. */
+function memosOf (scope: Scope): Memos {
+  const extras = scope.use()
+  const { version } = scope.root
+  const values = [...scope.registration.policy.names].map((name) => scope.store[name])
+  const { memoized } = extras
+  if (memoized !== undefined && memoized.version === version && memoized.values.every((value, i) => value === values[i])) return memoized.memos
+  const memos = new Memos()
+  extras.memoized = { memos, version, values }
+  return memos
+}
