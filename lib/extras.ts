@@ -37,7 +37,3 @@ export interface Extras {
   /** In which phase of the request each key was last set. */
   origins: Map<string, string> | undefined
 }
-
-export function noExtras (): Extras {
-  return { cache: undefined, memoized: undefined, cancellation: undefined, impersonation: undefined, ends: undefined, afters: undefined, origins: undefined }
-}

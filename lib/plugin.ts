@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { requestContext } from '@fastify/request-context'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
@@ -115,6 +116,8 @@ function closeAfterWork (instance: FastifyInstance, owner: Owner, registration: 
     await drain(registration, until)
   })
   instance.addHook('onClose', async () => {
+    // The last requests end in the turn after their connections closed.
+    await turn()
     await drain(registration, until ?? Date.now() + timeout)
     tellCutOff(registration)
     owner.unregister(registration)

@@ -1,4 +1,4 @@
-import { noExtras, type Extras, type Impersonation } from './extras.ts'
+import type { Extras, Impersonation } from './extras.ts'
 import type { Policy } from './key.ts'
 import type { Line, Logger } from './line.ts'
 
@@ -119,7 +119,9 @@ export class Scope {
 
   /** What only some scopes have, made for this one now. */
   use (): Extras {
-    this.extras ??= noExtras()
+    this.extras ??= {
+      cache: undefined, memoized: undefined, cancellation: undefined, impersonation: undefined, ends: undefined, afters: undefined, origins: undefined
+    }
     return this.extras
   }
 }

@@ -1,38 +1,48 @@
-import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+
+/** What says nothing where all is well: passed assertions within a file, plans, blank lines. */
+const QUIET = /^\s+ok \d|^\s*1\.\.\d+$|^\s*$/
 
 /**
- * Runs tap by `run(args)`, which spawns it with these arguments and returns its exit status, and counts what it says.
- * A run that fails without a failed assertion (coverage, a crash of tap), or in which nothing passed, counts as one
- * failure: zero means all is well.
+ * Runs tap, or a command that runs it, and counts what it says, one for each assertion. A run that fails without a failed
+ * assertion (coverage, a crash of tap), or in which nothing passed, counts as one failure: `failed: 0` means all is well.
  *
- * @returns {{ passed: number, failed: number, left: number }} `left`: assertions marked as skip or todo
+ * @param say called with each line of its output that is worth reading
+ * @returns `left`: the assertions that are marked as skip or todo
  */
-export function countTap (run) {
-  const directory = mkdtempSync(join(tmpdir(), 'fastify-ctx-tap-'))
-  const file = join(directory, 'result.tap')
-  try {
-    const status = run([`--output-file=${file}`])
-    const { pass = 0, fail = 0, skip = 0, todo = 0 } = totals(file)
-    const sound = status === 0 && pass > 0
-    return { passed: pass, failed: sound ? fail : Math.max(fail, 1), left: skip + todo }
-  } finally {
-    rmSync(directory, { recursive: true, force: true })
+export async function runTap (command, args, say, env = process.env) {
+  let summary = ''
+  // The other reporters draw for a terminal, and leave out what failed when there is none.
+  const status = await run(command, [...args, '--reporter=tap'], env, (line) => {
+    if (line.startsWith('# { total: ')) summary = line
+    if (!QUIET.test(line)) say(line)
+  })
+  const { pass = 0, fail = 0, skip = 0, todo = 0 } = Object.fromEntries([...summary.matchAll(/(\w+): (\d+)/g)].map(([, name, count]) => [name, Number(count)]))
+  const sound = status === 0 && pass > 0
+  return { passed: pass, failed: sound ? fail : Math.max(fail, 1), left: skip + todo }
+}
+
+/**
+ * Runs a command in the checkout, with no stdin.
+ *
+ * @param say called with each line of its output; without it, the output is this process's own
+ * @returns its exit status, or what kept it from running
+ */
+export async function run (command, args, env = process.env, say = undefined) {
+  const output = say === undefined ? 'inherit' : 'pipe'
+  const child = spawn(command, args, { cwd: ROOT, env, stdio: ['ignore', output, output] })
+  for (const stream of [child.stdout, child.stderr]) {
+    if (stream !== null) createInterface({ input: stream }).on('line', say)
   }
-}
-
-/** Spawns a command of the checkout, with no stdin. */
-export function spawn (command, args, options) {
-  const root = new URL('..', import.meta.url)
-  return spawnSync(command, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], shell: process.platform === 'win32', ...options })
-}
-
-/** The counts of tap's own last summary, `# { total: 3, pass: 2, fail: 1 }`: one for each assertion. */
-function totals (file) {
-  let text = ''
-  try { text = readFileSync(file, 'utf8') } catch { /* tap did not get as far as a result: nothing passed. */ }
-  const summary = text.match(/^# \{ total: .*\}$/gm)?.at(-1) ?? ''
-  return Object.fromEntries([...summary.matchAll(/(\w+): (\d+)/g)].map(([, name, count]) => [name, Number(count)]))
+  return await new Promise((resolve) => {
+    child.once('error', (error) => {
+      (say ?? console.error)(error.message)
+      resolve(error.code)
+    })
+    child.once('close', (status, signal) => { resolve(status ?? signal) })
+  })
 }

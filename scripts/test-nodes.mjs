@@ -4,9 +4,8 @@
 import { readFileSync } from 'node:fs'
 import { delimiter, dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { countTap, spawn } from './tap.mjs'
-
-const VERSIONS = ['20', '22', '24', '26']
+import { findNode, VERSIONS } from './nodes.mjs'
+import { runTap } from './tap.mjs'
 
 const tapPackage = new URL('../node_modules/tap/', import.meta.url)
 const { bin } = JSON.parse(readFileSync(new URL('package.json', tapPackage), 'utf8'))
@@ -14,38 +13,18 @@ const tap = fileURLToPath(new URL(bin.tap, tapPackage))
 
 const given = process.argv.slice(2)
 for (const wanted of given.length === 0 ? VERSIONS : given) {
-  const { path, version } = findNode(wanted)
-  if (path === undefined) {
-    console.log(`node ${wanted}: not found, 0 passed, 1 failed`)
-    process.exitCode = 1
-    continue
-  }
-  let output = ''
-  const { passed, failed } = countTap((args) => {
-    const { status, stdout, stderr } = spawn(path, [tap, '--disable-coverage', '--reporter=terse', ...args], { env: environment(path), stdio: 'pipe', encoding: 'utf8' })
-    output = `${stdout}${stderr}`
-    return status
-  })
+  const { version, passed, failed, output } = await testOn(wanted)
   if (failed > 0) {
-    console.error(output)
+    console.error(output.join('\n'))
     process.exitCode = 1
   }
   console.log(`node ${version}: ${passed} passed, ${failed} failed`)
 }
 
-/** The binary of a version, `22` or `22.12.0`: the present one, or that of the npm package. */
-function findNode (wanted) {
-  const present = process.versions.node
-  if (wanted === present || wanted === present.split('.')[0]) return { path: process.execPath, version: present }
-  const { status, stdout, stderr } = spawn('npx', ['--yes', `--package=node@${wanted}`, 'node', '-p', '[process.execPath, process.versions.node].join("\\n")'], { stdio: 'pipe', encoding: 'utf8' })
-  if (status !== 0) {
-    console.error(stderr)
-    return {}
-  }
-  const [path, version] = stdout.trim().split('\n')
-  return { path, version }
-}
-
-function environment (path) {
-  return { ...process.env, PATH: `${dirname(path)}${delimiter}${process.env.PATH}`, NODE: path, npm_node_execpath: path }
+async function testOn (wanted) {
+  const output = []
+  const { path, version } = await findNode(wanted, output)
+  if (path === undefined) return { version: wanted, passed: 0, failed: 1, output }
+  const env = { ...process.env, PATH: `${dirname(path)}${delimiter}${process.env.PATH}`, NODE: path, npm_node_execpath: path }
+  return { version, output, ...await runTap(path, [tap, '--disable-coverage'], (line) => { output.push(line) }, env) }
 }

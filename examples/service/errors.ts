@@ -16,5 +16,5 @@ export async function answerError (error: FastifyError, _request: FastifyRequest
     return { statusCode, code, message }
   }
   ctx.log.error(error)
-  return { statusCode, code: 'INTERNAL', message: 'this is our fault; tell us the requestId', requestId: ctx.require('requestId') }
+  return { statusCode, code: 'INTERNAL', message: 'this is our fault; tell us the requestId', requestId: ctx.get('requestId') }
 }

@@ -10,7 +10,7 @@ const kLife = Symbol('fastify-ctx.life')
 export interface Raw { [kLife]?: RequestLife }
 
 /**
- * One request, from the opening of its first scope until its scopes end: once, and whichever comes first of
+ * One request, from the opening of its first scope until its scopes end: once, in the turn after whichever comes first of
  * - the connection of its answer closed, which Node tells after a complete answer as well as after a lost client;
  * - its request was aborted, where Node tells of no answer (the second of two pipelined requests, on Node 20);
  * but never before the last hooks (onResponse, onRequestAbort, onTimeout) that have begun are done.
@@ -35,18 +35,20 @@ export class RequestLife implements Life {
     this.#endIfDone()
   }
 
-  /** The connection closed after a complete answer. */
-  close (): void {
-    this.#closed = true
-    this.#endIfDone()
+  /** The connection of the answer closed: after all of it was sent, or before. */
+  close (complete: boolean): void {
+    if (!complete && !this.lost && !this.#closed) {
+      this.lost = true
+      for (const scope of this.#scopes()) abortGone(scope)
+    }
+    // What Node tells in this same turn, and whoever awaits it, still finds the values.
+    if (closed.push(this) === 1) setImmediate(endClosed)
   }
 
-  /** The connection closed before: listeners and hooks that Node tells in this same turn come first. */
-  lose (): void {
-    if (this.#closed || this.lost) return
-    this.lost = true
-    for (const scope of this.#scopes()) abortGone(scope)
-    setImmediate(() => { this.close() })
+  /** The turn in which the connection closed is over. */
+  over (): void {
+    this.#closed = true
+    this.#endIfDone()
   }
 
   #endIfDone (): void {
@@ -79,6 +81,15 @@ export class RequestLife implements Life {
     for (let scope: Scope | undefined = this.scope; scope?.life === this; scope = scope.outer) scopes.push(scope)
     return scopes
   }
+}
+
+/** The requests whose connection closed in this turn. */
+let closed: RequestLife[] = []
+
+function endClosed (): void {
+  const lives = closed
+  closed = []
+  for (const life of lives) life.over()
 }
 
 /** The life of a request, if a scope was opened for it. */

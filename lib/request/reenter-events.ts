@@ -59,12 +59,11 @@ function emittingRaw (emit: Emit, closed: (life: RequestLife, raw: any) => void)
 
 /** A request closes when its body is read, too: only an aborted one is over. */
 function requestClosed (life: RequestLife, raw: IncomingMessage | Http2ServerRequest): void {
-  if (raw.aborted) life.lose()
+  if (raw.aborted) life.close(false)
 }
 
 /** The connection of an answer closes once: after all of it was sent, or before. */
 function replyClosed (life: RequestLife, raw: ServerResponse | Http2ServerResponse): void {
   // HTTP/2 tells no more than that the answer was complete.
-  if (raw instanceof ServerResponse ? raw.writableFinished : raw.writableEnded) life.close()
-  else life.lose()
+  life.close(raw instanceof ServerResponse ? raw.writableFinished : raw.writableEnded)
 }

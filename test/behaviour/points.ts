@@ -1,25 +1,80 @@
 import { answers, serverSentEvents } from './points/answers.ts'
 import { Bench, type Area, type Point } from './points/bench.ts'
 import { bodies, multiparts } from './points/bodies.ts'
+import { byHand } from './points/by-hand.ts'
 import { events, hijacks, losses, sequences, timeLimits } from './points/connections.ts'
+import { graphql, proxies, tokens } from './points/libraries.ts'
 import { errors, hooks } from './points/lifecycle.ts'
 import { pools } from './points/pools.ts'
 import type { Subject } from './points/subjects.ts'
+import { websockets } from './points/websockets.ts'
 
 /** The points at which a request's context is looked at, area by area, in the order of the documentation. */
-export const AREAS: readonly Area[] = [hooks, errors, pools, bodies, events, answers, serverSentEvents, hijacks, timeLimits, losses, sequences, multiparts]
+export const AREAS: readonly Area[] = [
+  hooks, errors, pools, bodies, events, answers, serverSentEvents, hijacks, timeLimits, losses, sequences,
+  websockets, proxies, graphql, multiparts, tokens
+]
+
+/** Where no plugin can hold the context, and the calls that carry it there. */
+export { byHand }
+
+const LIMIT = 30_000
 
 /** Visits the points of one area, each by requests of two tenants or more at the same time. */
 export async function visit (area: Area, subject: Subject): Promise<Point[]> {
   const points: Point[] = []
   for (const transport of area.transports) {
     const bench = new Bench(area.name, transport, subject)
+    // A promise that nothing will resolve keeps no process alive: the timer does, and says where it was.
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => { reject(new Error(`${area.name} on ${transport} was not done in ${LIMIT} ms`)) }, LIMIT)
+    })
     try {
-      await area.visit(bench)
+      await Promise.race([area.visit(bench), late])
     } finally {
+      clearTimeout(timer)
       await bench.close()
     }
     points.push(...bench.points.values())
   }
   return points
+}
+
+/** A row of the table in docs/where-context-holds.md: points that differ only in how they are written. */
+export interface Row {
+  readonly area: string
+  readonly where: string
+  readonly over: string
+  readonly points: number
+  readonly seen: string
+}
+
+/** The points as rows, for one version of Node. */
+export function rowsOf (points: readonly Point[]): Row[] {
+  const groups = new Map<string, Point[]>()
+  for (const point of points) {
+    const row = `${point.area}: ${whereOf(point)}`
+    groups.set(row, [...groups.get(row) ?? [], point])
+  }
+  return [...groups.values()].map((group) => ({
+    area: group[0]!.area,
+    where: whereOf(group[0]!),
+    over: [...new Set(group.map((point) => point.transport))].join(', '),
+    points: group.length,
+    seen: seenBy(group)
+  }))
+}
+
+/** A callback hook and an async one, at once and after a wait, are one row; so is all that follows a hook resumed elsewhere. */
+function whereOf ({ area, name }: Point): string {
+  if (area === pools.name) return name.replace(/:.*/, ': all that follows')
+  return name.replace(/, (?:callback|async|the next one|after a wait)(?=,|$)/g, '')
+}
+
+/** `✓` where each request saw its own; else how many of the points did not, leaks first. */
+function seenBy (points: readonly Point[]): string {
+  const counts = (['leak', 'lost'] as const).map((seen) => ({ seen, count: points.filter((point) => point.seen === seen).length })).filter(({ count }) => count > 0)
+  if (counts.length === 0) return '✓'
+  return `${counts.map(({ seen, count }) => `${seen} ${count}`).join(', ')} of ${points.length}`
 }

@@ -1,6 +1,8 @@
 import { once } from 'node:events'
 import http from 'node:http'
 import net from 'node:net'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { portOf, TENANTS, type Area, type Bench, type Sent } from './bench.ts'
 import { addHook, makeHook, STYLES } from './hooks.ts'
@@ -8,7 +10,7 @@ import { addHook, makeHook, STYLES } from './hooks.ts'
 type Raw = FastifyRequest['raw']
 
 function listen (bench: Bench, name: string, request: FastifyRequest, raw: Raw | NodeJS.EventEmitter, events: readonly string[]): void {
-  for (const event of events) (raw as NodeJS.EventEmitter).on(event, () => { bench.see(`${name}: '${event}'`, request) })
+  for (const event of events) (raw as NodeJS.EventEmitter)[event === 'data' ? 'on' : 'once'](event, () => { bench.see(`${name}: '${event}'`, request) })
 }
 
 export const events: Area = {
@@ -20,11 +22,12 @@ export const events: Area = {
         listen(bench, 'request.raw', request, request.raw, ['end', 'close'])
         listen(bench, 'reply.raw', request, reply.raw, ['finish', 'close'])
         reply.raw.once('close', () => { bench.see('reply.raw.once: \'close\'', request) })
+        once(reply.raw, 'finish').then(() => { bench.see('after await once(reply.raw, \'finish\')', request) }, () => {})
         once(reply.raw, 'close').then(() => { bench.see('after await once(reply.raw, \'close\')', request) }, () => {})
       })
       app.post('/', async () => { await bench.meet('handler'); return 'text' })
       app.post('/raw', async (request) => {
-        listen(bench, 'request.raw in the handler', request, request.raw, ['data', 'end', 'readable'])
+        listen(bench, 'request.raw in the handler', request, request.raw, ['data', 'end'])
         await once(request.raw, 'end')
         bench.see('after await once(request.raw, \'end\')', request)
         return 'text'
@@ -112,12 +115,19 @@ export const hijacks: Area = {
         bench.see('handler, hijacked', request)
         bench.meet('hijacked').then(() => {
           bench.see('handler, hijacked, after a wait', request)
-          reply.raw.end('text')
+          reply.raw.end('text', () => { bench.see('callback of reply.raw.end', request) })
         }, () => {})
+      })
+      app.get('/piped', async (request, reply) => {
+        reply.hijack()
+        await pipeline(Readable.from(['one', 'two']), reply.raw)
+        bench.see('after await pipeline(source, reply.raw)', request)
       })
     })
     await bench.both({ path: '/' })
-    await bench.until('onResponse hook of a hijacked reply')
+    await bench.both({ path: '/piped' })
+    await bench.until('onResponse hook of a hijacked reply', 4)
+    await bench.until('after await pipeline(source, reply.raw)')
   }
 }
 
@@ -131,7 +141,6 @@ export const timeLimits: Area = {
       signal.addEventListener('abort', () => { bench.see(`request.signal: 'abort' listener, ${name}`, request) })
       signal.onabort = () => { bench.see(`request.signal.onabort, ${name}`, request) }
       await bench.until(`onResponse hook after the limit, ${name}`)
-      bench.see(`handler that goes on after its limit, ${name}`, request)
       return 'late'
     }
     for (const method of ['GET', 'POST'] as const) {
@@ -147,7 +156,7 @@ export const timeLimits: Area = {
         app.route({ method, url: '/', handlerTimeout: 20, handler: limited(method) })
       })
       await bench.both({ path: '/', method, ...(method === 'POST' ? { body: () => '{"a":1}' } : undefined) })
-      await bench.until(`handler that goes on after its limit, ${method}`)
+      await bench.until(`onResponse hook after the limit, ${method}`)
     }
     if (bench.transport === 'http1') await connectionTimeout(bench)
   }

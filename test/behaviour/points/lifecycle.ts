@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { TENANTS, type Area, type Bench } from './bench.ts'
 import { addHook, makeHook, PHASES, STYLES, type Phase, type Style } from './hooks.ts'
 
@@ -67,13 +67,13 @@ export const hooks: Area = {
           setTimeout(() => { bench.see('setTimeout', request) }, 1)
           setImmediate(() => { bench.see('setImmediate', request) })
           queueMicrotask(() => { bench.see('queueMicrotask', request) })
-          await bench.until('setTimeout')
+          await Promise.all([bench.until('setTimeout'), bench.until('setImmediate')])
           return { ok: true }
         }
       })
     })
     await bench.both({ path: '/' })
-    await bench.until('line "request completed"', bench.subject.correlated ? 6 : 0)
+    await bench.until('Fastify\'s line "request completed"', bench.subject.correlated ? 6 : 0)
   }
 }
 
@@ -122,8 +122,8 @@ async function notFound (bench: Bench): Promise<void> {
   await bench.app((app) => {
     addHooks(bench, app, 'async', ['onRequest', 'onSend', 'onResponse'], ', of a 404')
     app.setNotFoundHandler({
-      preValidation: async (request) => { bench.see('preValidation hook of the 404 handler', request) },
-      preHandler: async (request) => { bench.see('preHandler hook of the 404 handler', request) }
+      preValidation: async (request: FastifyRequest) => { bench.see('preValidation hook of the 404 handler', request) },
+      preHandler: async (request: FastifyRequest) => { bench.see('preHandler hook of the 404 handler', request) }
     }, async (request, reply) => {
       bench.see('404 handler', request)
       await bench.meet('404')

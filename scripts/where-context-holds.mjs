@@ -1,0 +1,83 @@
+// npm run where-context-holds: visits the points of test/behaviour/points.ts on each supported version of Node, and
+// writes what was seen there into docs/where-context-holds.md.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { findNode, VERSIONS } from './nodes.mjs'
+import { run } from './tap.mjs'
+
+const doc = new URL('../docs/where-context-holds.md', import.meta.url)
+
+const seen = {}
+for (const version of VERSIONS) seen[version] = await visitOn(version)
+
+const all = Object.values(seen)
+const heads = VERSIONS.map((version) => `Node ${version}`)
+const ours = merge(all.map(({ ours }) => ours))
+const before = merge(all.map(({ before }) => before))
+const byHand = merge(all.map(({ byHand }) => byHand))
+
+let text = readFileSync(doc, 'utf8')
+text = replaceBlock(text, 'totals', table(['', ...heads], [
+  ['fastify-ctx', ...all.map(({ ours }) => total(ours))],
+  ['@fastify/request-context', ...all.map(({ before }) => total(before))]
+]))
+text = replaceBlock(text, 'points', table(['where', 'over', 'points', ...heads, '@fastify/request-context'], [...ours].map(([name, rows]) => {
+  const { area, where, over, points } = rows.find((row) => row !== undefined)
+  return [`${area}: ${where}`, over, points, ...rows.map((row) => row?.seen ?? '–'), worst(before.get(name))]
+})))
+text = replaceBlock(text, 'by hand', table(['where', 'by hand', ...heads], [...byHand].map(([, rows]) => {
+  const [, where, api] = rows.find((row) => row !== undefined).where.match(/^(.*?)(?:, with (.*))?$/)
+  return [where, api === undefined ? '' : `\`${api}\``, ...rows.map((row) => row?.seen ?? '–')]
+})))
+writeFileSync(doc, text)
+
+async function visitOn (version) {
+  const output = []
+  const { path } = await findNode(version, output)
+  const status = path === undefined ? 1 : await run(path, ['--no-warnings', '--import', 'tsx', 'test/behaviour/points/print.ts'], process.env, (line) => { output.push(line) })
+  const printed = output.find((line) => line.startsWith('{"ours"'))
+  if (status !== 0 || printed === undefined) throw new Error(`Node ${version}: ${output.join('\n')}`)
+  return JSON.parse(printed)
+}
+
+/** The rows of each version of Node beside each other, by name; `undefined` where a version has none. */
+function merge (versions) {
+  const merged = new Map()
+  for (const [i, rows] of versions.entries()) {
+    for (const row of rows) {
+      const name = `${row.area}: ${row.where}`
+      if (!merged.has(name)) merged.set(name, versions.map(() => undefined))
+      merged.get(name)[i] = row
+    }
+  }
+  return merged
+}
+
+/** How many points there are, and at how many of them each outcome was seen: of a row, and of all. */
+function countsOf ({ seen, points }) {
+  const count = (outcome) => Number(seen.match(new RegExp(`${outcome} (\\d+)`))?.[1] ?? 0)
+  return { points, leak: count('leak'), lost: count('lost') }
+}
+
+function total (rows) {
+  const sum = { points: 0, leak: 0, lost: 0 }
+  for (const counts of rows.map(countsOf)) for (const name of Object.keys(sum)) sum[name] += counts[name]
+  return `${sum.points - sum.leak - sum.lost} of ${sum.points}, ${sum.lost} lost, ${sum.leak} leaked`
+}
+
+/** What the version of Node saw on which it is worst. */
+function worst (rows = []) {
+  const [first] = rows.filter((row) => row !== undefined).sort((a, b) => countsOf(b).leak - countsOf(a).leak || countsOf(b).lost - countsOf(a).lost)
+  return first?.seen ?? '–'
+}
+
+function table (head, rows) {
+  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+}
+
+function replaceBlock (text, name, content) {
+  const [begin, end] = [`<!-- ${name} -->`, `<!-- end of ${name} -->`]
+  const from = text.indexOf(begin)
+  const to = text.indexOf(end)
+  if (from === -1 || to === -1) throw new Error(`docs/where-context-holds.md has no block '${name}'`)
+  return `${text.slice(0, from + begin.length)}\n${content}\n${text.slice(to)}`
+}

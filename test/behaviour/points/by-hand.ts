@@ -1,0 +1,125 @@
+import { randomInt } from 'node:crypto'
+import { EventEmitter, once } from 'node:events'
+import { MessageChannel } from 'node:worker_threads'
+import Fastify, { type FastifyRequest } from 'fastify'
+import { Agent, request as ask } from 'undici'
+import { portOf, TENANTS, type Area, type Bench } from './bench.ts'
+import { ctx } from './subjects.ts'
+
+type Look = () => void
+
+/** A place that no plugin can reach, and the call that carries the scope there. */
+export interface Place {
+  readonly name: string
+  readonly api: string
+  /** Makes something call `look` for this request, which has passed it through `carry` where the scope is carried. */
+  readonly visit: (look: Look, carried: boolean, request: FastifyRequest) => unknown
+}
+
+/** What requests share: fired when both have asked for it, by the code of neither. */
+function shared<T> (size: number, fire: (things: T[]) => void): (thing: T) => void {
+  let things: T[] = []
+  const outside = ctx.snapshot()
+  return (thing) => {
+    things.push(thing)
+    if (things.length < size) return
+    const all = things
+    things = []
+    outside(() => { setImmediate(() => { fire(all) }) })
+  }
+}
+
+async function places (bench: Bench): Promise<Place[]> {
+  const carry = (look: Look, carried: boolean): Look => carried ? ctx.bind(look) : look
+  const emitter = new EventEmitter()
+  const boundEmitter = ctx.bindEmitter(new EventEmitter())
+  const fireEmitters = shared(2, () => { emitter.emit('event'); boundEmitter.emit('event') })
+  const control = new AbortController()
+  const fireSignal = shared<void>(4, () => { control.abort() })
+  const { port1, port2 } = new MessageChannel()
+  port1.on('message', () => {}).unref()
+  const firePort = shared<void>(4, () => { port2.postMessage('message') })
+  bench.onClose(() => { port1.close() })
+  const queue: Look[] = []
+  const runQueue = (task: Look): void => {
+    queue.push(task)
+    // Whoever comes last runs the tasks of all.
+    if (queue.length === 4) setImmediate(() => { for (const task of queue.splice(0)) task() })
+  }
+  const emitOnSockets = shared<EventEmitter>(4, (sockets) => { for (const socket of sockets) socket.emit('look') })
+  const generators: Array<AsyncGenerator<void>> = []
+  const carriedGenerators: Array<AsyncGenerator<void>> = []
+
+  const upstream = Fastify({ forceCloseConnections: true })
+  upstream.get('/', (_request, reply) => { reply.hijack(); reply.raw.write('one'); setImmediate(() => { reply.raw.end('two') }) })
+  await upstream.listen({ port: 0, host: '127.0.0.1' })
+  const dispatcher = new Agent({ connections: 1 })
+  await (await ask(`http://127.0.0.1:${portOf(upstream)}/`, { dispatcher })).body.text()
+  bench.onClose(async () => { await dispatcher.destroy(); await upstream.close() })
+
+  return [
+    {
+      name: 'listener on an EventEmitter that requests share',
+      api: 'ctx.bindEmitter',
+      visit (look, carried) { (carried ? boundEmitter : emitter).once('event', look); fireEmitters(undefined as never) }
+    },
+    { name: 'listener on an AbortSignal that requests share', api: 'ctx.bind', visit (look, carried) { control.signal.addEventListener('abort', carry(look, carried)); fireSignal() } },
+    { name: '\'message\' of a MessagePort or Worker that requests share', api: 'ctx.bind', visit (look, carried) { port1.once('message', carry(look, carried)); firePort() } },
+    { name: 'task of a queue that requests share', api: 'ctx.bind', visit (look, carried) { runQueue(carry(look, carried)) } },
+    { name: 'callback of crypto.randomInt', api: 'ctx.bind', visit (look, carried) { randomInt(10, carry(look, carried)) } },
+    {
+      name: 'event of the TCP socket, which requests share (request.raw.socket)',
+      api: 'ctx.bind',
+      visit (look, carried, request) { request.raw.socket.once('look', carry(look, carried)); emitOnSockets(request.raw.socket) }
+    },
+    {
+      name: 'body events of undici.request on a reused connection',
+      api: 'ctx.bind',
+      async visit (look, carried) {
+        const { body } = await ask(`http://127.0.0.1:${portOf(upstream)}/`, { dispatcher })
+        body.on('data', carry(look, carried))
+        await once(body, 'end')
+      }
+    },
+    {
+      name: 'async generator that another request advances',
+      api: 'ctx.snapshot',
+      async visit (look, carried) {
+        const own = (async function * () {
+          const inScope = ctx.snapshot()
+          yield
+          if (carried) inScope(look)
+          else look()
+        })()
+        const all = carried ? carriedGenerators : generators
+        all.push(own)
+        await own.next()
+        await bench.meet(`generators ${carried}`)
+        await all.find((generator) => generator !== own)?.next()
+      }
+    }
+  ]
+}
+
+/** What no plugin can mend: the same place without help, and by hand. */
+export const byHand: Area = {
+  name: 'By hand',
+  transports: ['http1'],
+  async visit (bench) {
+    const all = await places(bench)
+    await bench.app((app) => {
+      app.get<{ Params: { place: string, carried: string } }>('/:place/:carried', async (request) => {
+        const { name, api, visit } = all[Number(request.params.place)]!
+        const carried = request.params.carried === 'true'
+        const point = carried ? `${name}, with ${api}` : name
+        await bench.meet(`place ${request.params.place}`, 4)
+        await visit(() => { bench.see(point, request) }, carried, request)
+        await bench.until(point)
+        return 'text'
+      })
+    })
+    for (const i of all.keys()) {
+      await Promise.all(TENANTS.flatMap((tenant) => [true, false].map((carried) => bench.ask({ tenant, path: `/${i}/${carried}` }))))
+    }
+  }
+}

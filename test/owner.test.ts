@@ -1,0 +1,43 @@
+import t from 'tap'
+import { readKeys } from '../lib/key.ts'
+import { Owner } from '../lib/owner.ts'
+import type { Registration } from '../lib/scope.ts'
+
+const registration = (idLabel: string, ...names: string[]): Registration => ({ policy: readKeys(Object.fromEntries(names.map((name) => [name, {}]))), log: undefined, idLabel }) as never
+
+t.test('unregistered: the keys of createContext, and the label that Fastify has by default', async (t) => {
+  const keys = readKeys({ tenant: {} })
+  t.equal(new Owner(keys).registration.policy, keys)
+  t.equal(new Owner(keys).registration.idLabel, 'reqId')
+  t.equal(new Owner(keys).registration.log, undefined)
+  t.equal(new Owner().registration.policy.names.size, 0)
+})
+
+t.test('registered: that of the application registered last that is still open, closed in whatever order', async (t) => {
+  const owner = new Owner()
+  const none = owner.registration
+  const [a, b, c] = [registration('a'), registration('b'), registration('c')]
+  for (const each of [a, b, c]) owner.register(each)
+  t.equal(owner.registration, c)
+  owner.unregister(b)
+  t.equal(owner.registration, c)
+  owner.unregister(c)
+  t.equal(owner.registration, a)
+  owner.unregister(a)
+  t.equal(owner.registration, none)
+})
+
+t.test('checkKey', async (t) => {
+  t.test('of a context of your own: its keys alone', async (t) => {
+    const owner = new Owner(readKeys({ tenant: {} }))
+    t.doesNotThrow(() => { owner.checkKey('tenant') })
+    for (const name of ['tenat', 'run', '__proto__', 'requestId']) t.throws(() => { owner.checkKey(name) }, { code: 'FST_CTX_UNKNOWN_KEY' }, name)
+  })
+
+  t.test('of the ready-made one: any name that could be a key', async (t) => {
+    const owner = new Owner()
+    owner.register(registration('reqId', 'tenant'))
+    for (const name of ['tenant', 'anything']) t.doesNotThrow(() => { owner.checkKey(name) }, name)
+    for (const name of ['run', '__proto__', 'requestId', '']) t.throws(() => { owner.checkKey(name) }, { code: 'FST_CTX_INVALID_KEY' }, name)
+  })
+})
