@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events'
 import pino from 'pino'
 import { bindListeners } from './emitter.ts'
 import { FST_CTX_ENDED, FST_CTX_INVALID_ARGUMENT, FST_CTX_NO_SCOPE, FST_CTX_NOT_SET, FST_CTX_REQUEST_ID_FIXED } from './errors.ts'
+import { noteOrigin } from './explain.ts'
 import type { Logger } from './line.ts'
 import { mixedIn } from './logging.ts'
 import { wantFields } from './fields.ts'
@@ -88,9 +89,7 @@ export abstract class Access<V> {
     if (scope.root.ended) throw new FST_CTX_ENDED(key)
     checkLock(key, scope)
     scope.write(key, value)
-    const extras = scope.use()
-    extras.origins ??= new Map()
-    extras.origins.set(key, scope.root.life?.phase ?? 'a job')
+    noteOrigin(key, scope)
   }
 
   /**
@@ -109,7 +108,7 @@ export abstract class Access<V> {
    */
   run<R> (values: Values<V>, fn: () => R, options?: RunOptions): R {
     const parent = options?.inherit === false ? undefined : this[kScope]()
-    return runIn(openScope(this.#owner, parent, values, 'unlocked'), fn, options)
+    return runIn(openScope(this.#owner, parent, values, 'ctx.run'), fn, options)
   }
 
   /** A function that runs `fn` in today's scope, whenever and by whomever it is called. Costs nanoseconds. */

@@ -1,3 +1,5 @@
+import { inspect } from 'node:util'
+import { MAX_TIMEOUT } from './cancel.ts'
 import { FST_CTX_ENDED } from './errors.ts'
 import { impersonationOf, Scope, type Pending, type Registration } from './scope.ts'
 import { enter } from './storage.ts'
@@ -52,14 +54,19 @@ async function detached (copy: Scope | undefined, fn: () => unknown): Promise<vo
   } catch (error) {
     tell(copy, error, 'detached work failed')
   }
-  if (copy !== undefined) {
-    await runEnds(copy)
-    runAfters(copy.extras?.afters)
+  if (copy === undefined || copy.root.ended) return
+  for (let scope: Scope | undefined = copy; scope !== undefined; scope = scope.outer) {
+    await runEnds(scope)
+    runAfters(scope.extras?.afters)
   }
 }
 
-/** A scope with the values that another has now, and those of other contexts around it. It is a root, and does not end with the other. */
+/**
+ * A scope with the values that another has now, and those of other contexts around it. It is a root, and does not end
+ * with the other. An ended scope has none to copy: it is its own copy, which warns of late reads.
+ */
 export function copyOf (scope: Scope): Scope {
+  if (scope.root.ended) return scope
   const outer = scope.outer === undefined ? undefined : copyOf(scope.outer)
   const copy = new Scope(scope.owner, scope.registration, undefined, outer, scope.root.life)
   // With those that are inherited; stores have no other prototype.
@@ -80,7 +87,7 @@ function waitFor (registration: Registration, pending: Pending): void {
 export async function drain (registration: Registration, until: number): Promise<void> {
   while (registration.pending.size > 0 && Date.now() < until) {
     let timer: NodeJS.Timeout | undefined
-    const timeout = new Promise<void>((resolve) => { timer = setTimeout(resolve, until - Date.now()) })
+    const timeout = new Promise<void>((resolve) => { timer = setTimeout(resolve, Math.min(until - Date.now(), MAX_TIMEOUT)) })
     await Promise.race([timeout, Promise.all([...registration.pending].map(({ promise }) => promise))])
     clearTimeout(timer)
   }
@@ -96,5 +103,5 @@ export function tellCutOff (registration: Registration): void {
 function tell (scope: Scope | undefined, error: unknown, message: string): void {
   const log = scope?.root.log ?? scope?.registration.log
   if (log !== undefined) enter(scope?.store, () => { log.error({ err: error }, message) })
-  else warnOnce('FST_CTX_BACKGROUND', String(error), message, error instanceof Error ? error.stack : undefined)
+  else warnOnce('FST_CTX_BACKGROUND', inspect(error), message, inspect(error))
 }

@@ -20,43 +20,54 @@ export class Cache {
   }
 
   /**
-   * The value of a key, made by `factory` where there is none. A promise is kept while it is pending, so that callers at
-   * the same time share one call, and forgotten when it rejects.
+   * The value of a key, made by `factory` where there is none. A promise is kept from when it is pending, so that callers
+   * at the same time share one call, and forgotten when it rejects.
    */
   getOrSet<R> (key: unknown, factory: () => R): R {
     // What is kept under a key is what its factory made; who uses two factories for one key gets what he asked for.
     if (this.#entries.has(key)) return this.#entries.get(key) as R
     const made = factory()
-    this.#entries.set(key, made)
-    if (made instanceof Promise) made.catch(() => { if (this.#entries.get(key) === made) this.#entries.delete(key) })
-    return made
+    const kept = made instanceof Promise ? this.#forgottenIfRejected(key, made) as R : made
+    this.#entries.set(key, kept)
+    return kept
   }
 
   clear (): void {
     this.#entries.clear()
   }
+
+  /** A promise that settles as the one made does: Node tells of its rejection where nobody handles it. */
+  #forgottenIfRejected (key: unknown, made: Promise<unknown>): Promise<unknown> {
+    const kept = made.catch((error: unknown) => {
+      if (this.#entries.get(key) === kept) this.#entries.delete(key)
+      throw error
+    })
+    return kept
+  }
 }
 
-/** One step of a list of arguments: by value for primitives, by identity for objects. */
+/** One step on the way to a result: by value for primitives, by identity for objects. */
 interface Step {
   readonly next: Map<unknown, Step>
   readonly result: Cache
 }
 
-/** The results of memoized functions, by function and arguments, as long as they may be used. */
+/** The results of memoized functions, by function, `this` and arguments, as long as they may be used. */
 export class Memos {
-  readonly #functions = new Map<unknown, Step>()
+  readonly #start = newStep()
 
-  /** The result of `call` for these arguments: made once, shared while it is pending, forgotten when it rejects. */
-  getOrCall<R> (fn: unknown, args: readonly unknown[], call: () => R): R {
-    let step = stepTo(this.#functions, fn)
-    for (const argument of args) step = stepTo(step.next, argument)
+  /** The result of `call`, by what it depends on: made once, shared while it is pending, forgotten when it rejects. */
+  getOrCall<R> (dependsOn: readonly unknown[], call: () => R): R {
+    let step = this.#start
+    for (const key of dependsOn) {
+      let next = step.next.get(key)
+      if (next === undefined) step.next.set(key, next = newStep())
+      step = next
+    }
     return step.result.getOrSet('result', call)
   }
 }
 
-function stepTo (steps: Map<unknown, Step>, key: unknown): Step {
-  let step = steps.get(key)
-  if (step === undefined) steps.set(key, step = { next: new Map(), result: new Cache() })
-  return step
+function newStep (): Step {
+  return { next: new Map(), result: new Cache() }
 }

@@ -1,6 +1,10 @@
 import { FST_CTX_CLIENT_GONE, FST_CTX_DEADLINE, FST_CTX_INVALID_ARGUMENT } from './errors.ts'
 import type { Cancellation } from './extras.ts'
-import type { Scope } from './scope.ts'
+import { isOfRequest, type Scope } from './scope.ts'
+import { enter } from './storage.ts'
+
+/** The most milliseconds that a timer of Node takes. */
+export const MAX_TIMEOUT = 2 ** 31 - 1
 
 /** What may cut the work of `ctx.run` short, besides what cuts that of the scope around it. */
 export interface Limits {
@@ -19,12 +23,12 @@ export interface Limits {
  */
 export function limit (scope: Scope, { timeout, deadline, signal }: Limits): void {
   if (timeout === undefined && deadline === undefined && signal === undefined) return
-  if (timeout !== undefined && !(timeout >= 0)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a timeout of 0 or more milliseconds')
+  if (timeout !== undefined && !(typeof timeout === 'number' && timeout >= 0)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a timeout of 0 or more milliseconds')
   if (deadline !== undefined && Number.isNaN(Number(deadline))) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a deadline that is a Date or milliseconds since the epoch')
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a signal that is an AbortSignal')
   const own = Math.min(Date.now() + (timeout ?? Infinity), Number(deadline ?? Infinity))
   const cancellation = cancelAt(scope, Math.min(own, deadlineOf(scope.parent)))
-  if (signal !== undefined) follow(controllerOf(scope, cancellation), cancellation, signal)
+  if (signal !== undefined) follow(signal, scope, cancellation)
 }
 
 /** The time at which a scope's work is to be done; `Infinity` where nothing limits it. */
@@ -47,12 +51,12 @@ export function signalOf (scope: Scope): AbortSignal {
 
 /** The client of a request is gone: the signal of its root is aborted, if anybody asked for it. */
 export function abortGone (scope: Scope): void {
-  scope.extras?.cancellation?.controller?.abort(clientGone())
+  abort(scope, named(new FST_CTX_CLIENT_GONE(), 'AbortError'))
 }
 
 /** The time of a scope is over: its signal is aborted, if anybody asked for it. */
 export function abortLate (scope: Scope): void {
-  scope.extras?.cancellation?.controller?.abort(named(new FST_CTX_DEADLINE(), 'TimeoutError'))
+  abort(scope, named(new FST_CTX_DEADLINE(), 'TimeoutError'))
 }
 
 /** Lets go of the timer and the signals that a scope's own limits hold. */
@@ -68,24 +72,32 @@ function holderOf (scope: Scope | undefined): Scope | undefined {
 
 function controllerOf (scope: Scope, cancellation: Cancellation): AbortController {
   if (cancellation.controller !== undefined) return cancellation.controller
-  const controller = new AbortController()
-  cancellation.controller = controller
-  if (scope.parent !== undefined) follow(controller, cancellation, signalOf(scope.parent))
-  else if (scope.life?.lost === true) controller.abort(clientGone())
-  if (cancellation.deadline !== Infinity) {
-    // Past 2^31 milliseconds a timer would fire at once.
-    const timer = setTimeout(abortLate, Math.min(cancellation.deadline - Date.now(), 2 ** 31 - 1), scope)
+  const controller = cancellation.controller = new AbortController()
+  if (scope.parent !== undefined) follow(signalOf(scope.parent), scope, cancellation)
+  else if (isOfRequest(scope) && scope.life!.lost) abortGone(scope)
+  const left = cancellation.deadline - Date.now()
+  if (left <= 0) abortLate(scope)
+  // With more than it a timer would fire at once; no work takes as long.
+  else if (left <= MAX_TIMEOUT) {
+    const timer = setTimeout(abortLate, left, scope)
     timer.unref()
     releaseToo(cancellation, () => { clearTimeout(timer) })
   }
   return controller
 }
 
-function follow (controller: AbortController, cancellation: Cancellation, signal: AbortSignal): void {
-  const abort = (): void => { controller.abort(signal.reason) }
-  if (signal.aborted) return abort()
-  signal.addEventListener('abort', abort, { once: true })
-  releaseToo(cancellation, () => { signal.removeEventListener('abort', abort) })
+/** The listeners of the signal run in the scope, whatever cuts it short. */
+function abort (scope: Scope, reason: unknown): void {
+  const controller = scope.extras?.cancellation?.controller
+  if (controller !== undefined) enter(scope.store, () => { controller.abort(reason) })
+}
+
+function follow (signal: AbortSignal, scope: Scope, cancellation: Cancellation): void {
+  controllerOf(scope, cancellation)
+  const abortToo = (): void => { abort(scope, signal.reason) }
+  if (signal.aborted) return abortToo()
+  signal.addEventListener('abort', abortToo, { once: true })
+  releaseToo(cancellation, () => { signal.removeEventListener('abort', abortToo) })
 }
 
 function releaseToo (cancellation: Cancellation, release: () => void): void {
@@ -94,10 +106,6 @@ function releaseToo (cancellation: Cancellation, release: () => void): void {
     before?.()
     release()
   }
-}
-
-function clientGone (): Error {
-  return named(new FST_CTX_CLIENT_GONE(), 'AbortError')
 }
 
 /** The name that callers of `fetch` and the timers know. */

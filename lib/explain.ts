@@ -1,14 +1,14 @@
 import type { Owner } from './owner.ts'
-import type { Scope } from './scope.ts'
+import { isOfRequest, type Origin, type Registration, type Scope } from './scope.ts'
 
 /** Why a key has its value, or none. Values themselves are never in it. */
 export interface Explanation {
   readonly key: string
   /** `set`: it has a value. `unset`: it has none. `ended`: its scope is over. `no scope`: none is open here. */
   readonly state: 'set' | 'unset' | 'ended' | 'no scope'
-  /** What gave it its value: a seed, a call of `set` or `run` or `impersonate`. */
-  readonly by: 'seed' | 'set' | 'run' | 'impersonate' | undefined
-  /** The kind of hook that was running when `set` was called, or `handler`. */
+  /** What gave it its value: a seed, the request (its id), a call of `set` or `run` or `impersonate`, or the copy made for `detach`. */
+  readonly by: 'seed' | 'request' | 'set' | 'run' | 'impersonate' | 'detach' | undefined
+  /** The kind of hook that was running when `set` was called, `handler`, `a job` or `detached work`. */
   readonly phase: string | undefined
   /** How many scopes outwards it was given: 0 is the current one. */
   readonly depth: number | undefined
@@ -41,26 +41,65 @@ export function explainKey (key: string, scope: Scope | undefined): Explanation 
   for (let holder: Scope | undefined = scope; holder !== undefined; holder = holder.parent, depth++) {
     if (Object.hasOwn(holder.store, key)) return found(key, holder, depth, place)
   }
-  const seeded = scope.registration.policy.seeds.some(({ name }) => name === key)
-  const why = seeded ? 'its seed gave none, and nothing set it since' : 'it has no seed, and nothing set it'
+  const why = isSeeded(key, scope.registration) ? 'its seed gave none, and nothing set it since' : 'it has no seed, and nothing set it'
   return { ...nothing, state: 'unset', text: `'${key}' has no value in this scope${place}: ${why}` }
 }
 
 function found (key: string, holder: Scope, depth: number, place: string): Explanation {
-  const phase = holder.extras?.origins?.get(key)
-  const by = phase !== undefined ? 'set' : holder.extras?.impersonation?.actors.has(key) === true ? 'impersonate' : holder.life === undefined || holder.parent !== undefined ? 'run' : 'seed'
+  const origin = originOf(key, holder)
+  const by = whatGave(key, holder, origin)
   const set = holder.store[key] !== undefined
   const where = depth === 0 ? 'in this scope' : `${depth} scope${depth === 1 ? '' : 's'} outwards`
-  const how = { seed: 'by its seed', set: `by ctx.set in ${phase}`, run: 'by ctx.run', impersonate: 'by ctx.impersonate' }[by]
-  const shadowed = holder.parent !== undefined && holder.parent.store[key] !== undefined ? ', and hides the value around it' : ''
+  const how = {
+    seed: 'by its seed',
+    request: 'by the request',
+    set: origin === undefined ? 'by requestContext.set' : `by ctx.set in ${origin.phase}`,
+    run: 'by ctx.run',
+    impersonate: 'by ctx.impersonate',
+    detach: 'by the copy that detached work has'
+  }[by]
+  const shadowed = holder.parent?.store[key] === undefined ? '' : ', and hides the value around it'
   return {
     key,
     state: set ? 'set' : 'unset',
     by,
-    phase,
+    phase: origin?.phase,
     depth,
-    text: set ? `'${key}' was given ${where}${place} ${how}${shadowed}` : `'${key}' was set to undefined ${where}${place} ${how}${shadowed}`
+    text: `'${key}' was ${set ? 'given' : 'set to undefined'} ${where}${place} ${how}${shadowed}`
   }
+}
+
+function whatGave (key: string, holder: Scope, origin: Origin | undefined): NonNullable<Explanation['by']> {
+  const { life, parent, registration } = holder
+  if (origin !== undefined) return 'set'
+  if (holder.extras?.impersonation?.actors.has(key) === true && parent !== undefined) return 'impersonate'
+  if (life === undefined) return 'run'
+  if (!isOfRequest(holder)) return 'detach'
+  if (key === 'requestId') return 'request'
+  return isSeeded(key, registration) ? 'seed' : 'set'
+}
+
+function isSeeded (key: string, { policy }: Registration): boolean {
+  return policy.seeds.some(({ name }) => name === key)
+}
+
+/** Keeps in mind in which phase a key was set. */
+export function noteOrigin (key: string, scope: Scope): void {
+  const phase = phaseOf(scope.root)
+  const origin = originOf(key, scope)
+  if (origin === undefined) scope.origins = { key, phase, before: scope.origins }
+  else origin.phase = phase
+}
+
+function phaseOf (root: Scope): string {
+  if (root.life === undefined) return 'a job'
+  return isOfRequest(root) ? root.life.phase : 'detached work'
+}
+
+function originOf (key: string, scope: Scope): Origin | undefined {
+  let { origins: origin } = scope
+  while (origin !== undefined && origin.key !== key) origin = origin.before
+  return origin
 }
 
 export function policyOf (owner: Owner): readonly PolicyRow[] {

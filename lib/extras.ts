@@ -20,8 +20,7 @@ export interface Impersonation {
 /** Results that hold as long as no value of the scope is another. */
 export interface Memoized {
   readonly memos: Memos
-  readonly version: number
-  readonly values: readonly unknown[]
+  readonly state: readonly unknown[]
 }
 
 /** What only some scopes have: nothing of it is allocated for those that do not use it. */
@@ -34,6 +33,4 @@ export interface Extras {
   ends: Array<() => unknown> | undefined
   /** What starts once it has ended. */
   afters: Array<() => void> | undefined
-  /** In which phase of the request each key was last set. */
-  origins: Map<string, string> | undefined
 }

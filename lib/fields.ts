@@ -20,9 +20,11 @@ export function keepLine (scope: Scope): void {
   if (!wanted) return
   const line = lineOf(scope)
   line.values = []
-  for (const name of Object.keys(line.fields)) {
-    const field = line.fields[name]
-    if (typeof field === 'object' && field !== null) line.fields[name] = asJson(field)
+  for (const fields of [line.own, line.fields]) {
+    for (const name of Object.keys(fields)) {
+      const field = fields[name]
+      if (typeof field === 'object' && field !== null) fields[name] = asJson(field)
+    }
   }
 }
 
@@ -43,21 +45,31 @@ function isCurrent (line: Line, scope: Scope): boolean {
 
 function makeLine (scope: Scope): Line {
   const { policy, idLabel } = scope.registration
-  const outer = scope.outer === undefined ? undefined : lineOf(scope.outer)
-  const fields: Fields = { ...outer?.fields }
   const parent = scope.root.ended ? scope.parent : undefined
   // Opened after the end: what the lines carried is all that is left of the request.
-  if (parent === undefined) fields[idLabel] = scope.store.requestId
-  else Object.assign(fields, lineOf(parent).fields)
+  const own: Fields = parent === undefined ? { [idLabel]: scope.store.requestId } : { ...lineOf(parent).own }
   const values: unknown[] = []
   for (const { name, log } of policy.logged) {
     const value = scope.store[name]
     values.push(value)
-    if (value !== undefined) fields[name] = log === true ? value : mapped(name, value, log)
+    if (value !== undefined) own[name] = log === true ? value : mapped(name, value, log)
   }
   const impersonation = impersonationOf(scope)
-  if (impersonation !== undefined) Object.assign(fields, actorFields(impersonation, policy))
-  return { values, outer, fields, logger: undefined, correlated: undefined, others: undefined }
+  if (impersonation !== undefined) Object.assign(own, actorFields(impersonation, policy))
+  const outer = scope.outer === undefined ? undefined : lineOf(scope.outer)
+  const fields = outer === undefined ? own : { ...fieldsAround(scope), ...own }
+  return { values, own, outer, fields, logger: undefined, correlated: undefined, others: undefined }
+}
+
+/** The fields of the other contexts around a scope: of each, its innermost scope. */
+function fieldsAround (scope: Scope): Fields {
+  let fields: Fields = {}
+  const seen = new Set([scope.owner])
+  for (let around = scope.outer; around !== undefined; around = around.outer) {
+    if (!seen.has(around.owner)) fields = { ...lineOf(around).own, ...fields }
+    seen.add(around.owner)
+  }
+  return fields
 }
 
 /** Who acts, by the keys that are impersonated and logged, and why. */

@@ -12,6 +12,9 @@ export interface Line {
   values: readonly unknown[]
   /** The line of the scope of another context around this one, whose fields are included. */
   readonly outer: Line | undefined
+  /** The fields of this scope alone. */
+  readonly own: Fields
+  /** These, and those of other contexts around it. */
   readonly fields: Fields
   /** The logger that wrote first, and the one that writes for it with the fields bound. */
   logger: object | undefined

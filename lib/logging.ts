@@ -61,7 +61,7 @@ export function tieLogger (logger: Logger, id: string, life: Life): void {
 /** The fields of a scope for a line of any other pino logger, as a fresh object; none where the line has them already. */
 export function mixedIn (scope: Scope | undefined, logger: object | undefined): Fields {
   if (scope === undefined || (logger !== undefined && kCorrelated in logger)) return {}
-  const { fields } = lineOf(scope)
+  const { own: fields } = lineOf(scope)
   const symbols = logger === undefined ? undefined : pinoSymbols(logger)
   if (symbols === undefined) return { ...fields }
   const pino = logger as unknown as PinoLogger

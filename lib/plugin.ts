@@ -13,7 +13,7 @@ import type { Owner } from './owner.ts'
 import { requestIds, responseHeader, type RequestIdOptions, type RequestIds } from './request-id.ts'
 import { lifeOf } from './request/end.ts'
 import { openScope } from './request/open.ts'
-import { requireKeys } from './request/required.ts'
+import { checkRoutes } from './request/required.ts'
 import { scopeOf, type Life, type Registration } from './scope.ts'
 import type { ContextValues, KeyOf, ValueOf, WritableKeyOf } from './types.ts'
 
@@ -53,6 +53,9 @@ const kRegistered = Symbol('fastify-ctx.registered')
 /** An instance, with the contexts that are registered in it or around it. */
 interface Registered extends FastifyInstance { [kRegistered]?: ReadonlyMap<Owner, object> }
 
+/** What avvio gives each instance, and the types do not tell. */
+interface Closing extends FastifyInstance { onClose (fn: () => Promise<void>): void }
+
 /** Makes the plugin of a context: its options become hooks, decorators and correlated loggers. */
 export function pluginOf<O extends ContextOptions> (owner: Owner): FastifyPluginAsync<O> {
   const plugin: FastifyPluginAsync<O> = async function fastifyCtx (instance, options) { register(owner, instance, options) }
@@ -76,7 +79,7 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
 
   const registration: Registration = { policy, idLabel, log: instance.log, pending: new Set() }
   owner.register(registration)
-  closeAfterWork(instance, owner, registration, options.closeTimeout ?? CLOSE_TIMEOUT)
+  closeAfterWork(instance as Closing, owner, registration, options.closeTimeout ?? CLOSE_TIMEOUT)
   instance[kRegistered] = new Map(registered).set(owner, options)
   // A second context beside the first one takes the ids as they are, unless it says how else they are made.
   const { header, pattern, generate } = requestId
@@ -84,7 +87,7 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
   if (!instance.hasRequestDecorator('ctx')) {
     const access = requestAccess(owner, policy.names, owner.keys === undefined)
     instance.decorateRequest('ctx', { getter () { return accessOf(this, owner, access) } })
-    requireKeys(instance, owner, policy)
+    checkRoutes(instance, policy)
   }
   instance.addHook('onRequest', openScope(owner, registration, responseHeader(requestId)))
 }
@@ -108,17 +111,17 @@ function inheritedIds (instance: FastifyInstance): RequestIds | undefined {
   return genReqId.name === 'defaultGenReqId' || genReqId.name === 'acceptOrMakeRequestId' ? undefined : genReqId
 }
 
-/** Waits for detached work twice: before the hooks that close what it uses, and for what the last requests started. */
-function closeAfterWork (instance: FastifyInstance, owner: Owner, registration: Registration, timeout: number): void {
-  let until: number | undefined
+/** Waits for detached work when the last request is over, and before the hooks that close what such work uses. */
+function closeAfterWork (instance: Closing, owner: Owner, registration: Registration, timeout: number): void {
   instance.addHook('preClose', async () => {
-    until = Date.now() + timeout
-    await drain(registration, until)
+    // The last to be given is the first to be called, once the server is closed.
+    instance.onClose(async () => {
+      // The last requests end in the turn after their connections closed.
+      await turn()
+      await drain(registration, Date.now() + timeout)
+    })
   })
   instance.addHook('onClose', async () => {
-    // The last requests end in the turn after their connections closed.
-    await turn()
-    await drain(registration, until ?? Date.now() + timeout)
     tellCutOff(registration)
     owner.unregister(registration)
   })

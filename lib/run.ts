@@ -13,15 +13,15 @@ export interface RunOptions extends Limits {
   readonly inherit?: boolean
 }
 
-/** Opens a scope below `parent`, or a root, with some values. */
-export function openScope (owner: Owner, parent: Scope | undefined, values: Readonly<Record<string, unknown>>, shadow: 'unlocked' | 'any'): Scope {
-  if (typeof values !== 'object' || values === null) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'an object of values first')
+/** Opens a scope below `parent`, or a root, with some values. Those of `ctx.impersonate` may be locked. */
+export function openScope (owner: Owner, parent: Scope | undefined, values: Readonly<Record<string, unknown>>, call: 'ctx.run' | 'ctx.impersonate'): Scope {
+  if (typeof values !== 'object' || values === null) throw new FST_CTX_INVALID_ARGUMENT(call, 'an object of values first')
   const scope = new Scope(owner, parent?.registration ?? owner.registration, parent, outerOf(owner, parent))
   if (parent === undefined) scope.store.requestId = randomUUID()
   for (const name of Object.keys(values)) {
     if (name === 'requestId') checkId(values.requestId, parent)
     else owner.checkKey(name)
-    if (shadow === 'unlocked') checkLock(name, parent)
+    if (call === 'ctx.run') checkLock(name, parent)
     scope.write(name, values[name])
   }
   return scope
@@ -39,9 +39,18 @@ export function runIn<R> (scope: Scope, fn: () => R, limits: Limits | undefined)
     throw error
   }
   // Another thenable is handed on as it is: a query that nobody awaits must not be sent.
-  if (result instanceof Promise) result.then(() => { finish(scope) }, () => { finish(scope) })
-  else finish(scope)
-  return result
+  if (!(result instanceof Promise)) {
+    finish(scope)
+    return result
+  }
+  // What is returned settles as this one does: Node tells of its rejection where nobody handles it.
+  return result.then((value: unknown) => {
+    finish(scope)
+    return value
+  }, (error: unknown) => {
+    finish(scope)
+    throw error
+  }) as R
 }
 
 /**

@@ -44,6 +44,13 @@ export interface Life {
   readonly lost: boolean
 }
 
+/** That a key was set, in which phase of the request, and what was set before it. */
+export interface Origin {
+  readonly key: string
+  phase: string
+  readonly before: Origin | undefined
+}
+
 /** The values of one unit of work: a request, a job, or a nested `ctx.run`. It has a parent, or is a root. */
 export class Scope {
   /** The context whose keys these are. */
@@ -65,7 +72,9 @@ export class Scope {
   /** What `request.ctx` is, made when it is first read. */
   access: object | undefined = undefined
   extras: Extras | undefined = undefined
-  /** Of a root: how often a value was written below it. */
+  /** In which phases keys were set, the last first. */
+  origins: Origin | undefined = undefined
+  /** How often a value was written here. */
   version = 0
   /** Whether the function of this scope is done, or its request over: nothing can be put off to its end any more. */
   done = false
@@ -104,15 +113,19 @@ export class Scope {
     for (const reference of this.#children ?? []) reference.deref()?.end(last)
     this.#children = undefined
     last(this)
+    const { ends, cancellation } = this.extras ?? {}
+    this.extras = undefined
+    // A function that nobody waited for still runs: what it put off to its end, and what cuts it short, is not lost.
+    if (!this.done && (ends ?? cancellation) !== undefined) Object.assign(this.use(), { ends, cancellation })
+    this.origins = undefined
     this.done = true
     this.ended = true
-    this.extras = undefined
     for (const name of Object.keys(this.store)) this.write(name, undefined)
   }
 
   /** Gives a key its value in this scope. A locked one stays as it is for whoever writes to the store itself. */
   write (name: string, value: unknown): void {
-    this.root.version++
+    this.version++
     if (!this.registration.policy.locked.has(name)) this.store[name] = value
     else Object.defineProperty(this.store, name, { value, writable: value === undefined, enumerable: true, configurable: true })
   }
@@ -120,7 +133,7 @@ export class Scope {
   /** What only some scopes have, made for this one now. */
   use (): Extras {
     this.extras ??= {
-      cache: undefined, memoized: undefined, cancellation: undefined, impersonation: undefined, ends: undefined, afters: undefined, origins: undefined
+      cache: undefined, memoized: undefined, cancellation: undefined, impersonation: undefined, ends: undefined, afters: undefined
     }
     return this.extras
   }
@@ -150,6 +163,11 @@ export function scopeOfStore (store: object | undefined): Scope | undefined {
 export function scopeOf (owner: object, scope: Scope | undefined): Scope | undefined {
   while (scope !== undefined && scope.owner !== owner) scope = scope.outer
   return scope
+}
+
+/** Whether a scope is a request's own: that of a job is not, nor is the copy that detached work has. */
+export function isOfRequest (scope: Scope): boolean {
+  return scope.life !== undefined && scopeOf(scope.owner, scope.life.scope) === scope
 }
 
 /** The innermost impersonation that a scope is in. */

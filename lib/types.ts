@@ -31,8 +31,10 @@ export interface ContextValues extends Omit<RequestContextData, 'requestId'> {
 /** The names of the keys of a context. */
 export type KeyOf<V> = Extract<keyof V, string>
 
-/** The type of one value, whether or not it is marked as `Present`. */
-export type ValueOf<V, K extends keyof V> = V[K] extends Present<infer T> ? T : Exclude<V[K], undefined>
+/** The type of one value, or of each of several, whether or not it is marked as `Present`. */
+export type ValueOf<V, K extends keyof V> = SetValue<V[K]>
+
+type SetValue<T> = T extends Present<infer P> ? P : Exclude<T, undefined>
 
 /** The type that `request.ctx.<key>` has: with `undefined`, unless each request has the value. */
 export type HeldValue<T> = T extends Present<infer P> ? P : T | undefined

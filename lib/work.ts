@@ -39,10 +39,11 @@ export abstract class Work<V> extends Access<V> {
    * @example
    * await ctx.impersonate({ user: customer }, { reason: 'ticket 4711' }, () => showInvoices())
    */
-  impersonate<R> (values: Values<V>, { reason }: ImpersonateOptions, fn: () => R): R {
+  impersonate<R> (values: Values<V>, options: ImpersonateOptions, fn: () => R): R {
     const scope = this.#open('ctx.impersonate')
+    const reason = (options as ImpersonateOptions | undefined)?.reason
     if (typeof reason !== 'string' || reason === '') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', 'a reason, a string that is not empty')
-    const inner = openScope(this.#owner, scope, values, 'any')
+    const inner = openScope(this.#owner, scope, values, 'ctx.impersonate')
     const actors = new Map(impersonationOf(scope)?.actors)
     for (const name of Object.keys(values)) if (!actors.has(name)) actors.set(name, scope.store[name])
     inner.use().impersonation = { actors, reason }
@@ -80,11 +81,13 @@ export abstract class Work<V> extends Access<V> {
    */
   memo<F extends (this: any, ...args: any[]) => unknown> (fn: F, { keyOf }: MemoOptions<F> = {}): F {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.memo', 'a function')
-    const here = (): Scope | undefined => this[kScope]()
+    // The innermost scope: that of another context within ours has other values, too.
+    const here = (): Scope | undefined => this[kScope]()?.root.ended === false ? scopeOfStore(this[kHere]()) : undefined
     function memoized (this: unknown, ...args: any[]): unknown {
       const scope = here()
-      if (scope === undefined || scope.root.ended) return fn.apply(this, args)
-      return memosOf(scope).getOrCall(fn, keyOf === undefined ? args : [keyOf(...args as Parameters<F>)], () => fn.apply(this, args))
+      if (scope === undefined) return fn.apply(this, args)
+      const steps = keyOf === undefined ? args : [keyOf(...args as Parameters<F>)]
+      return memosOf(scope).getOrCall([memoized, this, ...steps], () => fn.apply(this, args))
     }
     // Same parameters, same result: it only remembers.
     return memoized as F
@@ -164,14 +167,28 @@ export abstract class Work<V> extends Access<V> {
   }
 }
 
-/** The results that hold for the values that the scope has now. */
+/** The results that hold for what a scope sees now. */
 function memosOf (scope: Scope): Memos {
   const extras = scope.use()
-  const { version } = scope.root
-  const values = [...scope.registration.policy.names].map((name) => scope.store[name])
+  const state = stateOf(scope)
   const { memoized } = extras
-  if (memoized !== undefined && memoized.version === version && memoized.values.every((value, i) => value === values[i])) return memoized.memos
+  if (memoized !== undefined && isSame(memoized.state, state)) return memoized.memos
   const memos = new Memos()
-  extras.memoized = { memos, version, values }
+  extras.memoized = { memos, state }
   return memos
+}
+
+/** The values that a scope sees, of all contexts, and how often they were written: one that is set and set back is another. */
+function stateOf (innermost: Scope): unknown[] {
+  const state: unknown[] = []
+  for (let scope: Scope | undefined = innermost; scope !== undefined; scope = scope.outer) {
+    // `requestContext.set` writes to the store, and is not counted.
+    for (const name in scope.store) state.push(scope.store[name])
+    for (let from: Scope | undefined = scope; from !== undefined; from = from.parent) state.push(from.version)
+  }
+  return state
+}
+
+function isSame (before: readonly unknown[], now: readonly unknown[]): boolean {
+  return before.length === now.length && before.every((value, i) => Object.is(value, now[i]))
 }

@@ -10,6 +10,7 @@ import { lifeOf, RequestLife, setLife } from './end.ts'
 import { dispatchInScope, emitRawInScope } from './reenter-events.ts'
 import { guardRoute, sendInScope } from './reenter-hooks.ts'
 import { holdWebsockets } from './reenter-websockets.ts'
+import { requireKeys } from './required.ts'
 
 type OnRequest = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void
 
@@ -28,7 +29,7 @@ export function openScope (owner: object, registration: Registration, responseHe
     const route = routeContext(request)
     if (route !== undefined) {
       scope.route = route.config?.url
-      guardRoute(route)
+      if (guardRoute(route)) requireKeys(route, owner, registration.policy)
     }
     if (first) {
       setLife(request.raw, life)

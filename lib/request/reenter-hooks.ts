@@ -35,14 +35,17 @@ const guarded = new WeakSet<object>()
  * Guards every function that Fastify will call for a route, so that it runs in the scope of its request whatever called
  * it: a timer older than the request, a callback that another request's code resumed, a body that arrived later. Done at
  * the first request of the route, when the hooks of everyone are known.
+ *
+ * @returns whether this was the first
  */
-export function guardRoute (route: RouteContext): void {
-  if (guarded.has(route)) return
+export function guardRoute (route: RouteContext): boolean {
+  if (guarded.has(route)) return false
   guarded.add(route)
   for (const [name, callbackAt] of Object.entries(HOOKS)) guardHooks(route[name], callbackAt, name)
   if (!guarded.has(route.handler)) route.handler = guard(route.handler)
   const notFound = notFoundContext(route)
   if (notFound !== undefined) guardRoute(notFound)
+  return true
 }
 
 function guardHooks (hooks: unknown, callbackAt: number, name: string): void {
