@@ -52,9 +52,9 @@ function merge (versions) {
   return merged
 }
 
-/** How many points there are, and at how many of them each outcome was seen: of a row, and of all. */
+/** How many points a row has, and at how many of them each outcome was seen; a row of one point says no number. */
 function countsOf ({ seen, points }) {
-  const count = (outcome) => Number(seen.match(new RegExp(`${outcome} (\\d+)`))?.[1] ?? 0)
+  const count = (outcome) => seen === outcome ? 1 : Number(seen.match(new RegExp(`${outcome} (\\d+)`))?.[1] ?? 0)
   return { points, leak: count('leak'), lost: count('lost') }
 }
 

@@ -193,7 +193,7 @@ t.test('bindEmitter: listeners run in the scope they were added in; it takes emi
 t.test('log', async (t) => {
   const own = createContext({ tenant: key<string>({ log: true }) })
   t.doesNotThrow(() => { own.log.info('nobody hears') })
-  t.equal(own.log, own.log, 'the silent logger is one') // eslint-disable-line no-self-compare
+  t.equal(own.log, own.log, 'the silent logger is one')
   const lines = new Lines(t)
   const app = Fastify({ logger: { stream: lines } })
   await app.register(own.plugin)
@@ -217,6 +217,11 @@ t.test('after the end of the request', async (t) => {
   await app.register(own.plugin)
   const late: Array<<R>(fn: () => R) => R> = []
   const access: Array<{ readonly tenant: string | undefined }> = []
+  app.setNotFoundHandler(async () => {
+    nowhere.push(own.snapshot())
+    return 'none'
+  })
+  const nowhere: typeof late = []
   app.get('/late/:id', async (request) => {
     late.push(own.snapshot())
     access.push(request.ctx as never)
@@ -224,7 +229,8 @@ t.test('after the end of the request', async (t) => {
   })
   const { url } = await listen(t, app)
   for (const id of [1, 2]) t.equal(await (await fetch(`${url}/late/${id}`)).text(), 'acme')
-  await lines.until('request completed', 2)
+  t.equal(await (await fetch(`${url}/nowhere`)).text(), 'none')
+  await lines.until('request completed', 3)
   await turns()
   const told = warnings(t, 'FST_CTX_LATE_READ')
   for (const inScope of late) {
@@ -243,9 +249,11 @@ t.test('after the end of the request', async (t) => {
     })
   }
   for (const each of access) t.equal(each.tenant, undefined)
+  nowhere[0]!(() => { t.equal(own.get('tenant'), undefined) })
   await turns()
   t.same(told.map(({ message }) => message.split(' ').slice(0, 9).join(' ')), [
     "'tenant' was read after the scope of /late/:id had",
-    "'user' was read after the scope of /late/:id had"
+    "'user' was read after the scope of /late/:id had",
+    "'tenant' was read after the scope had ended, and"
   ], 'one warning for each key and route')
 })

@@ -4,7 +4,7 @@ import { readKeys } from '../lib/key.ts'
 import { Scope, type Life, type Registration } from '../lib/scope.ts'
 import { turns, warnings } from './support.ts'
 
-const registrationOf = (keys: object): Registration => ({ policy: readKeys(keys as Record<string, unknown>), log: undefined, idLabel: 'reqId' }) as never
+const registrationOf = (keys: object): Registration => ({ policy: readKeys(keys as Record<string, unknown>), log: undefined, idLabel: 'reqId', pending: new Set() })
 
 const owner = {}
 

@@ -3,7 +3,7 @@ import { readKeys } from '../lib/key.ts'
 import { Owner } from '../lib/owner.ts'
 import type { Registration } from '../lib/scope.ts'
 
-const registration = (idLabel: string, ...names: string[]): Registration => ({ policy: readKeys(Object.fromEntries(names.map((name) => [name, {}]))), log: undefined, idLabel }) as never
+const registration = (idLabel: string, ...names: string[]): Registration => ({ policy: readKeys(Object.fromEntries(names.map((name) => [name, {}]))), log: undefined, idLabel, pending: new Set() })
 
 t.test('unregistered: the keys of createContext, and the label that Fastify has by default', async (t) => {
   const keys = readKeys({ tenant: {} })

@@ -1,9 +1,10 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
-import { parentOf, Scope, scopeOf, scopeOfStore, type Life, type Registration } from '../lib/scope.ts'
+import { readKeys } from '../lib/key.ts'
+import { Scope, scopeOf, scopeOfStore, type Life, type Registration } from '../lib/scope.ts'
 
-const registration: Registration = { policy: { names: new Set(['tenant']), seeds: [], logged: [] }, log: undefined, idLabel: 'reqId' } as never
+const registration: Registration = { policy: readKeys({ tenant: {} }), log: undefined, idLabel: 'reqId', pending: new Set() }
 const owner = {}
 
 /** The root of a request. */
@@ -36,9 +37,9 @@ t.test('it knows its parent and its root', async (t) => {
   const root = request()
   const inner = child(root)
   const deep = child(inner)
-  t.equal(parentOf(root), undefined)
-  t.equal(parentOf(inner), root)
-  t.equal(parentOf(deep), inner)
+  t.equal(root.parent, undefined)
+  t.equal(inner.parent, root)
+  t.equal(deep.parent, inner)
   t.equal(root.root, root)
   t.equal(deep.root, root)
 })

@@ -1,10 +1,11 @@
 import { asyncLocalStorage } from '@fastify/request-context'
 import t from 'tap'
+import { readKeys } from '../lib/key.ts'
 import { Scope, type Registration, type Store } from '../lib/scope.ts'
 import { bound, currentScope, currentStore, enter } from '../lib/storage.ts'
 import { gate, turns } from './support.ts'
 
-const registration: Registration = { policy: { names: new Set(), seeds: [], logged: [] }, log: undefined, idLabel: 'reqId' } as never
+const registration: Registration = { policy: readKeys({}), log: undefined, idLabel: 'reqId', pending: new Set() }
 const scopeA = new Scope({}, registration)
 const scopeB = new Scope({}, registration)
 const a = scopeA.store

@@ -46,8 +46,8 @@ const ENDINGS: readonly Ending[] = [
   { title: 'client gone while a seed waits', path: '/answer', headers: 'x-seed: waits\r\n', leaves: 'when reached', fires: ABORTED },
   { title: 'client gone while the answer goes out', path: '/endless', leaves: 'when answered', fires: ABORTED },
   { title: 'a stream that fails after its head', path: '/broken-stream', fires: ABORTED },
-  { title: 'connectionTimeout', path: '/wait', options: { connectionTimeout: 30 }, fires: ABORTED },
-  { title: 'requestTimeout', path: '/body', method: 'POST', headers: TEN_BYTES, body: 'abc', options: { requestTimeout: 20, http: { connectionsCheckingInterval: 10, headersTimeout: 20, requestTimeout: 20 } }, fires: ABORTED },
+  { title: 'connectionTimeout', path: '/wait', options: { connectionTimeout: 100 }, fires: ABORTED },
+  { title: 'requestTimeout', path: '/body', method: 'POST', headers: TEN_BYTES, body: 'abc', options: { requestTimeout: 100, http: { connectionsCheckingInterval: 10, headersTimeout: 100, requestTimeout: 100 } }, fires: ABORTED },
   { title: 'a malformed chunk', path: '/body', method: 'POST', headers: CHUNKED, body: '3\r\nabc\r\nno size\r\n', fires: ABORTED },
   { title: 'a hijacked reply, client gone', path: '/hijack', leaves: 'when answered', fires: ABORTED },
   { title: 'reply.raw.destroy()', path: '/destroy-reply', fires: ABORTED },
@@ -59,7 +59,7 @@ function routes (ended: Ended, gates: Gates): void {
   app.route({ method: ['GET', 'POST'], url: '/answer', handler: async () => 'answer' })
   app.get('/error', async () => { throw new Error('failed') })
   app.get('/stream', async () => Readable.from(['one', 'two']))
-  app.get('/limit', { handlerTimeout: 20 }, async () => { await gates.never })
+  app.get('/limit', { handlerTimeout: 100 }, async () => { await gates.never })
   app.get('/hijack-end', (_request, reply) => { reply.hijack(); reply.raw.end('text') })
   app.post('/body', async () => 'never')
   app.route({ method: ['GET', 'POST'], url: '/wait', handler: async () => { gates.reach(); await gates.never } })

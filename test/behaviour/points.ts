@@ -76,5 +76,6 @@ function whereOf ({ area, name }: Point): string {
 function seenBy (points: readonly Point[]): string {
   const counts = (['leak', 'lost'] as const).map((seen) => ({ seen, count: points.filter((point) => point.seen === seen).length })).filter(({ count }) => count > 0)
   if (counts.length === 0) return '✓'
+  if (points.length === 1) return points[0]!.seen
   return `${counts.map(({ seen, count }) => `${seen} ${count}`).join(', ')} of ${points.length}`
 }

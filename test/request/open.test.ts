@@ -20,12 +20,13 @@ async function setting (t: Tap, ctx: Pick<OwnContext<object>, 'plugin'>, routes:
 t.test('seeds', async (t) => {
   t.test('sync and async ones run in the order of their keys, within the scope, and may read the keys before', async (t) => {
     const order: unknown[] = []
-    const read = (name: string): void => { order.push([name, ctx.get('requestId'), ctx.get('a'), ctx.get('b'), ctx.get('c')]) }
+    const value = (name: 'requestId' | 'a' | 'b' | 'c'): string | undefined => ctx.get(name)
+    const read = (name: string): void => { order.push([name, value('requestId'), value('a'), value('b'), value('c')]) }
     const ctx = createContext({
       a: key<string>({ seed: (request) => { read('a'); return request.headers['x-tenant-id'] } }),
       b: key<string>({ seed: async () => { await turns(1); read('b'); return 'B' } }),
-      c: key<string>({ seed: (): string => { read('c'); return `${ctx.get('a')}+${ctx.get('b')}` } }),
-      d: key<string>({ seed: async () => { read('d'); return `${ctx.get('c')}!` } }),
+      c: key<string>({ seed: () => { read('c'); return `${value('a')}+${value('b')}` } }),
+      d: key<string>({ seed: async () => { read('d'); return `${value('c')}!` } }),
       last: key<string>()
     })
     const { get } = await setting(t, ctx, (app) => {

@@ -53,6 +53,9 @@ export interface Sent {
 
 export type Options = FastifyServerOptions & { readonly connectionTimeout?: number, readonly before?: (app: FastifyInstance) => unknown }
 
+/** Each request writes this line, hence each area has this point. */
+export const COMPLETED = 'Fastify\'s line "request completed"'
+
 /** Nothing is synchronised by time; a point that is never reached fails by it. */
 const PATIENCE = 10_000
 
@@ -142,7 +145,7 @@ export class Bench {
     this.#line = line
     if (!this.subject.correlated) return
     const { reqId, tenant, msg } = line
-    if (msg === 'request completed') this.#record('Fastify\'s line "request completed"', tenantOfId(reqId) ?? '', [tenant])
+    if (msg === 'request completed') this.#record(COMPLETED, tenantOfId(reqId) ?? '', [tenant])
     else if (tenant !== undefined && tenant !== tenantOfId(reqId)) this.#record('any log line', tenantOfId(reqId) ?? '', [tenant])
   }
 

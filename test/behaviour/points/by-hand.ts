@@ -1,9 +1,8 @@
 import { randomInt } from 'node:crypto'
-import { EventEmitter, once } from 'node:events'
+import { EventEmitter } from 'node:events'
 import { MessageChannel } from 'node:worker_threads'
-import Fastify, { type FastifyRequest } from 'fastify'
-import { Agent, request as ask } from 'undici'
-import { portOf, TENANTS, type Area, type Bench } from './bench.ts'
+import type { FastifyRequest } from 'fastify'
+import { COMPLETED, TENANTS, type Area, type Bench } from './bench.ts'
 import { ctx } from './subjects.ts'
 
 type Look = () => void
@@ -29,7 +28,7 @@ function shared<T> (size: number, fire: (things: T[]) => void): (thing: T) => vo
   }
 }
 
-async function places (bench: Bench): Promise<Place[]> {
+function placesOf (bench: Bench): Place[] {
   const carry = (look: Look, carried: boolean): Look => carried ? ctx.bind(look) : look
   const emitter = new EventEmitter()
   const boundEmitter = ctx.bindEmitter(new EventEmitter())
@@ -50,13 +49,6 @@ async function places (bench: Bench): Promise<Place[]> {
   const generators: Array<AsyncGenerator<void>> = []
   const carriedGenerators: Array<AsyncGenerator<void>> = []
 
-  const upstream = Fastify({ forceCloseConnections: true })
-  upstream.get('/', (_request, reply) => { reply.hijack(); reply.raw.write('one'); setImmediate(() => { reply.raw.end('two') }) })
-  await upstream.listen({ port: 0, host: '127.0.0.1' })
-  const dispatcher = new Agent({ connections: 1 })
-  await (await ask(`http://127.0.0.1:${portOf(upstream)}/`, { dispatcher })).body.text()
-  bench.onClose(async () => { await dispatcher.destroy(); await upstream.close() })
-
   return [
     {
       name: 'listener on an EventEmitter that requests share',
@@ -71,15 +63,6 @@ async function places (bench: Bench): Promise<Place[]> {
       name: 'event of the TCP socket, which requests share (request.raw.socket)',
       api: 'ctx.bind',
       visit (look, carried, request) { request.raw.socket.once('look', carry(look, carried)); emitOnSockets(request.raw.socket) }
-    },
-    {
-      name: 'body events of undici.request on a reused connection',
-      api: 'ctx.bind',
-      async visit (look, carried) {
-        const { body } = await ask(`http://127.0.0.1:${portOf(upstream)}/`, { dispatcher })
-        body.on('data', carry(look, carried))
-        await once(body, 'end')
-      }
     },
     {
       name: 'async generator that another request advances',
@@ -106,10 +89,10 @@ export const byHand: Area = {
   name: 'By hand',
   transports: ['http1'],
   async visit (bench) {
-    const all = await places(bench)
+    const places = placesOf(bench)
     await bench.app((app) => {
       app.get<{ Params: { place: string, carried: string } }>('/:place/:carried', async (request) => {
-        const { name, api, visit } = all[Number(request.params.place)]!
+        const { name, api, visit } = places[Number(request.params.place)]!
         const carried = request.params.carried === 'true'
         const point = carried ? `${name}, with ${api}` : name
         await bench.meet(`place ${request.params.place}`, 4)
@@ -118,8 +101,9 @@ export const byHand: Area = {
         return 'text'
       })
     })
-    for (const i of all.keys()) {
+    for (const i of places.keys()) {
       await Promise.all(TENANTS.flatMap((tenant) => [true, false].map((carried) => bench.ask({ tenant, path: `/${i}/${carried}` }))))
     }
+    bench.points.delete(COMPLETED)
   }
 }

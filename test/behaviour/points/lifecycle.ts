@@ -1,5 +1,5 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { TENANTS, type Area, type Bench } from './bench.ts'
+import { COMPLETED, TENANTS, type Area, type Bench } from './bench.ts'
 import { addHook, makeHook, PHASES, STYLES, type Phase, type Style } from './hooks.ts'
 
 const EVERYWHERE = ['http1', 'http2', 'inject'] as const
@@ -73,7 +73,7 @@ export const hooks: Area = {
       })
     })
     await bench.both({ path: '/' })
-    await bench.until('Fastify\'s line "request completed"', bench.subject.correlated ? 6 : 0)
+    await bench.until(COMPLETED, bench.subject.correlated ? 6 : 0)
   }
 }
 

@@ -19,7 +19,7 @@ async function resumeIn (bench: Bench, where: string, build: (app: FastifyInstan
     }
     app.post('/', (request, reply) => {
       bench.see(`resumed in ${where}: handler`, request)
-      reply.raw.on('finish', () => { bench.see(`resumed in ${where}: reply.raw 'finish'`, request) })
+      reply.raw.once('finish', () => { bench.see(`resumed in ${where}: reply.raw 'finish'`, request) })
       if (where === 'the handler') resume(() => { reply.send({ ok: true }) })
       else if (where === 'a handler that fails') resume(() => { reply.send(new Error('failed')) })
       else if (where === 'a handler that calls the 404 handler') resume(() => { reply.callNotFound() })
