@@ -121,7 +121,7 @@ export class Ended {
   async times (ends: number): Promise<void> {
     if (this.#ends >= ends) return
     await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => { reject(new Error(`${this.#ends} of ${ends} scopes have ended`)) }, 10_000)
+      const timer = setTimeout(() => { reject(new Error(`${this.#ends} of ${this.probes.size} scopes have ended, and ${ends} should`)) }, 10_000)
       this.#wake = () => {
         if (this.#ends < ends) return
         clearTimeout(timer)
