@@ -1,20 +1,26 @@
 import { inspect } from 'node:util'
 import { MAX_TIMEOUT } from './cancel.ts'
 import { FST_CTX_ENDED } from './errors.ts'
-import { impersonationOf, Scope, type Pending, type Registration } from './scope.ts'
+import { impersonationOf, Scope, scopeOfStore, type Pending, type Registration, type Store } from './scope.ts'
 import { enter } from './storage.ts'
 import { warnOnce } from './warnings.ts'
 
 /**
- * Puts something off to the end of a scope.
+ * Puts something off to the end of a scope. It runs in the store given: the scope of another context may be within.
  *
  * @throws FST_CTX_ENDED the scope is over already
  */
-export function putOff (scope: Scope, fn: () => unknown): void {
+export function putOff (scope: Scope, store: Store, fn: () => unknown): void {
   if (scope.done) throw new FST_CTX_ENDED('ctx.onEnd')
   const extras = scope.use()
   extras.ends ??= []
-  extras.ends.push(fn)
+  extras.ends.push(async () => {
+    try {
+      await enter(store, fn)
+    } catch (error) {
+      tell(scopeOfStore(store), error, 'a callback of ctx.onEnd failed')
+    }
+  })
 }
 
 /** Runs what was put off to the end of a scope: the last first, one after the other, each whatever became of the others. */
@@ -22,19 +28,13 @@ export function runEnds (scope: Scope): Promise<void> | undefined {
   scope.done = true
   const ends = scope.extras?.ends
   if (ends === undefined) return undefined
-  const promise = endInTurn(scope, ends)
+  const promise = endInTurn(ends)
   waitFor(scope.registration, { promise, scope, what: 'ctx.onEnd' })
   return promise
 }
 
-async function endInTurn (scope: Scope, ends: Array<() => unknown>): Promise<void> {
-  for (let fn = ends.pop(); fn !== undefined; fn = ends.pop()) {
-    try {
-      await enter(scope.store, fn)
-    } catch (error) {
-      tell(scope, error, 'a callback of ctx.onEnd failed')
-    }
-  }
+async function endInTurn (ends: Array<() => Promise<void>>): Promise<void> {
+  for (let end = ends.pop(); end !== undefined; end = ends.pop()) await end()
 }
 
 /** Starts what waited for the end of a scope. */
@@ -103,5 +103,6 @@ export function tellCutOff (registration: Registration): void {
 function tell (scope: Scope | undefined, error: unknown, message: string): void {
   const log = scope?.root.log ?? scope?.registration.log
   if (log !== undefined) enter(scope?.store, () => { log.error({ err: error }, message) })
-  else warnOnce('FST_CTX_BACKGROUND', inspect(error), message, inspect(error))
+  // Fastify's logger for `logger: false` has no level, and writes nothing.
+  if (log === undefined || !('level' in log)) warnOnce('FST_CTX_BACKGROUND', inspect(error), message, inspect(error))
 }

@@ -61,7 +61,9 @@ export function abortLate (scope: Scope): void {
 
 /** Lets go of the timer and the signals that a scope's own limits hold. */
 export function releaseLimits (scope: Scope): void {
-  scope.extras?.cancellation?.release?.()
+  const cancellation = scope.extras?.cancellation
+  cancellation?.release?.()
+  if (cancellation !== undefined) cancellation.release = undefined
 }
 
 /** The nearest scope that has limits of its own, or the root, whose limit is the client. */

@@ -30,7 +30,7 @@ export interface Extras {
   cancellation: Cancellation | undefined
   impersonation: Impersonation | undefined
   /** What runs when the scope ends, in the order it was given. */
-  ends: Array<() => unknown> | undefined
+  ends: Array<() => Promise<void>> | undefined
   /** What starts once it has ended. */
   afters: Array<() => void> | undefined
 }

@@ -103,6 +103,8 @@ export function readKeys (keys: Readonly<Record<string, unknown>>): Policy {
     if (status !== undefined) missing.set(name, status)
     if (log !== undefined && log !== false) {
       if (LINE_NAMES.has(name)) throw new FST_CTX_INVALID_KEY(name, 'log lines have a field of this name already')
+      // As it stands in JSON is how it is looked for among what a logger has bound.
+      if (JSON.stringify(name) !== `"${name}"`) throw new FST_CTX_INVALID_KEY(name, 'as the name of a field it would need escapes')
       logged.push({ name, log })
     }
   }

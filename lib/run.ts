@@ -13,6 +13,8 @@ export interface RunOptions extends Limits {
   readonly inherit?: boolean
 }
 
+const RUN_OPTIONS: ReadonlySet<string> = new Set(['inherit', 'timeout', 'deadline', 'signal'])
+
 /** Opens a scope below `parent`, or a root, with some values. Those of `ctx.impersonate` may be locked. */
 export function openScope (owner: Owner, parent: Scope | undefined, values: Readonly<Record<string, unknown>>, call: 'ctx.run' | 'ctx.impersonate'): Scope {
   if (typeof values !== 'object' || values === null) throw new FST_CTX_INVALID_ARGUMENT(call, 'an object of values first')
@@ -28,9 +30,12 @@ export function openScope (owner: Owner, parent: Scope | undefined, values: Read
 }
 
 /** Calls `fn` within a scope, which is done when `fn` is: when it returns, or when its promise settles. */
-export function runIn<R> (scope: Scope, fn: () => R, limits: Limits | undefined): R {
+export function runIn<R> (scope: Scope, fn: () => R, options: RunOptions | undefined): R {
   if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a function to call')
-  if (limits !== undefined) limit(scope, limits)
+  if (options !== undefined) {
+    for (const name of Object.keys(options)) if (!RUN_OPTIONS.has(name)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', `no option '${name}'`)
+    limit(scope, options)
+  }
   let result: R
   try {
     result = enter(scope.store, fn)

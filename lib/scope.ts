@@ -115,8 +115,8 @@ export class Scope {
     last(this)
     const { ends, cancellation } = this.extras ?? {}
     this.extras = undefined
-    // A function that nobody waited for still runs: what it put off to its end, and what cuts it short, is not lost.
-    if (!this.done && (ends ?? cancellation) !== undefined) Object.assign(this.use(), { ends, cancellation })
+    // Work that nobody waited for still runs: what it put off to its end, and what cut it short, is not lost.
+    if ((ends ?? cancellation) !== undefined) Object.assign(this.use(), { ends, cancellation })
     this.origins = undefined
     this.done = true
     this.ended = true

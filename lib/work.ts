@@ -103,7 +103,7 @@ export abstract class Work<V> extends Access<V> {
    */
   onEnd (fn: () => unknown): void {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.onEnd', 'a function')
-    putOff(this.#open('ctx.onEnd'), fn)
+    putOff(this.#open('ctx.onEnd'), this[kHere]()!, fn)
   }
 
   /**

@@ -2,7 +2,7 @@ import DataLoader from 'dataloader'
 import Fastify from 'fastify'
 import t from 'tap'
 import { createContext, key } from '../lib/index.ts'
-import { gate, listen, turns } from './support.ts'
+import { gate, listen, turns, unhandled } from './support.ts'
 
 const ctx = createContext({ tenant: key<string>(), user: key<string>() })
 
@@ -102,14 +102,7 @@ t.test('getOrSet', async (t) => {
   })
 
   t.test('a rejection that nobody handles is told by Node, as without the cache', async (t) => {
-    const told: unknown[] = []
-    const listeners = process.listeners('unhandledRejection')
-    process.removeAllListeners('unhandledRejection')
-    process.on('unhandledRejection', (error) => { told.push(error) })
-    t.teardown(() => {
-      process.removeAllListeners('unhandledRejection')
-      for (const listener of listeners) process.on('unhandledRejection', listener)
-    })
+    const told = unhandled(t)
     ctx.run({}, () => { ctx.cache.getOrSet('k', async () => { throw new Error('alone') }) })
     await turns()
     t.match(told, [{ message: 'alone' }])

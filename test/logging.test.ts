@@ -864,3 +864,24 @@ t.test('a root within a request: app.log and mixins carry its own id, request.lo
   t.same(ours(lines.one('app.log')), { reqId: 'job', tenant: 'other', user: undefined })
   t.same(ours(lines.one('request.log')), whole)
 })
+
+t.test('an impersonation: actor and reason stand once on every logger, unless a line or its logger says otherwise', async (t) => {
+  const { lines, call } = await setting(t, (lines, ctx) => ({ logger: { stream: lines, mixin: ctx.mixin } }), (app, ctx) => {
+    const child = app.log.child({ reason: 'of the child' })
+    app.get('/', async (request) => {
+      ctx.impersonate({ user: userOf('eve') }, { reason: 'ticket 4711' }, () => {
+        request.log.info('within')
+        pino({ mixin: ctx.mixin }, lines).info('mixin')
+        app.log.info({ reason: 'explicit' }, 'explicit')
+        child.info('child')
+      })
+      request.log.info('after')
+      return 'ok'
+    })
+  })
+  await call()
+  const acted = { ...whole, user: 'eve', actor: { user: 'ada' } }
+  for (const [message, reason] of Object.entries({ within: 'ticket 4711', mixin: 'ticket 4711', explicit: 'explicit', child: 'of the child' })) t.match(lines.one(message), { ...acted, reason }, message)
+  t.same(ours(lines.one('after')), whole)
+  t.notOk('actor' in lines.one('after') || 'reason' in lines.one('after'))
+})

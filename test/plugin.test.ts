@@ -32,6 +32,9 @@ t.test('misuse fails at register, with a code and the name of the option', async
     ['a literal __proto__', { keys: { __proto__: { log: true } } }, 'FST_CTX_INVALID_KEY', /'__proto__'/],
     ['a logged key named like a field of every line', { keys: { level: { log: true } } }, 'FST_CTX_INVALID_KEY', /'level'/],
     ['a header name that is no string', { requestId: { header: 7 } }, 'FST_CTX_INVALID_OPTION', /'requestId\.header'/],
+    ['a closeTimeout that is no number', { closeTimeout: '10s' }, 'FST_CTX_INVALID_OPTION', /'closeTimeout'/],
+    ['a closeTimeout below 0', { closeTimeout: -1 }, 'FST_CTX_INVALID_OPTION', /'closeTimeout'/],
+    ['requestId that is null', { requestId: null }, 'FST_CTX_INVALID_OPTION', /'requestId'/],
     ['an option of requestId that does not exist', { requestId: { headers: 'x' } }, 'FST_CTX_INVALID_OPTION', /'requestId\.headers'/]
   ] as const) {
     await t.rejects(() => register(options), { code, message }, what)

@@ -2,22 +2,9 @@ import Fastify from 'fastify'
 import pino from 'pino'
 import t from 'tap'
 import { createContext, ctx as readyMade, key } from '../lib/index.ts'
-import { gate, Lines, listen, turns, type Tap } from './support.ts'
+import { gate, Lines, listen, turns, unhandled } from './support.ts'
 
 const ctx = createContext({ tenant: key<string>({ log: true }), user: key<{ readonly id: string }>({ log: ({ id }) => id }), plan: key<string>({ locked: true }) })
-
-/** What Node tells of rejections that nobody handles, while the test runs. */
-function unhandled (t: Tap): unknown[] {
-  const told: unknown[] = []
-  const listeners = process.listeners('unhandledRejection')
-  process.removeAllListeners('unhandledRejection')
-  process.on('unhandledRejection', (error) => { told.push(error) })
-  t.teardown(() => {
-    process.removeAllListeners('unhandledRejection')
-    for (const listener of listeners) process.on('unhandledRejection', listener)
-  })
-  return told
-}
 
 t.test('nested scopes, each seeing its parent live unless it shadows the key, writes kept inside', async (t) => {
   ctx.run({ tenant: 'a' }, () => {

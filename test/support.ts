@@ -107,3 +107,16 @@ export function warnings (t: Tap, code: string): Error[] {
 export async function turns (count = 3): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => { setImmediate(resolve) })
 }
+
+/** The rejections that nobody handles, which would end the process, from now to the end of a test. */
+export function unhandled (t: Tap): unknown[] {
+  const told: unknown[] = []
+  const before = process.listeners('unhandledRejection')
+  process.removeAllListeners('unhandledRejection')
+  process.on('unhandledRejection', (error) => { told.push(error) })
+  t.teardown(() => {
+    process.removeAllListeners('unhandledRejection')
+    for (const listener of before) process.on('unhandledRejection', listener)
+  })
+  return told
+}
