@@ -213,6 +213,24 @@ t.test('it is never aborted', async (t) => {
     }, { http2: true })
   })
 
+  t.test('on a POST that is answered in full before its body has come, whose connection is then closed', async (t) => {
+    const [signals, ended] = [[] as AbortSignal[], gate()]
+    const { port } = await setting(t, (app) => {
+      app.addHook('onRequest', async (_request, reply) => {
+        signals.push(ctx.signal)
+        ctx.onEnd(() => { ended.open() })
+        await reply.header('connection', 'close').code(401).send('no')
+      })
+      app.post('/', async () => 'ok')
+    })
+    const socket = net.connect(port, '127.0.0.1')
+    socket.write('POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\ncontent-type: text/plain\r\n\r\nabc')
+    await once(socket.resume(), 'close')
+    await ended.promise
+    await turns()
+    t.same(signals.map(({ aborted }) => aborted), [false])
+  })
+
   for (const method of ['GET', 'HEAD']) {
     t.test(`on a normal ${method}, nor by the client going away after its answer`, async (t) => {
       await isNotAborted(t, async (_url, port) => {

@@ -167,6 +167,7 @@ t.test('misuse throws, and calls nothing', async (t) => {
   for (const requestId of ['', ' ', 'a b', 'x'.repeat(129), undefined, 7]) t.throws(() => ctx.run({ requestId: requestId as string }, count), { code: 'FST_CTX_INVALID_ARGUMENT' }, String(requestId))
   t.throws(() => ctx.run({ tenat: 'acme' } as never, count), { code: 'FST_CTX_UNKNOWN_KEY' })
   ctx.run({}, () => { t.throws(() => ctx.run({ requestId: 'other' }, count), { code: 'FST_CTX_REQUEST_ID_FIXED' }) })
+  for (const options of [{ inherits: false }, { timeout: 1, dedline: 2 }]) t.throws(() => ctx.run({}, count, options as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: /'(inherits|dedline)'/ })
   t.throws(() => readyMade.run({ get: 1 } as never, count), { code: 'FST_CTX_INVALID_KEY' })
   t.equal(calls, 0)
 })

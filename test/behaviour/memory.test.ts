@@ -139,6 +139,7 @@ t.test('a late require and a late set throw FST_CTX_ENDED', async (t) => {
         t.throws(() => { request.ctx.set('tenant' as never, 'late' as never) }, ended)
         t.throws(() => { inner(() => ctx.require('tenant')) }, ended, 'in a scope within the request')
         t.throws(() => { inner(() => { ctx.set('tenant', 'late') }) }, ended)
+        t.throws(() => ctx.run({}, () => ctx.require('tenant')), ended, 'in a scope opened late')
       })
       return 'ok'
     })

@@ -1,0 +1,166 @@
+import http from 'node:http'
+import http2 from 'node:http2'
+import type { Readable, Writable } from 'node:stream'
+import { Client, WebSocket } from 'undici'
+import { canary, type Checker } from './checker.ts'
+import type { Planned } from './plan.ts'
+import type { Shuffle } from './shuffle.ts'
+
+export interface Origins {
+  readonly http1: string
+  readonly http2: string
+}
+
+type Headers = Readonly<Record<string, unknown>>
+
+const STATUS: Partial<Record<Planned['shape'], number>> = { error: 418, missing: 404, timeout: 503 }
+
+/** Sends what is planned, on few connections that all share, and checks what comes back. */
+export class Clients {
+  readonly #agent = new http.Agent({ keepAlive: true, maxSockets: 24 })
+  readonly #pipelined: Client
+  readonly #session: http2.ClientHttp2Session
+  readonly #origins: Origins
+  readonly #checker: Checker
+  readonly #shuffle: Shuffle
+
+  constructor (origins: Origins, checker: Checker, shuffle: Shuffle) {
+    this.#origins = origins
+    this.#checker = checker
+    this.#shuffle = shuffle
+    this.#pipelined = new Client(origins.http1, { pipelining: 4 })
+    this.#session = http2.connect(origins.http2)
+  }
+
+  async send (planned: Planned): Promise<void> {
+    try {
+      if (planned.shape === 'websocket') await this.#talk(planned)
+      else if (planned.via === 'http2') await this.#sendHttp2(planned)
+      else if (planned.via === 'pipelined') await this.#sendPipelined(planned)
+      else await this.#sendHttp1(planned)
+    } catch (error) {
+      this.#checker.fail(planned.n, error)
+    }
+  }
+
+  async close (): Promise<void> {
+    this.#agent.destroy()
+    this.#session.close()
+    await this.#pipelined.close()
+  }
+
+  async #sendHttp1 (planned: Planned): Promise<void> {
+    const request = http.request(`${this.#origins.http1}/${planned.shape}`, { agent: this.#agent, method: methodOf(planned), headers: headersOf(planned) })
+    const closed = new Promise((resolve) => { request.once('close', resolve) })
+    const answered = new Promise<http.IncomingMessage | undefined>((resolve, reject) => {
+      request.on('response', resolve).on('error', reject).on('close', () => { resolve(undefined) })
+    })
+    await Promise.all([this.#write(planned, request), answered.then(async (response) => {
+      if (response !== undefined) await this.#read(planned, response.statusCode, response.headers, response)
+    })])
+    await closed
+  }
+
+  async #sendHttp2 (planned: Planned): Promise<void> {
+    const request = this.#session.request({ ':path': `/${planned.shape}`, ':method': methodOf(planned), ...headersOf(planned) })
+    const closed = new Promise((resolve) => { request.once('close', resolve) })
+    const answered = new Promise<http2.IncomingHttpHeaders | undefined>((resolve, reject) => {
+      request.on('response', resolve).on('error', reject).on('close', () => { resolve(undefined) })
+    })
+    await Promise.all([this.#write(planned, request), answered.then(async (headers) => {
+      if (headers !== undefined) await this.#read(planned, Number(headers[':status']), headers, request)
+    })])
+    await closed
+  }
+
+  async #sendPipelined (planned: Planned): Promise<void> {
+    const { statusCode, headers, body } = await this.#pipelined.request({ path: `/${planned.shape}`, method: 'GET', headers: headersOf(planned) })
+    await this.#read(planned, statusCode, headers, body)
+  }
+
+  /** Writes the body in parts, or gives up in its middle. */
+  async #write ({ n, shape, abort, parts }: Planned, request: Writable): Promise<void> {
+    if (shape === 'json' || shape === 'chunked') {
+      const quote = shape === 'json' ? '"' : ''
+      request.write(quote)
+      for (let i = 0; i < parts; i++) {
+        request.write(`${canary(n, 'body')} `)
+        await this.#shuffle.pause()
+        if (abort === 'in the body') {
+          leave(request)
+          return
+        }
+      }
+      request.end(quote)
+    } else {
+      request.end()
+      if (abort !== 'while it waits') return
+      for (let i = 0; i < parts; i++) await this.#shuffle.pause()
+      leave(request)
+    }
+  }
+
+  async #read ({ n, shape, abort }: Planned, status: number | undefined, headers: Headers, body: Readable): Promise<void> {
+    let text = ''
+    try {
+      for await (const part of body) {
+        text += String(part)
+        if (abort === 'in the answer') {
+          leave(body)
+          break
+        }
+      }
+    } finally {
+      this.#checker.body(n, text)
+    }
+    if (shape === 'hijack' || abort === 'in the body') return
+    this.#checker.header(n, 'status', String(status), String(STATUS[shape] ?? 200))
+    this.#checker.header(n, 'x-request-id', headers['x-request-id'], `request-${n}`)
+    this.#checker.header(n, 'x-tenant', headers['x-tenant'], canary(n, 'tenant'))
+  }
+
+  async #talk (planned: Planned): Promise<void> {
+    const socket = new WebSocket(`${this.#origins.http1.replace('http', 'ws')}/websocket`, { headers: headersOf(planned) })
+    await heard(socket, 'open')
+    for (let i = 0; i < planned.parts; i++) {
+      const answer = heard(socket, 'message')
+      socket.send(canary(planned.n, 'body'))
+      this.#checker.body(planned.n, String((await answer as MessageEvent).data))
+      await this.#shuffle.pause()
+    }
+    const closed = heard(socket, 'close')
+    socket.close()
+    await closed
+  }
+}
+
+/**
+ * Goes without waiting. By HTTP/2 with the code that browsers send: after a plain `destroy()`, which sends NO_ERROR, Node 20
+ * to 24 may forget a stream that is being answered, and with or without this plugin its server never closes.
+ */
+function leave (stream: Readable | Writable): void {
+  if ('rstCode' in stream) (stream as unknown as http2.ClientHttp2Stream).close(http2.constants.NGHTTP2_CANCEL)
+  stream.destroy()
+}
+
+function heard (socket: WebSocket, event: 'open' | 'message' | 'close'): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    socket.addEventListener(event, resolve as never, { once: true })
+    socket.addEventListener('error', () => { reject(new Error(`no ${event} of a websocket`)) }, { once: true })
+  })
+}
+
+function methodOf ({ shape }: Planned): string {
+  return shape === 'json' || shape === 'chunked' ? 'POST' : 'GET'
+}
+
+function headersOf ({ n, shape, parts }: Planned): Record<string, string> {
+  const type = shape === 'json' ? 'application/json' : shape === 'chunked' ? 'text/parts' : undefined
+  return {
+    'x-number': String(n),
+    'x-parts': String(parts),
+    'x-request-id': `request-${n}`,
+    'x-tenant-id': canary(n, 'tenant'),
+    ...(type === undefined ? undefined : { 'content-type': type })
+  }
+}
