@@ -20,7 +20,7 @@ async function sendMany (count) {
   for (let i = 0; i < count; i++) {
     await send()
     // Injected requests never leave the microtasks: without a turn of the loop nothing of them is collected.
-    if (i % 50 === 0) await turn()
+    if (i % 4 === 0) await turn()
   }
 }
 

@@ -51,12 +51,12 @@ export function signalOf (scope: Scope): AbortSignal {
 
 /** The client of a request is gone: the signal of its root is aborted, if anybody asked for it. */
 export function abortGone (scope: Scope): void {
-  abort(scope, named(new FST_CTX_CLIENT_GONE(), 'AbortError'))
+  abort(scope, () => named(new FST_CTX_CLIENT_GONE(), 'AbortError'))
 }
 
 /** The time of a scope is over: its signal is aborted, if anybody asked for it. */
 export function abortLate (scope: Scope): void {
-  abort(scope, named(new FST_CTX_DEADLINE(), 'TimeoutError'))
+  abort(scope, () => named(new FST_CTX_DEADLINE(), 'TimeoutError'))
 }
 
 /** Lets go of the timer and the signals that a scope's own limits hold. */
@@ -88,15 +88,15 @@ function controllerOf (scope: Scope, cancellation: Cancellation): AbortControlle
   return controller
 }
 
-/** The listeners of the signal run in the scope, whatever cuts it short. */
-function abort (scope: Scope, reason: unknown): void {
+/** The listeners of the signal run in the scope, whatever cuts it short. Without a signal no reason is made. */
+function abort (scope: Scope, reason: () => unknown): void {
   const controller = scope.extras?.cancellation?.controller
-  if (controller !== undefined) enter(scope.store, () => { controller.abort(reason) })
+  if (controller !== undefined) enter(scope.store, () => { controller.abort(reason()) })
 }
 
 function follow (signal: AbortSignal, scope: Scope, cancellation: Cancellation): void {
   controllerOf(scope, cancellation)
-  const abortToo = (): void => { abort(scope, signal.reason) }
+  const abortToo = (): void => { abort(scope, () => signal.reason) }
   if (signal.aborted) return abortToo()
   signal.addEventListener('abort', abortToo, { once: true })
   releaseToo(cancellation, () => { signal.removeEventListener('abort', abortToo) })

@@ -19,6 +19,8 @@ export class RequestLife implements Life {
   /** The innermost scope of the request itself; there is one from the moment the life is set on Node's objects. */
   scope!: Scope
   phase = 'onRequest'
+  /** Whether all of the answer was handed to the system. */
+  answered = false
   lost = false
   #hooks = 0
   #closed = false

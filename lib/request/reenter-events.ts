@@ -48,6 +48,7 @@ function emittingRaw (emit: Emit, closed: (life: RequestLife, raw: any) => void)
     const life = lifeOfRaw(this)!
     const { store } = life.scope
     const args = arguments as unknown as Parameters<Emit>
+    if (event === 'finish') life.answered = true
     // What nobody listens to needs no scope; an error must reach Node either way.
     const heard = currentStore() === store || this.listenerCount(event) === 0
       ? emit.apply(this, args)
@@ -64,6 +65,6 @@ function requestClosed (life: RequestLife, raw: IncomingMessage | Http2ServerReq
 
 /** The connection of an answer closes once: after all of it was sent, or before. */
 function replyClosed (life: RequestLife, raw: ServerResponse | Http2ServerResponse): void {
-  // HTTP/2 tells no more than that the answer was complete.
-  life.close(raw instanceof ServerResponse ? raw.writableFinished : raw.writableEnded)
+  // HTTP/2 finishes what was reset, too: it tells no more than whether the answer was complete.
+  life.close(raw instanceof ServerResponse ? life.answered : raw.writableEnded)
 }
