@@ -17,7 +17,9 @@ const LOADER = (process.features as { typescript?: unknown }).typescript ? [] : 
 
 /** Runs scenarios of memory-child.ts in a process of their own, with nothing of the test runner in it. */
 async function measure<R> (...scenarios: string[]): Promise<Record<string, R>> {
-  const { NODE_OPTIONS, NODE_V8_COVERAGE, ...env } = process.env
+  const { NODE_OPTIONS, NODE_V8_COVERAGE, ...inherited } = process.env
+  // tsx lays the lines of lib elsewhere: what the child covers is none of the suite's.
+  const env = { ...inherited, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
   const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', ...LOADER, CHILD, ...scenarios], { env })
   return JSON.parse(stdout) as Record<string, R>
 }
