@@ -1,43 +1,49 @@
-// Measures one variant in a process of its own: CPU microseconds a request, printed as one number.
-import { connect } from 'node:net'
-import { once } from 'node:events'
-import { setImmediate as turn } from 'node:timers/promises'
-import { service } from './services.mjs'
+// Asks one question on one Node: all variants in turn, A/B/A/B, round after round, each in a process of its own.
+import { runsOn } from './peers.mjs'
+import { lowest } from './statistics.mjs'
+import { startWorker } from './workers.mjs'
 
-const [name, method, lines, transport, requests] = process.argv.slice(2)
-const app = await service(name, Number(lines))
-const body = method === 'POST' ? '{"a":1}' : undefined
-const send = transport === 'inject' ? injected() : await overSocket()
+/** Requests before the first round, so that what is measured is compiled. */
+const WARM_UP = 10_000
 
-await sendMany(5000)
-const before = process.cpuUsage()
-await sendMany(Number(requests))
-const { user, system } = process.cpuUsage(before)
-console.log((user + system) / Number(requests))
-process.exit()
-
-async function sendMany (count) {
-  for (let i = 0; i < count; i++) {
-    await send()
-    // Injected requests never leave the microtasks: without a turn of the loop nothing of them is collected.
-    if (i % 4 === 0) await turn()
+/**
+ * What each variant cost in each case: one figure for each set of processes, the mean of its three lowest rounds. What
+ * another program takes of a core makes a round dearer, never cheaper.
+ *
+ * @param node `{ path, version }` of a Node
+ * @param effort sets of processes, rounds in each, rounds which share of what a question wants in a round and
+ * before the first, and at most how many
+ */
+export async function measure (question, node, { sets, rounds, share, most, quick }) {
+  const count = Math.min(most, question.count * share)
+  const warmUp = Math.min(most, (question.warmUp ?? WARM_UP) * share)
+  const figures = {}
+  for (let set = 0; set < sets; set++) {
+    const variants = question.variants.filter((variant) => runsOn(variant, node.version))
+    const workers = await Promise.all(variants.map(async (variant) => ({ variant, worker: await startWorker(node.path, question, variant) })))
+    try {
+      for (const name of quick ? question.quickCases ?? question.cases : question.cases) {
+        const taking = workers.filter(({ worker }) => worker.cases.includes(name))
+        const seen = new Map(taking.map(({ variant }) => [variant, []]))
+        const last = Math.min(rounds, question.mostRounds ?? rounds)
+        for (const { worker } of taking) await worker.measure(name, warmUp)
+        for (let round = 0; round < last; round++) {
+          // Each round begins with another, so that none always follows the same.
+          for (let i = 0; i < taking.length; i++) {
+            const { variant, worker } = taking[(i + round) % taking.length]
+            seen.get(variant).push(await worker.measure(name, count))
+          }
+        }
+        for (const [variant, taken] of seen) ((figures[name] ??= {})[variant] ??= []).push(rounded(lowest(taken)))
+      }
+    } finally {
+      await Promise.all(workers.map(({ worker }) => worker.stop()))
+    }
   }
+  return figures
 }
 
-function injected () {
-  const options = { method, url: '/', headers: { 'x-tenant-id': 'acme', ...(body && { 'content-type': 'application/json' }) }, ...(body && { payload: body }) }
-  return () => app.inject(options)
-}
-
-/** One keep-alive connection, one request after the other: the client's share of the time is the same for all. */
-async function overSocket () {
-  await app.listen({ port: 0, host: '127.0.0.1' })
-  const socket = connect(app.server.address().port, '127.0.0.1')
-  await once(socket, 'connect')
-  const head = `${method} / HTTP/1.1\r\nhost: localhost\r\nx-tenant-id: acme\r\n`
-  const message = body === undefined ? `${head}\r\n` : `${head}content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
-  return () => new Promise((resolve) => {
-    socket.once('data', resolve)
-    socket.write(message)
-  })
+/** Four digits: the others are noise. */
+function rounded (figure) {
+  return Number(figure.toPrecision(4))
 }

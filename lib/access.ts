@@ -16,6 +16,7 @@ import { warnOnce } from './warnings.ts'
 /** The calls' own members have symbols for names, so that a key may have any. */
 export const kHere: unique symbol = Symbol('fastify-ctx.here')
 export const kScope: unique symbol = Symbol('fastify-ctx.scope')
+export const kOpen: unique symbol = Symbol('fastify-ctx.open')
 
 /** The calls that `ctx` and `request.ctx` share: they differ in the store they act on. */
 export abstract class Access<V> {
@@ -23,6 +24,19 @@ export abstract class Access<V> {
 
   constructor (owner: Owner) {
     this.#owner = owner
+  }
+
+  /**
+   * The scope that a call needs.
+   *
+   * @throws FST_CTX_NO_SCOPE
+   * @throws FST_CTX_ENDED
+   */
+  protected [kOpen] (call: string): Scope {
+    const scope = this[kScope]()
+    if (scope === undefined) throw new FST_CTX_NO_SCOPE(call)
+    if (scope.root.ended) throw new FST_CTX_ENDED(call)
+    return scope
   }
 
   /** The store these calls act on. */
@@ -84,9 +98,7 @@ export abstract class Access<V> {
   set<K extends WritableKeyOf<V>> (key: K, value: ValueOf<V, K> | undefined): void {
     if (key === 'requestId') throw new FST_CTX_REQUEST_ID_FIXED()
     this.#owner.checkKey(key)
-    const scope = this[kScope]()
-    if (scope === undefined) throw new FST_CTX_NO_SCOPE(key)
-    if (scope.root.ended) throw new FST_CTX_ENDED(key)
+    const scope = this[kOpen](key)
     checkLock(key, scope)
     scope.write(key, value)
     noteOrigin(key, scope)

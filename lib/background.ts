@@ -72,6 +72,7 @@ export function copyOf (scope: Scope): Scope {
   // With those that are inherited; stores have no other prototype.
   for (const name in scope.store) copy.write(name, scope.store[name])
   copy.log = scope.root.log
+  copy.trace = scope.root.trace
   copy.route = scope.root.route
   const impersonation = impersonationOf(scope)
   if (impersonation !== undefined) copy.use().impersonation = impersonation

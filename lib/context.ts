@@ -1,12 +1,12 @@
-import { Access, kHere } from './access.ts'
+import { kHere } from './access.ts'
 import type { Owner } from './owner.ts'
 import type { Life, Store } from './scope.ts'
 import { currentScope, currentStore } from './storage.ts'
+import { Travel } from './travel.ts'
 import type { HeldValue, WritableKeyOf } from './types.ts'
-import { Work } from './work.ts'
 
 /** What callers hold: it reads and writes the scope that is current where it is called. */
-export class Context<V> extends Work<V> {
+export class Context<V> extends Travel<V> {
   protected [kHere] (): Store | undefined {
     return currentStore()
   }
@@ -14,7 +14,7 @@ export class Context<V> extends Work<V> {
 
 /** `request.ctx`: the calls of `ctx` for that request, wherever they are made, and each key as a property. */
 export type RequestContext<V> =
-  & Pick<Work<V>, keyof Work<V>>
+  & Pick<Travel<V>, keyof Travel<V>>
   & { [K in WritableKeyOf<V>]: HeldValue<V[K]> }
   & { readonly requestId: string }
 
@@ -22,7 +22,7 @@ export type RequestContext<V> =
  * What `request.ctx` is: it acts on the scope of its request, or on the one within it that is current. Its keys are
  * properties of a class made for them.
  */
-class RequestAccess extends Work<Record<string, unknown>> {
+class RequestAccess extends Travel<Record<string, unknown>> {
   readonly #life: Life | undefined
 
   constructor (owner: Owner, life: Life | undefined) {
@@ -60,10 +60,16 @@ export function requestAccess (owner: Owner, names: Iterable<string>, open: bool
   }
   if (open) {
     // The calls move up, so that only what is neither a call nor a declared key reaches the proxy.
-    const calls = { ...Object.getOwnPropertyDescriptors(Access.prototype), ...Object.getOwnPropertyDescriptors(Work.prototype), ...Object.getOwnPropertyDescriptors(RequestAccess.prototype) }
-    Object.setPrototypeOf(Object.defineProperties(prototype, { ...calls, ...Object.getOwnPropertyDescriptors(prototype) }), anyKey)
+    Object.setPrototypeOf(Object.defineProperties(prototype, inherited(prototype)), anyKey)
   }
   return (life) => new KeyedAccess(owner, life)
+}
+
+/** What an object and its prototypes have, the nearest first. */
+function inherited (object: object): PropertyDescriptorMap {
+  const own = Object.getOwnPropertyDescriptors(object)
+  const prototype: unknown = Object.getPrototypeOf(object)
+  return prototype === null || prototype === Object.prototype ? own : { ...inherited(prototype as object), ...own }
 }
 
 const anyKey = new Proxy(Object.prototype, {

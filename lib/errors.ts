@@ -47,3 +47,15 @@ export const FST_CTX_CLIENT_GONE = createError('FST_CTX_CLIENT_GONE', 'the clien
 
 /** The reason of a signal: the time that a scope was given is over. Its name is `TimeoutError`. */
 export const FST_CTX_DEADLINE = createError('FST_CTX_DEADLINE', 'the deadline of this scope has passed', 504)
+
+/** A value that is to be carried is none that JSON can hold, or its `pack` threw: that is the `cause`. */
+export const FST_CTX_NOT_CARRIABLE = createError('FST_CTX_NOT_CARRIABLE', "'%s' cannot be carried: %s. Give the key carry: { pack, unpack }")
+
+/** An envelope has more bytes than `envelope.maxBytes`. */
+export const FST_CTX_ENVELOPE_TOO_LARGE = createError('FST_CTX_ENVELOPE_TOO_LARGE', 'the envelope has %d bytes, more than %d: the fattest keys are %s. Carry an id instead, by pack and unpack')
+
+/** Where envelopes are signed: this one is forged, altered, too old, or not signed at all. */
+export const FST_CTX_ENVELOPE_REFUSED = createError('FST_CTX_ENVELOPE_REFUSED', 'the envelope was refused: %s', 400)
+
+/** The `unpack` of a key threw or rejected: that is the `cause`. The work does not begin. */
+export const FST_CTX_UNPACK_FAILED = createError('FST_CTX_UNPACK_FAILED', "the unpack of key '%s' threw or rejected: the work was not begun")

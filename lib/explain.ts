@@ -6,8 +6,8 @@ export interface Explanation {
   readonly key: string
   /** `set`: it has a value. `unset`: it has none. `ended`: its scope is over. `no scope`: none is open here. */
   readonly state: 'set' | 'unset' | 'ended' | 'no scope'
-  /** What gave it its value: a seed, the request (its id), a call of `set` or `run` or `impersonate`, or the copy made for `detach`. */
-  readonly by: 'seed' | 'request' | 'set' | 'run' | 'impersonate' | 'detach' | undefined
+  /** What gave it its value: a seed, the request (its id), a call of `set` or `run` or `impersonate`, an envelope, or the copy made for `detach`. */
+  readonly by: 'seed' | 'request' | 'set' | 'run' | 'impersonate' | 'hydrate' | 'detach' | undefined
   /** The kind of hook that was running when `set` was called, `handler`, `a job` or `detached work`. */
   readonly phase: string | undefined
   /** How many scopes outwards it was given: 0 is the current one. */
@@ -24,6 +24,13 @@ export interface PolicyRow {
   /** Whether log lines carry it: the value itself, or what the policy's function makes of it. */
   readonly logged: 'no' | 'value' | 'mapped'
   readonly locked: boolean
+  /** Whether envelopes carry it: the value itself, or what the policy's `pack` makes of it. */
+  readonly carried: 'no' | 'value' | 'packed'
+  /** The name of the request header that takes it along, and the origins that it goes to by it. */
+  readonly header: string | undefined
+  readonly origins: readonly string[]
+  /** The name of the attribute of spans that it is. */
+  readonly attribute: string | undefined
   /** The status code of the answer where a route requires it and it is not set. */
   readonly missing: number
 }
@@ -55,6 +62,7 @@ function found (key: string, holder: Scope, depth: number, place: string): Expla
     request: 'by the request',
     set: origin === undefined ? 'by requestContext.set' : `by ctx.set in ${origin.phase}`,
     run: 'by ctx.run',
+    hydrate: 'by the envelope given to ctx.hydrate',
     impersonate: 'by ctx.impersonate',
     detach: 'by the copy that detached work has'
   }[by]
@@ -73,6 +81,7 @@ function whatGave (key: string, holder: Scope, origin: Origin | undefined): NonN
   const { life, parent, registration } = holder
   if (origin !== undefined) return 'set'
   if (holder.extras?.impersonation?.actors.has(key) === true && parent !== undefined) return 'impersonate'
+  if (holder.extras?.hydrated === true) return 'hydrate'
   if (life === undefined) return 'run'
   if (!isOfRequest(holder)) return 'detach'
   if (key === 'requestId') return 'request'
@@ -103,7 +112,7 @@ function originOf (key: string, scope: Scope): Origin | undefined {
 }
 
 export function policyOf (owner: Owner): readonly PolicyRow[] {
-  const { names, seeds, logged, locked, missing } = owner.registration.policy
+  const { policy: { names, seeds, logged, locked, missing, carried, headers }, settings: { propagate, tracing } } = owner.registration
   return [...names].map((key) => {
     const log = logged.find(({ name }) => name === key)?.log
     return {
@@ -111,6 +120,10 @@ export function policyOf (owner: Owner): readonly PolicyRow[] {
       seeded: seeds.some(({ name }) => name === key),
       logged: log === undefined ? 'no' : log === true ? 'value' : 'mapped',
       locked: locked.has(key),
+      carried: !carried.has(key) ? 'no' : carried.get(key) === undefined ? 'value' : 'packed',
+      header: headers.get(key),
+      origins: Object.keys(propagate).filter((origin) => propagate[origin]!.includes(key)),
+      attribute: tracing?.attributes.get(key),
       missing: missing.get(key) ?? MISSING
     }
   })

@@ -1,7 +1,9 @@
 import type { Impersonation } from './extras.ts'
-import type { Policy } from './key.ts'
+import type { Policy } from './policy.ts'
 import type { Fields, Line } from './line.ts'
-import { impersonationOf, type Scope } from './scope.ts'
+import { impersonationOf, type Registration, type Scope } from './scope.ts'
+import { traceFields, type Trace, type Tracing } from './trace.ts'
+import { traceOf } from './tracing.ts'
 import { warnOnce } from './warnings.ts'
 
 /**
@@ -10,8 +12,10 @@ import { warnOnce } from './warnings.ts'
  */
 export function lineOf (scope: Scope): Line {
   const { line } = scope
-  if (line !== undefined && (scope.ended || isCurrent(line, scope))) return line
-  scope.line = makeLine(scope)
+  if (line !== undefined && scope.ended) return line
+  const trace = traceOf(scope)
+  if (line !== undefined && isCurrent(line, scope, trace)) return line
+  scope.line = makeLine(scope, trace)
   return scope.line
 }
 
@@ -35,7 +39,24 @@ export function wantFields (): void {
   wanted = true
 }
 
-function isCurrent (line: Line, scope: Scope): boolean {
+/** Tells the tracer of a context the values that are attributes of the span which a root scope began in. */
+export function tellingOf (tracing: Tracing | undefined): Registration['written'] {
+  if (tracing === undefined || tracing.attributes.size === 0) return undefined
+  return function tellSpan (scope, name) {
+    const attribute = tracing.attributes.get(name)
+    if (attribute !== undefined && scope.trace !== undefined) tracing.tell(scope.trace, attribute, fieldOf(scope, name))
+  }
+}
+
+/** What log lines of a scope carry of a key that has `log`. */
+export function fieldOf (scope: Scope, name: string): unknown {
+  const value = scope.store[name]
+  const log = scope.registration.policy.logged.find((key) => key.name === name)?.log
+  return value === undefined || log === undefined || log === true ? value : mapped(name, value, log)
+}
+
+function isCurrent (line: Line, scope: Scope, trace: Trace | undefined): boolean {
+  if (line.trace !== trace) return false
   const { logged } = scope.registration.policy
   for (let i = 0; i < logged.length; i++) {
     if (scope.store[logged[i]!.name] !== line.values[i]) return false
@@ -43,11 +64,12 @@ function isCurrent (line: Line, scope: Scope): boolean {
   return scope.outer === undefined || line.outer === lineOf(scope.outer)
 }
 
-function makeLine (scope: Scope): Line {
+function makeLine (scope: Scope, trace: Trace | undefined): Line {
   const { policy, idLabel } = scope.registration
   const parent = scope.root.ended ? scope.parent : undefined
   // Opened after the end: what the lines carried is all that is left of the request.
   const own: Fields = parent === undefined ? { [idLabel]: scope.store.requestId } : { ...lineOf(parent).own }
+  if (trace !== undefined) Object.assign(own, traceFields(trace))
   const values: unknown[] = []
   for (const { name, log } of policy.logged) {
     const value = scope.store[name]
@@ -58,7 +80,7 @@ function makeLine (scope: Scope): Line {
   if (impersonation !== undefined) Object.assign(own, actorFields(impersonation, policy))
   const outer = scope.outer === undefined ? undefined : lineOf(scope.outer)
   const fields = outer === undefined ? own : { ...fieldsAround(scope), ...own }
-  return { values, own, outer, fields, logger: undefined, correlated: undefined, others: undefined }
+  return { values, trace, own, outer, fields, logger: undefined, correlated: undefined, others: undefined }
 }
 
 /** The fields of the other contexts around a scope: of each, its innermost scope. */

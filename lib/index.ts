@@ -1,8 +1,11 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { Context } from './context.ts'
-import { readKeys, type Keys, type ValuesOfKeys } from './key.ts'
+import { FST_CTX_INVALID_OPTION } from './errors.ts'
+import type { Keys, ValuesOfKeys } from './key.ts'
 import { Owner } from './owner.ts'
 import { pluginOf, type ContextOptions, type ReadyMadeOptions } from './plugin.ts'
+import { readKeys } from './policy.ts'
+import { readSettings, TRAVEL_OPTIONS, type TravelOptions } from './settings.ts'
 import type { ContextValues } from './types.ts'
 
 /** A context of your own: its calls, and the plugin that gives each request a scope of it. */
@@ -18,13 +21,16 @@ export type ValuesOf<C> = C extends Context<infer V> ? V : never
  * Creates a context of your own, its types inferred from its keys. It works with no server, too: `ctx.run(values, fn)`.
  *
  * @throws FST_CTX_INVALID_KEY a name that cannot be a key
- * @throws FST_CTX_INVALID_OPTION a policy of the wrong type
+ * @param options what else leaves the process, and enters it
+ * @throws FST_CTX_INVALID_OPTION a policy or an option of the wrong type
  * @example
  * export const ctx = createContext({ tenant: key<string>({ log: true }), user: key<User>() })
  * await app.register(ctx.plugin)
  */
-export function createContext<K extends Keys> (keys: K): OwnContext<ValuesOfKeys<K>> {
-  const owner = new Owner(readKeys(keys))
+export function createContext<K extends Keys> (keys: K, options: TravelOptions = {}): OwnContext<ValuesOfKeys<K>> {
+  const policy = readKeys(keys)
+  for (const name of Object.keys(options)) if (!TRAVEL_OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(name, 'does not exist')
+  const owner = new Owner(policy, readSettings(options, policy))
   return Object.assign(new Context<ValuesOfKeys<K>>(owner), { plugin: pluginOf<ContextOptions>(owner) })
 }
 
@@ -37,7 +43,7 @@ export const ctx: Context<ContextValues> = new Context<ContextValues>(readyMade)
 const context: FastifyPluginAsync<ReadyMadeOptions> = pluginOf<ReadyMadeOptions>(readyMade)
 export default context
 
-export { key, type Key, type KeyPolicy, type Keys, type Seed, type SeedRequest } from './key.ts'
+export { key, type Key, type KeyPolicy, type Keys, type Packing, type Seed, type SeedRequest } from './key.ts'
 export * from './errors.ts'
 export type * from './types.ts'
 export type { Context, RequestContext } from './context.ts'
@@ -47,4 +53,9 @@ export type { Explanation, PolicyRow } from './explain.ts'
 export type { ImpersonateOptions, MemoOptions } from './work.ts'
 export type { RunOptions } from './run.ts'
 export type { RequestIdOptions } from './request-id.ts'
+export type { DehydrateOptions } from './travel.ts'
+export type { Dispatch, Interceptor } from './interceptor.ts'
+export type { Propagate } from './origins.ts'
+export type { EnvelopeOptions, TravelOptions } from './settings.ts'
+export type { Trace, Tracing } from './trace.ts'
 export type { ContextOptions, ReadyMadeOptions } from './plugin.ts'

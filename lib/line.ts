@@ -1,4 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
+import type { Trace } from './trace.ts'
 
 /** A logger as Fastify hands it out. */
 export type Logger = FastifyBaseLogger
@@ -10,6 +11,8 @@ export type Fields = Record<string, unknown>
 export interface Line {
   /** The values the fields were made of, in the order of the policy's `logged`: other values, another line. */
   values: readonly unknown[]
+  /** The place in a trace that they name. */
+  readonly trace: Trace | undefined
   /** The line of the scope of another context around this one, whose fields are included. */
   readonly outer: Line | undefined
   /** The fields of this scope alone. */

@@ -2,7 +2,7 @@ import { FST_CTX_INVALID_KEY } from './errors.ts'
 import { lineOf, wantFields } from './fields.ts'
 import { kFormatters, pinoSymbols, type PinoSymbols } from './internals.ts'
 import type { Fields, Line, Logger } from './line.ts'
-import type { Policy } from './key.ts'
+import type { Policy } from './policy.ts'
 import type { Life, Scope } from './scope.ts'
 import { currentScope } from './storage.ts'
 

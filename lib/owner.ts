@@ -1,19 +1,27 @@
 import { FST_CTX_UNKNOWN_KEY } from './errors.ts'
-import { checkName, type Policy } from './key.ts'
+import { tellingOf } from './fields.ts'
+import { interceptFetch, interceptorOf, type Interceptor } from './interceptor.ts'
+import { checkName, NO_KEYS, type Policy } from './policy.ts'
+import { DEFAULT_HEADER } from './request-id.ts'
 import type { Registration } from './scope.ts'
-
-const NO_KEYS: Policy = { names: new Set(), seeds: [], locked: new Set(), missing: new Map(), logged: [] }
+import { readSettings, type Settings } from './settings.ts'
 
 /** What makes a context one: its scopes are known by it, and two contexts never see each other's. */
 export class Owner {
   /** The keys of `createContext`; `undefined` for the ready-made context, whose keys come with its registration. */
   readonly keys: Policy | undefined
+  /** What adds the headers of this context's scopes to outgoing calls. */
+  readonly interceptor: Interceptor = interceptorOf(this)
+  #intercepts = false
   readonly #unregistered: Registration
   readonly #registrations: Registration[] = []
 
-  constructor (keys?: Policy) {
+  constructor (keys?: Policy, settings: Settings = readSettings({}, keys ?? NO_KEYS)) {
     this.keys = keys
-    this.#unregistered = { policy: keys ?? NO_KEYS, log: undefined, idLabel: 'reqId', pending: new Set() }
+    this.#unregistered = {
+      policy: keys ?? NO_KEYS, settings, log: undefined, idLabel: 'reqId', idHeader: DEFAULT_HEADER, pending: new Set(), written: tellingOf(settings.tracing)
+    }
+    this.#interceptFetch(settings)
   }
 
   /** That of the application it was registered in last; what a scope outside any request goes by. */
@@ -21,12 +29,25 @@ export class Owner {
     return this.#registrations.at(-1) ?? this.#unregistered
   }
 
+  /** What `createContext` was told of envelopes, origins and traces. */
+  get settings (): Settings {
+    return this.#unregistered.settings
+  }
+
   register (registration: Registration): void {
     this.#registrations.push(registration)
+    this.#interceptFetch(registration.settings)
   }
 
   unregister (registration: Registration): void {
     this.#registrations.splice(this.#registrations.indexOf(registration), 1)
+  }
+
+  /** What Node's `fetch` goes through is composed with the interceptor once, when there is somewhere to take values to. */
+  #interceptFetch ({ keysFor }: Settings): void {
+    if (keysFor === undefined || this.#intercepts) return
+    this.#intercepts = true
+    interceptFetch(this.interceptor)
   }
 
   /**

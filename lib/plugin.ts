@@ -7,14 +7,17 @@ import { drain, tellCutOff } from './background.ts'
 import { requestAccess, type RequestContext } from './context.ts'
 import { FST_CTX_ALREADY_REGISTERED, FST_CTX_INVALID_OPTION, FST_CTX_REQUEST_CONTEXT_REGISTERED, FST_CTX_REQUEST_ID_HEADER } from './errors.ts'
 import { requestIdLabel } from './internals.ts'
-import { readKeys, type KeyPolicy, type Seed } from './key.ts'
+import type { KeyPolicy, Seed } from './key.ts'
 import { correlate } from './logging.ts'
+import { tellingOf } from './fields.ts'
 import type { Owner } from './owner.ts'
-import { requestIds, responseHeader, type RequestIdOptions, type RequestIds } from './request-id.ts'
+import { readKeys } from './policy.ts'
+import { DEFAULT_HEADER, requestIds, responseHeader, type RequestIdOptions, type RequestIds } from './request-id.ts'
 import { lifeOf } from './request/end.ts'
 import { openScope } from './request/open.ts'
 import { checkRoutes } from './request/required.ts'
 import { scopeOf, type Life, type Registration } from './scope.ts'
+import { readSettings, TRAVEL_OPTIONS, type TravelOptions } from './settings.ts'
 import type { ContextValues, KeyOf, ValueOf, WritableKeyOf } from './types.ts'
 
 declare module 'fastify' {
@@ -37,7 +40,7 @@ export interface ContextOptions {
 }
 
 /** Options of the ready-made context: `app.register(context, options)`. */
-export interface ReadyMadeOptions extends ContextOptions {
+export interface ReadyMadeOptions extends ContextOptions, TravelOptions {
   /** The policy of each key of `ContextValues` that has one. A function is short for `{ seed }`. */
   readonly keys?: { readonly [K in WritableKeyOf<ContextValues>]?: Seed<ValueOf<ContextValues, K> | undefined> | KeyPolicy<ValueOf<ContextValues, K>> }
 }
@@ -72,12 +75,15 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
   }
   const { keys = {}, requestId = {} } = options
   const policy = owner.keys ?? readKeys(keys)
+  const settings = owner.keys === undefined ? readSettings(options, policy) : owner.settings
   const idLabel = requestIdLabel(instance)
   const ids = requestIds(requestId, inheritedIds(instance))
   correlate(instance.log, policy, idLabel)
   if (registered === undefined) decorateRequestContext(instance)
 
-  const registration: Registration = { policy, idLabel, log: instance.log, pending: new Set() }
+  const registration: Registration = {
+    policy, settings, idLabel, log: instance.log, idHeader: (requestId.header || DEFAULT_HEADER).toLowerCase(), pending: new Set(), written: tellingOf(settings.tracing)
+  }
   owner.register(registration)
   closeAfterWork(instance as Closing, owner, registration, options.closeTimeout ?? CLOSE_TIMEOUT)
   instance[kRegistered] = new Map(registered).set(owner, options)
@@ -95,8 +101,9 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
 function readOptions (given: ContextOptions, owner: Owner): ReadyMadeOptions {
   const options = Object.fromEntries(Object.entries(given).filter(([name]) => !FASTIFY_OPTIONS.has(name))) as ReadyMadeOptions
   for (const name of Object.keys(options)) {
-    if (name === 'keys' && owner.keys !== undefined) throw new FST_CTX_INVALID_OPTION('keys', 'belongs to createContext(), which has them already')
-    if (name !== 'keys' && name !== 'requestId' && name !== 'closeTimeout') throw new FST_CTX_INVALID_OPTION(name, 'does not exist')
+    const ofContext = name === 'keys' || TRAVEL_OPTIONS.has(name)
+    if (ofContext && owner.keys !== undefined) throw new FST_CTX_INVALID_OPTION(name, 'belongs to createContext()')
+    if (!ofContext && name !== 'requestId' && name !== 'closeTimeout') throw new FST_CTX_INVALID_OPTION(name, 'does not exist')
   }
   const { closeTimeout } = options
   if (closeTimeout !== undefined && !(Number.isFinite(closeTimeout) && closeTimeout >= 0)) throw new FST_CTX_INVALID_OPTION('closeTimeout', 'takes 0 or more milliseconds')

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Http2ServerRequest } from 'node:http2'
 import { FST_CTX_INVALID_OPTION } from './errors.ts'
+import { HEADER_NAME } from './policy.ts'
 import { warnOnce } from './warnings.ts'
 
 /** Where the request id comes from and where it is told. */
@@ -19,15 +20,13 @@ export interface RequestIdOptions {
 /** Accepts or makes the id of a request: what Fastify calls as its `genReqId`. Never throws. */
 export type RequestIds = (raw: IncomingMessage | Http2ServerRequest) => string
 
-const DEFAULT_HEADER = 'x-request-id'
+/** The header that brings and tells a request id, unless options say otherwise. */
+export const DEFAULT_HEADER = 'x-request-id'
 const DEFAULT_PATTERN = /^[\w.:-]{1,128}$/
 const OPTIONS: ReadonlySet<string> = new Set(['header', 'pattern', 'generate', 'responseHeader'])
 
 /** Visible ASCII, of bounded length: safe in a header and on a log line, whatever the pattern allows. */
 const SAFE = /^[\x21-\x7e]{1,128}$/
-
-/** A header name as RFC 9110 has it. */
-const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
 /**
  * Checks the options and makes the function that accepts or makes ids.

@@ -1,6 +1,8 @@
 import type { Extras, Impersonation } from './extras.ts'
-import type { Policy } from './key.ts'
 import type { Line, Logger } from './line.ts'
+import type { Policy } from './policy.ts'
+import type { Settings } from './settings.ts'
+import type { Trace } from './trace.ts'
 
 const kScope = Symbol('fastify-ctx.scope')
 
@@ -24,6 +26,12 @@ export interface Registration {
   readonly idLabel: string
   /** Work that outlives its request, or ends it: the application waits for it before it closes. */
   readonly pending: Set<Pending>
+  /** What else may leave the process, and enter it. */
+  readonly settings: Settings
+  /** The name of the header that takes the request id along. */
+  readonly idHeader: string
+  /** Hears of each value that a scope gets; `undefined` where nobody listens. */
+  readonly written: ((scope: Scope, name: string) => void) | undefined
 }
 
 /** Work that the application waits for. */
@@ -72,6 +80,8 @@ export class Scope {
   /** What `request.ctx` is, made when it is first read. */
   access: object | undefined = undefined
   extras: Extras | undefined = undefined
+  /** Of a root: where in a trace it began. */
+  trace: Trace | undefined = undefined
   /** In which phases keys were set, the last first. */
   origins: Origin | undefined = undefined
   /** How often a value was written here. */
@@ -128,12 +138,13 @@ export class Scope {
     this.version++
     if (!this.registration.policy.locked.has(name)) this.store[name] = value
     else Object.defineProperty(this.store, name, { value, writable: value === undefined, enumerable: true, configurable: true })
+    if (this.registration.written !== undefined && !this.ended) this.registration.written(this, name)
   }
 
   /** What only some scopes have, made for this one now. */
   use (): Extras {
     this.extras ??= {
-      cache: undefined, memoized: undefined, cancellation: undefined, impersonation: undefined, ends: undefined, afters: undefined
+      cache: undefined, memoized: undefined, cancellation: undefined, impersonation: undefined, hydrated: undefined, ends: undefined, afters: undefined
     }
     return this.extras
   }

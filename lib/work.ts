@@ -1,8 +1,8 @@
-import { Access, kHere, kScope } from './access.ts'
+import { Access, kHere, kOpen, kScope } from './access.ts'
 import { copyOf, putOff, startDetached } from './background.ts'
 import { Cache, Memos } from './cache.ts'
 import { deadlineOf, signalOf } from './cancel.ts'
-import { FST_CTX_ENDED, FST_CTX_INVALID_ARGUMENT, FST_CTX_NO_SCOPE } from './errors.ts'
+import { FST_CTX_INVALID_ARGUMENT } from './errors.ts'
 import { explainKey, policyOf, type Explanation, type PolicyRow } from './explain.ts'
 import type { Owner } from './owner.ts'
 import { openScope, runIn } from './run.ts'
@@ -40,7 +40,7 @@ export abstract class Work<V> extends Access<V> {
    * await ctx.impersonate({ user: customer }, { reason: 'ticket 4711' }, () => showInvoices())
    */
   impersonate<R> (values: Values<V>, options: ImpersonateOptions, fn: () => R): R {
-    const scope = this.#open('ctx.impersonate')
+    const scope = this[kOpen]('ctx.impersonate')
     const reason = (options as ImpersonateOptions | undefined)?.reason
     if (typeof reason !== 'string' || reason === '') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', 'a reason, a string that is not empty')
     const inner = openScope(this.#owner, scope, values, 'ctx.impersonate')
@@ -66,7 +66,7 @@ export abstract class Work<V> extends Access<V> {
    * @throws FST_CTX_ENDED the scope has ended
    */
   get cache (): Cache {
-    const extras = this.#open('ctx.cache').use()
+    const extras = this[kOpen]('ctx.cache').use()
     extras.cache ??= new Cache()
     return extras.cache
   }
@@ -103,7 +103,7 @@ export abstract class Work<V> extends Access<V> {
    */
   onEnd (fn: () => unknown): void {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.onEnd', 'a function')
-    putOff(this.#open('ctx.onEnd'), this[kHere]()!, fn)
+    putOff(this[kOpen]('ctx.onEnd'), this[kHere]()!, fn)
   }
 
   /**
@@ -152,13 +152,6 @@ export abstract class Work<V> extends Access<V> {
   /** The keys, where each comes from and where it may go: for a review, or a snapshot test. */
   policy (): readonly PolicyRow[] {
     return policyOf(this.#owner)
-  }
-
-  #open (call: string): Scope {
-    const scope = this[kScope]()
-    if (scope === undefined) throw new FST_CTX_NO_SCOPE(call)
-    if (scope.root.ended) throw new FST_CTX_ENDED(call)
-    return scope
   }
 
   #copy (): Scope | undefined {

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Context, requestAccess, type RequestContext } from '../lib/context.ts'
-import { readKeys } from '../lib/key.ts'
+import { readKeys } from '../lib/policy.ts'
 import { Owner } from '../lib/owner.ts'
 import { Scope, type Life } from '../lib/scope.ts'
 import { enter } from '../lib/storage.ts'

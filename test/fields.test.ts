@@ -1,10 +1,11 @@
 import t from 'tap'
 import { keepLine, lineOf, wantFields } from '../lib/fields.ts'
-import { readKeys } from '../lib/key.ts'
+import { Owner } from '../lib/owner.ts'
+import { readKeys } from '../lib/policy.ts'
 import { Scope, type Life, type Registration } from '../lib/scope.ts'
 import { turns, warnings } from './support.ts'
 
-const registrationOf = (keys: object): Registration => ({ policy: readKeys(keys as Record<string, unknown>), log: undefined, idLabel: 'reqId', pending: new Set() })
+const registrationOf = (keys: object): Registration => new Owner(readKeys(keys as Record<string, unknown>)).registration
 
 const owner = {}
 

@@ -1,64 +1,10 @@
 import t from 'tap'
-import { checkName, key, readKeys } from '../lib/key.ts'
+import { key } from '../lib/key.ts'
+import { readKeys } from '../lib/policy.ts'
 
 t.test('key: its policy as it was given; closed without one', async (t) => {
   const log = (user: { id: string }): string => user.id
   t.same(readKeys({ tenant: key<string>() }).logged, [])
   t.same(readKeys({ tenant: key<string>() }).seeds, [])
   t.same(readKeys({ user: key<{ id: string }>({ log }) }).logged, [{ name: 'user', log }])
-})
-
-t.test('readKeys: the names, the seeds, and what is logged, locked and answered, each in the order of the keys', async (t) => {
-  const seed = (): string => 'x'
-  const policy = readKeys({ b: seed, a: { seed, log: true, locked: true }, c: { log: false, locked: false, missing: 401 }, d: {}, e: { seed: undefined, log: undefined } })
-  t.same([...policy.names], ['b', 'a', 'c', 'd', 'e'])
-  t.same(policy.seeds, [{ name: 'b', seed }, { name: 'a', seed }])
-  t.same(policy.logged, [{ name: 'a', log: true }])
-  t.same([...policy.locked], ['a'])
-  t.same([...policy.missing], [['c', 401]])
-})
-
-t.test('readKeys takes a plain object, with a prototype or without', async (t) => {
-  t.same([...readKeys(Object.assign(Object.create(null) as object, { tenant: {} })).names], ['tenant'])
-  for (const keys of [new Map(), [], new (class Keys {})(), Object.create({ tenant: {} })]) {
-    t.throws(() => readKeys(keys as never), { code: 'FST_CTX_INVALID_KEY' })
-  }
-  for (const keys of [undefined, null, 'tenant', 7]) {
-    t.throws(() => readKeys(keys as never), { code: 'FST_CTX_INVALID_OPTION' })
-  }
-})
-
-t.test('names that are no key', async (t) => {
-  for (const name of ['', '__proto__', 'constructor', 'hasOwnProperty', 'toString', 'requestId', 'get', 'set', 'run', 'log', 'mixin', 'plugin', 'cache', 'signal', 'impersonate']) {
-    t.throws(() => { checkName(name) }, { code: 'FST_CTX_INVALID_KEY' }, name)
-  }
-  for (const name of ['tenant', 'level', 'a b', 'x-tenant', 'then', 'prototype', '0', 'é']) t.doesNotThrow(() => { checkName(name) }, name)
-})
-
-t.test('a name that every log line has is a key, but not a logged one', async (t) => {
-  for (const name of ['reason', 'level', 'time', 'pid', 'hostname', 'msg', 'err', 'req', 'res', 'responseTime', 'reqId', 'serializers', 'formatters', 'customLevels']) {
-    t.throws(() => readKeys({ [name]: { log: true } }), { code: 'FST_CTX_INVALID_KEY' }, name)
-    t.same([...readKeys({ [name]: {} }).names], [name])
-  }
-})
-
-t.test('a name that JSON would escape is a key, but not a logged one', async (t) => {
-  for (const name of ['a"b', 'a\\b', 'a\nb', '\ud800']) {
-    t.throws(() => readKeys({ [name]: { log: true } }), { code: 'FST_CTX_INVALID_KEY' }, JSON.stringify(name))
-    t.same([...readKeys({ [name]: { log: false } }).names], [name])
-  }
-  t.equal(readKeys({ 'a b.c-é/日': { log: true } }).logged.length, 1)
-})
-
-t.test('a policy that is wrong is refused by the name of its option', async (t) => {
-  for (const [policy, name] of [
-    [true, 'keys.tenant'], ['acme', 'keys.tenant'], [null, 'keys.tenant'], [undefined, 'keys.tenant'],
-    [{ seed: 'acme' }, 'keys.tenant.seed'], [{ seed: null }, 'keys.tenant.seed'],
-    [{ log: 'id' }, 'keys.tenant.log'], [{ log: null }, 'keys.tenant.log'],
-    [{ locked: 'yes' }, 'keys.tenant.locked'], [{ locked: null }, 'keys.tenant.locked'],
-    [{ missing: 200 }, 'keys.tenant.missing'], [{ missing: 600 }, 'keys.tenant.missing'], [{ missing: '401' }, 'keys.tenant.missing'], [{ missing: 401.5 }, 'keys.tenant.missing'],
-    [{ logs: true }, 'keys.tenant.logs']
-  ] as const) {
-    t.throws(() => readKeys({ tenant: policy }), { code: 'FST_CTX_INVALID_OPTION', message: new RegExp(`'${name.replaceAll('.', '\\.')}'`) }, JSON.stringify(policy))
-  }
 })

@@ -1,9 +1,9 @@
 import t from 'tap'
-import { readKeys } from '../lib/key.ts'
+import { readKeys } from '../lib/policy.ts'
 import { Owner } from '../lib/owner.ts'
 import type { Registration } from '../lib/scope.ts'
 
-const registration = (idLabel: string, ...names: string[]): Registration => ({ policy: readKeys(Object.fromEntries(names.map((name) => [name, {}]))), log: undefined, idLabel, pending: new Set() })
+const registration = (idLabel: string, ...names: string[]): Registration => ({ ...new Owner(readKeys(Object.fromEntries(names.map((name) => [name, {}])))).registration, idLabel })
 
 t.test('unregistered: the keys of createContext, and the label that Fastify has by default', async (t) => {
   const keys = readKeys({ tenant: {} })

@@ -1,10 +1,11 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
-import { readKeys } from '../lib/key.ts'
+import { Owner } from '../lib/owner.ts'
+import { readKeys } from '../lib/policy.ts'
 import { Scope, scopeOf, scopeOfStore, type Life, type Registration } from '../lib/scope.ts'
 
-const registration: Registration = { policy: readKeys({ tenant: {} }), log: undefined, idLabel: 'reqId', pending: new Set() }
+const registration: Registration = new Owner(readKeys({ tenant: {} })).registration
 const owner = {}
 
 /** The root of a request. */

@@ -1,11 +1,12 @@
 import { asyncLocalStorage } from '@fastify/request-context'
 import t from 'tap'
-import { readKeys } from '../lib/key.ts'
+import { Owner } from '../lib/owner.ts'
+import { readKeys } from '../lib/policy.ts'
 import { Scope, type Registration, type Store } from '../lib/scope.ts'
 import { bound, currentScope, currentStore, enter } from '../lib/storage.ts'
 import { gate, turns } from './support.ts'
 
-const registration: Registration = { policy: readKeys({}), log: undefined, idLabel: 'reqId', pending: new Set() }
+const registration: Registration = new Owner(readKeys({})).registration
 const scopeA = new Scope({}, registration)
 const scopeB = new Scope({}, registration)
 const a = scopeA.store

@@ -6,6 +6,7 @@ import type { SeedRequest } from '../key.ts'
 import { tieLogger } from '../logging.ts'
 import { Scope, scopeOf, type Registration } from '../scope.ts'
 import { enter } from '../storage.ts'
+import { openTrace } from '../tracing.ts'
 import { lifeOf, RequestLife, setLife } from './end.ts'
 import { dispatchInScope, emitRawInScope } from './reenter-events.ts'
 import { guardRoute, sendInScope } from './reenter-hooks.ts'
@@ -26,6 +27,7 @@ export function openScope (owner: object, registration: Registration, responseHe
     life.scope = scope
     scope.store.requestId = request.id
     scope.log = request.log
+    openTrace(scope, request)
     const route = routeContext(request)
     if (route !== undefined) {
       scope.route = route.config?.url

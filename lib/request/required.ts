@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunc
 import { FST_CTX_INVALID_OPTION, FST_CTX_MISSING } from '../errors.ts'
 import { MISSING } from '../explain.ts'
 import type { RouteContext } from '../internals.ts'
-import type { Policy } from '../key.ts'
+import type { Policy } from '../policy.ts'
 import { scopeOf } from '../scope.ts'
 import { lifeOf } from './end.ts'
 

@@ -4,7 +4,8 @@ import net from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import { createContext, key } from '../../lib/index.ts'
-import { readKeys } from '../../lib/key.ts'
+import { Owner } from '../../lib/owner.ts'
+import { readKeys } from '../../lib/policy.ts'
 import { dispatchInScope, emitInScope } from '../../lib/request/reenter-events.ts'
 import { Scope } from '../../lib/scope.ts'
 import { currentScope, enter } from '../../lib/storage.ts'
@@ -19,7 +20,7 @@ async function start (t: Tap, routes: (app: FastifyInstance) => void): Promise<n
   return (await listen(t, app)).port
 }
 
-const makeScope = (): Scope => new Scope({}, { policy: readKeys({}), log: undefined, idLabel: 'reqId', pending: new Set() })
+const makeScope = (): Scope => new Scope({}, new Owner(readKeys({})).registration)
 
 t.test('emitInScope: listeners run in the scope, wherever it is emitted, with their arguments and this', async (t) => {
   const scope = makeScope()

@@ -1,0 +1,65 @@
+// The load over sockets, in a process of its own, so that the server's CPU time is the server's alone. Told by its parent
+// what to send: so many requests, over so many keep-alive connections with one request at a time on each.
+import { once } from 'node:events'
+import { connect } from 'node:net'
+
+/** The open connections, by port. */
+const open = new Map()
+
+process.on('message', async ({ port, method, path, count, connections }) => {
+  try {
+    await send(await connected(port, connections), request(method, path), count)
+    process.send({ done: true })
+  } catch (error) {
+    process.send({ error: error.message })
+  }
+})
+
+async function connected (port, connections) {
+  const sockets = open.get(port) ?? []
+  open.set(port, sockets)
+  while (sockets.length < connections) {
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true })
+    await once(socket, 'connect')
+    sockets.push(socket)
+  }
+  return sockets.slice(0, connections)
+}
+
+function request (method, path) {
+  const head = `${method} ${path} HTTP/1.1\r\nhost: localhost\r\nx-tenant-id: acme\r\n`
+  const body = '{"a":1}'
+  return method === 'GET' ? `${head}\r\n` : `${head}content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`
+}
+
+async function send (sockets, message, count) {
+  let left = count
+  await Promise.all(sockets.map((socket) => new Promise((resolve, reject) => {
+    let received = ''
+    socket.on('data', take)
+    socket.once('error', reject)
+    next()
+
+    function next () {
+      if (left-- > 0) return socket.write(message)
+      socket.off('data', take)
+      socket.off('error', reject)
+      resolve()
+    }
+
+    function take (part) {
+      received += part.toString('latin1')
+      if (!isWhole(received)) return
+      if (!received.startsWith('HTTP/1.1 200 ')) reject(new Error(received))
+      received = ''
+      next()
+    }
+  })))
+}
+
+function isWhole (answer) {
+  const end = answer.indexOf('\r\n\r\n')
+  if (end === -1) return false
+  const length = /content-length: (\d+)/i.exec(answer)?.[1]
+  return length !== undefined && answer.length >= end + 4 + Number(length)
+}

@@ -1,0 +1,40 @@
+// Whether what was measured is what was aimed at. A goal is data in its question: what is compared (`of`) with what
+// (`against`: a ratio; `over`: a difference; `from` and `to`: growth), on which Node lines, in which cases, and the limit.
+import { combined, ratio } from './statistics.mjs'
+
+/** Each goal of a question on one Node line, in each of its cases: its text, what was found, and whether it is met. */
+export function judge (question, line, figures) {
+  return question.goals.filter(({ nodes }) => nodes === undefined || nodes.includes(line)).flatMap((goal) => {
+    const measured = (name) => figures[name] !== undefined
+    const cases = goal.from === undefined ? (goal.cases ?? question.cases).filter(measured) : [goal.from, goal.to].every(measured) ? [`from ${goal.from} to ${goal.to}`] : []
+    return cases.map((name) => {
+      const found = goal.from === undefined ? compared(goal, figures[name]) : grown(goal, figures)
+      return { goal: textOf(goal, question), case: name, found, met: found.median <= limitOf(goal), unit: goal.over === undefined ? '' : question.unit }
+    })
+  })
+}
+
+function limitOf ({ atMost, growthAtMost, slopeAtMost }) {
+  return atMost ?? growthAtMost ?? slopeAtMost
+}
+
+/** A goal in words. */
+export function textOf (goal, question) {
+  if (goal.growthAtMost !== undefined) return `${goal.of}: grows by at most ${goal.growthAtMost.toFixed(2)} times${goal.base === undefined ? '' : ` what ${goal.base} does`}`
+  if (goal.slopeAtMost !== undefined) return `${goal.of}: each one more costs at most ${goal.slopeAtMost} of a ${goal.base} request`
+  if (goal.over !== undefined) return `${goal.of} ≤ ${goal.over} + ${goal.atMost} ${question.unit}`
+  return goal.atMost === 1 ? `${goal.of} ≤ ${goal.against}` : `${goal.of} ≤ ${goal.atMost.toFixed(2)} of ${goal.against}`
+}
+
+function compared ({ of, against, over }, variants) {
+  return against === undefined ? combined((a, b) => a - b, variants[of], variants[over]) : ratio(variants[of], variants[against])
+}
+
+function grown ({ of, base, from, to, steps, slopeAtMost }, figures) {
+  const [ofFrom, ofTo] = [figures[from][of], figures[to][of]]
+  if (base === undefined) return ratio(ofTo, ofFrom)
+  const [baseFrom, baseTo] = [figures[from][base], figures[to][base]]
+  return slopeAtMost === undefined
+    ? combined((a, b, c, d) => (b / d) / (a / c), ofFrom, ofTo, baseFrom, baseTo)
+    : combined((a, b, c, d) => ((b - a) - (d - c)) / steps / c, ofFrom, ofTo, baseFrom, baseTo)
+}

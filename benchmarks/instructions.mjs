@@ -1,0 +1,72 @@
+// Instructions instead of time: what the machine does besides is not in them. Counted by callgrind where it is installed.
+import { execFile, execFileSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { runsOn } from './peers.mjs'
+import { startWorker } from './workers.mjs'
+
+const WARM_UP = 10_000
+const BATCHES = 20
+const BATCH = 200
+/** Processes at a time. */
+const AT_ONCE = 2
+
+const run = promisify(execFile)
+
+export function canCount () {
+  try {
+    execFileSync('callgrind_control', ['--version'], { stdio: 'ignore' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Thousands of instructions of each variant in each case: of the cheapest of many batches, in which nothing was compiled or collected. */
+export async function countInstructions (question, node) {
+  const { cases, variants } = question.instructions
+  const waiting = variants.filter((variant) => runsOn(variant, node.version))
+  const counts = Object.fromEntries(cases.map((name) => [name, Object.fromEntries(waiting.map((variant) => [variant, 0]))]))
+  const takeNext = async () => {
+    for (let variant = waiting.shift(); variant !== undefined; variant = waiting.shift()) {
+      for (const [name, count] of await countVariant(question, node, variant)) counts[name][variant] = count
+    }
+  }
+  await Promise.all(Array.from({ length: AT_ONCE }, takeNext))
+  return counts
+}
+
+async function countVariant (question, node, variant) {
+  const folder = mkdtempSync(join(tmpdir(), 'instructions-'))
+  const worker = await startWorker(node.path, question, variant, ['valgrind', '--tool=callgrind', '--instr-atstart=no', '--quiet', `--callgrind-out-file=${join(folder, 'out')}`])
+  const pid = String(worker.pid)
+  try {
+    const counts = []
+    for (const name of question.instructions.cases) {
+      await worker.measure(name, WARM_UP)
+      await run('callgrind_control', ['--instr=on', pid])
+      // What was counted so far goes into a file of its own, which is none of a batch.
+      await run('callgrind_control', ['--dump', pid])
+      const before = dumpsIn(folder)
+      for (let batch = 0; batch < BATCHES; batch++) {
+        await worker.measure(name, BATCH)
+        await run('callgrind_control', ['--dump', pid])
+      }
+      await run('callgrind_control', ['--instr=off', pid])
+      const taken = [...dumpsIn(folder)].filter(([file]) => !before.has(file)).map(([, total]) => total)
+      counts.push([name, Number((Math.min(...taken) / BATCH / 1000).toFixed(1))])
+    }
+    return counts
+  } finally {
+    await worker.stop()
+    rmSync(folder, { recursive: true })
+  }
+}
+
+/** The instructions in each file that callgrind wrote, without empty ones. */
+function dumpsIn (folder) {
+  const totals = readdirSync(folder).map((file) => [file, Number(/^(?:summary|totals): (\d+)/m.exec(readFileSync(join(folder, file), 'utf8'))?.[1] ?? 0)])
+  return new Map(totals.filter(([, total]) => total > 0))
+}

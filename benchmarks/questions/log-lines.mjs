@@ -1,0 +1,33 @@
+// What do correlated log lines cost, half of them by `request.log`, half by the logger of a module? Each line carries the id,
+// the tenant and the user; those of `bare` only the id, and only where `request.log` writes them.
+import { injected } from '../load.mjs'
+
+const PEERS = {
+  bare: 'bare',
+  'bare again': 'bare',
+  'als.run + mixin': 'by-hand',
+  'request-context + mixin': 'request-context',
+  'fastify-ctx': 'fastify-ctx'
+}
+
+export default {
+  name: 'log-lines',
+  title: 'A request that writes log lines',
+  unit: 'µs',
+  base: 'request-context + mixin',
+  control: ['bare', 'bare again'],
+  count: 2000,
+  cases: ['3 lines', '10 lines'],
+  variants: Object.keys(PEERS),
+  instructions: { cases: ['3 lines', '10 lines'], variants: ['bare', 'als.run + mixin', 'request-context + mixin', 'fastify-ctx'] },
+  goals: [{ of: 'fastify-ctx', against: 'request-context + mixin', atMost: 0.85 }],
+
+  async prepare (variant) {
+    const { start } = await import(`../peers/${PEERS[variant]}.mjs`)
+    const app = await start({ logs: true })
+    return {
+      '3 lines': injected(app, { url: '/lines/3' }),
+      '10 lines': injected(app, { url: '/lines/10' })
+    }
+  }
+}

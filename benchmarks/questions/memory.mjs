@@ -1,0 +1,76 @@
+// How many bytes does a request hold while it waits, and how many does it allocate in all?
+import { setImmediate as turn } from 'node:timers/promises'
+import { GCProfiler } from 'node:v8'
+import { holdRequests, injected } from '../load.mjs'
+import { gate } from '../peers/work.mjs'
+
+const HELD = 10_000
+
+const PEERS = {
+  bare: 'bare',
+  'bare again': 'bare',
+  'als.run by hand': 'by-hand',
+  'request-context': 'request-context',
+  'fastify-ctx': 'fastify-ctx'
+}
+
+export default {
+  name: 'memory',
+  title: 'The memory of a request',
+  unit: 'B',
+  base: 'bare',
+  control: 'bare again',
+  // As large as needed to allocate for a thousand requests without a collection.
+  flags: ['--expose-gc', '--min-semi-space-size=64', '--max-semi-space-size=64'],
+  count: HELD,
+  warmUp: 1000,
+  mostRounds: 1,
+  cases: ['held by a waiting request', 'allocated by a request'],
+  variants: Object.keys(PEERS),
+  goals: [
+    { of: 'fastify-ctx', over: 'bare', atMost: 1000, cases: ['held by a waiting request'] },
+    { of: 'fastify-ctx', over: 'request-context', atMost: 400 }
+  ],
+
+  async prepare (variant) {
+    const { start } = await import(`../peers/${PEERS[variant]}.mjs`)
+    const app = await start()
+    const send = injected(app)
+    // Compiled code, inline caches and Fastify's pools are none of a request's.
+    await send(3000)
+    return {
+      'held by a waiting request': (most) => held(app, Math.min(HELD, most)),
+      'allocated by a request': (most) => allocated(send, Math.min(1000, most))
+    }
+  }
+}
+
+async function held (app, count) {
+  const before = await settled()
+  const answers = holdRequests(app, count)
+  const during = await settled()
+  gate.open()
+  await answers
+  gate.close()
+  return (during - before) / count
+}
+
+/** What is on the heap when nothing more can be collected. */
+async function settled () {
+  for (let i = 0; i < 5; i++) {
+    await turn()
+    globalThis.gc()
+  }
+  return process.memoryUsage().heapUsed
+}
+
+async function allocated (send, count) {
+  await settled()
+  const profiler = new GCProfiler()
+  profiler.start()
+  const before = process.memoryUsage().heapUsed
+  await send(count)
+  const { heapUsed } = process.memoryUsage()
+  if (profiler.stop().statistics.length > 0) return await allocated(send, count)
+  return (heapUsed - before) / count
+}

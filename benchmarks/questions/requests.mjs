@@ -1,0 +1,42 @@
+// What does a context cost a request whose handler reads the id, the tenant and the user three times?
+import { injected, overSockets } from '../load.mjs'
+
+const PEERS = {
+  bare: 'bare',
+  'bare again': 'bare',
+  'als.run by hand': 'by-hand',
+  'request-context': 'request-context',
+  'fastify-ctx': 'fastify-ctx',
+  'fastify-ctx, defaults': 'fastify-ctx-defaults',
+  'bare Nest': 'nest',
+  'nestjs-cls': 'nestjs-cls'
+}
+
+export default {
+  name: 'requests',
+  title: 'A request: id, tenant and user are there, and are read three times',
+  unit: 'µs',
+  base: 'bare',
+  control: 'bare again',
+  count: 2500,
+  cases: ['GET by inject', 'POST by inject', 'GET over sockets', 'POST over sockets'],
+  quickCases: ['GET by inject', 'POST over sockets'],
+  variants: Object.keys(PEERS),
+  instructions: { cases: ['GET by inject', 'POST by inject'], variants: ['bare', 'als.run by hand', 'request-context', 'fastify-ctx'] },
+  goals: [
+    { of: 'fastify-ctx', against: 'request-context', atMost: 1 },
+    { of: 'fastify-ctx', against: 'bare', atMost: 1.05, nodes: ['24', '26'] },
+    { of: 'fastify-ctx', against: 'bare', atMost: 1.10, nodes: ['20', '22'] }
+  ],
+
+  async prepare (variant) {
+    const { start } = await import(`../peers/${PEERS[variant]}.mjs`)
+    const app = await start()
+    return {
+      'GET by inject': injected(app),
+      'POST by inject': injected(app, { method: 'POST' }),
+      'GET over sockets': await overSockets(app),
+      'POST over sockets': await overSockets(app, { method: 'POST' })
+    }
+  }
+}

@@ -1,0 +1,106 @@
+// Makes the tables of docs/performance.md, between their marks, and docs/performance.svg from the kept results.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { chartOf } from './chart.mjs'
+import { judge } from './goals.mjs'
+import { readQuestions } from './questions.mjs'
+import { readResults } from './results.mjs'
+import { ratio, summary } from './statistics.mjs'
+import { noiseOf, short, spread } from './table.mjs'
+
+const DOC = new URL('../docs/performance.md', import.meta.url)
+const CHART = new URL('../docs/performance.svg', import.meta.url)
+
+export async function writeReport () {
+  const { doc, chart } = await makeReport(readResults(), readFileSync(DOC, 'utf8'))
+  writeFileSync(DOC, doc)
+  writeFileSync(CHART, chart)
+}
+
+/** The page and the chart as they are to be, with the results given. The prose of the page is kept as it is. */
+export async function makeReport (results, doc) {
+  const lines = Object.keys(results.nodes)
+  const questions = (await readQuestions()).filter(({ name }) => results.questions[name] !== undefined)
+  const of = (question, line) => results.questions[question.name][line]
+  doc = replaceBlock(doc, 'machine', machineOf(results))
+  doc = replaceBlock(doc, 'goals', goalsOf(questions, lines, of))
+  for (const question of questions) {
+    doc = replaceBlock(doc, question.name, figuresOf(question, lines, (line) => of(question, line)))
+    if (question.instructions !== undefined) doc = replaceBlock(doc, `instructions of ${question.name}`, instructionsOf(question, lines, (line) => of(question, line)?.instructions))
+  }
+  return { doc, chart: chartOf(results) }
+}
+
+function machineOf ({ machine, nodes, versions, questions }) {
+  const efforts = Object.values(questions).flatMap((question) => Object.values(question)).filter(({ sets }) => sets !== undefined)
+  const most = (name) => Math.max(...efforts.map((effort) => effort[name]))
+  return table(['', ''], [
+    ['machine', machine],
+    ['Node.js', Object.values(nodes).join(', ')],
+    ['packages', Object.entries(versions).map(([name, version]) => `\`${name}\` ${version}`).join(', ')],
+    ['command', '`npm run bench -- --save`'],
+    ['taken', `${most('sets')} sets of processes, up to ${most('rounds')} rounds in each`]
+  ])
+}
+
+/** Each goal, in each case, on each Node line: what was found, and that it was missed where it was. */
+function goalsOf (questions, lines, of) {
+  const rows = new Map()
+  for (const question of questions) {
+    for (const line of lines) {
+      const figures = of(question, line)?.figures
+      if (figures === undefined) continue
+      for (const { goal, case: name, found, met, unit } of judge(question, line, figures)) {
+        const key = `${goal} | ${name}`
+        if (!rows.has(key)) rows.set(key, new Map())
+        const said = unit === '' ? found.median.toFixed(found.median < 0.1 ? 3 : 2) : `${found.median.toFixed(0)} ${unit}`
+        rows.get(key).set(line, met ? said : `**${said}, missed**`)
+      }
+    }
+  }
+  return table(['goal', 'case', ...heads(lines)], [...rows].map(([key, cells]) => [...key.split(' | '), ...lines.map((line) => cells.get(line) ?? '–')]))
+}
+
+/** What each variant cost in each case on each Node line, and how much that is of the base, with the spread of the sets. */
+function figuresOf (question, lines, of) {
+  const { base, unit, variants } = question
+  const rows = []
+  for (const name of question.cases) {
+    for (const variant of variants) {
+      const cells = lines.map((line) => {
+        const figures = of(line)?.figures?.[name]
+        if (figures?.[variant] === undefined) return '–'
+        const cost = `${short(summary(figures[variant]).median)} ${unit}`
+        return variant === base || figures[base] === undefined ? cost : `${cost}, ${spread(ratio(figures[variant], figures[base]))}`
+      })
+      if (cells.some((cell) => cell !== '–')) rows.push([name, variant, ...cells])
+    }
+  }
+  const noise = lines.map((line) => of(line)?.figures === undefined ? '–' : `${(100 * noiseOf(question, of(line).figures)).toFixed(0)} %`)
+  return table(['case', '', ...heads(lines)], [...rows, ['noise', 'the same twice differs by at most', ...noise]])
+}
+
+function instructionsOf (question, lines, of) {
+  const { base, instructions: { cases, variants } } = question
+  const rows = cases.flatMap((name) => variants.map((variant) => [name, variant, ...lines.map((line) => {
+    const counts = of(line)?.[name]
+    if (counts?.[variant] === undefined) return '–'
+    return variant === base ? `${counts[variant].toFixed(0)} k` : `${counts[variant].toFixed(0)} k, ${(counts[variant] / counts[base]).toFixed(2)}`
+  })]))
+  return table(['case', 'instructions', ...heads(lines)], rows)
+}
+
+function heads (lines) {
+  return lines.map((line) => `Node ${line}`)
+}
+
+function table (head, rows) {
+  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+}
+
+function replaceBlock (text, name, content) {
+  const [begin, end] = [`<!-- ${name} -->`, `<!-- end of ${name} -->`]
+  const from = text.indexOf(begin)
+  const to = text.indexOf(end)
+  if (from === -1 || to === -1) throw new Error(`docs/performance.md has no block '${name}'`)
+  return `${text.slice(0, from + begin.length)}\n${content}\n${text.slice(to)}`
+}

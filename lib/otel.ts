@@ -1,0 +1,81 @@
+import { context, createTraceState, isSpanContextValid, trace, type AttributeValue, type Context as OtelContext, type Span } from '@opentelemetry/api'
+import { fieldOf } from './fields.ts'
+import { currentScope } from './storage.ts'
+import type { Trace, Tracing } from './trace.ts'
+
+/** How OpenTelemetry and a context meet. */
+export interface OtelOptions {
+  /** The keys that become attributes of spans, and the attributes' names: what log lines carry of the key, which needs `log`. */
+  readonly attributes?: Readonly<Record<string, string>>
+}
+
+/** What the option `trace` takes, and a span processor. */
+export interface OtelTracing extends Tracing {
+  /** Gives a span that starts in a scope the attributes of that scope. */
+  onStart (span: Span, parent: OtelContext): void
+  onEnd (): void
+  forceFlush (): Promise<void>
+  shutdown (): Promise<void>
+}
+
+/** What `@fastify/otel` decorates requests with. */
+interface TracedRequest { opentelemetry?: () => { readonly span: Span | null } }
+
+/**
+ * Makes OpenTelemetry's spans the truth for a context: log lines, envelopes and outgoing calls name the active span, and
+ * the keys in `attributes` become attributes of the span of each request. Given to a tracer provider as a span processor,
+ * of all spans that start in a scope, too.
+ *
+ * Register `@fastify/otel` before the context: it makes the span of the request.
+ *
+ * @example
+ * const tracing = otel({ attributes: { tenant: 'app.tenant' } })
+ * const provider = new NodeTracerProvider({ spanProcessors: [tracing, new BatchSpanProcessor(exporter)] })
+ * export const ctx = createContext({ tenant: key<string>({ log: true }) }, { trace: tracing })
+ */
+export function otel ({ attributes = {} }: OtelOptions = {}): OtelTracing {
+  const names: ReadonlyMap<string, string> = new Map(Object.entries(attributes))
+  const spans = new WeakMap<object, Span>()
+
+  /** The place of a span, by which it is found again. */
+  function placeOf (span: Span | null | undefined): Trace | undefined {
+    const place = span?.spanContext()
+    if (place === undefined || !isSpanContextValid(place)) return undefined
+    spans.set(place, span!)
+    return place
+  }
+
+  const tracing: OtelTracing = {
+    attributes: names,
+    current: () => placeOf(trace.getActiveSpan()),
+    // The span that is active in a hook may be that of the hook alone.
+    ofRequest: (request: TracedRequest) => placeOf(request.opentelemetry?.().span ?? trace.getActiveSpan()),
+    within: ({ traceState, ...place }, fn) => context.with(trace.setSpanContext(context.active(), {
+      ...place, isRemote: true, ...traceState && { traceState: createTraceState(traceState.serialize()) }
+    }), fn),
+    tell (place, attribute, field) {
+      const value = attributeOf(field)
+      const span = spans.get(place)
+      if (value !== undefined && span?.isRecording() === true) span.setAttribute(attribute, value)
+    },
+    onStart (span) {
+      for (let scope = currentScope(); scope !== undefined; scope = scope.outer) {
+        if (scope.registration.settings.tracing !== tracing) continue
+        for (const [key, attribute] of names) {
+          const value = attributeOf(fieldOf(scope, key))
+          if (value !== undefined) span.setAttribute(attribute, value)
+        }
+      }
+    },
+    onEnd () {},
+    async forceFlush () {},
+    async shutdown () {}
+  }
+  return tracing
+}
+
+/** OpenTelemetry's attributes are plain: anything else is told as JSON. */
+function attributeOf (field: unknown): AttributeValue | undefined {
+  if (typeof field === 'string' || typeof field === 'number' || typeof field === 'boolean') return field
+  return field === undefined || field === null ? undefined : JSON.stringify(field)
+}

@@ -1,0 +1,116 @@
+import { kOpen, kScope } from './access.ts'
+import { deadlineOf } from './cancel.ts'
+import { readEnvelope, writeEnvelope } from './envelope.ts'
+import { FST_CTX_INVALID_ARGUMENT } from './errors.ts'
+import type { Interceptor } from './interceptor.ts'
+import { outboundHeaders } from './outbound.ts'
+import type { Owner } from './owner.ts'
+import { packScope, unpackInto } from './packing.ts'
+import { openScope, runIn } from './run.ts'
+import { readTrace, writeTrace, type Trace } from './trace.ts'
+import { traceOf } from './tracing.ts'
+import { Work } from './work.ts'
+
+/** What of a scope an envelope takes along, beside its values. */
+export interface DehydrateOptions {
+  /** `false`: not the time that is left for the work, which a job that outlives its request has no use for. Default `true`. */
+  readonly remaining?: boolean
+}
+
+/** The calls that take a scope out of the process, and into it: nothing but what the keys' policies say. */
+export abstract class Travel<V> extends Work<V> {
+  readonly #owner: Owner
+
+  constructor (owner: Owner) {
+    super(owner)
+    this.#owner = owner
+  }
+
+  /**
+   * The current scope as a text that goes anywhere: into a job, to a worker, to a child process. It holds the request id,
+   * the values of the keys with `carry`, the actor and the reason of an impersonation, the place in the trace, and the time
+   * that is left. Signed where `envelope.secrets` are given; who can read the text can read the values.
+   *
+   * @returns JSON of up to `envelope.maxBytes` bytes: a string to hand on as it is
+   * @throws FST_CTX_NO_SCOPE no scope is open here
+   * @throws FST_CTX_ENDED the scope has ended
+   * @throws FST_CTX_NOT_CARRIABLE a value is none that JSON holds
+   * @throws FST_CTX_ENVELOPE_TOO_LARGE it has too many bytes
+   * @example
+   * await queue.add('report', { month: '2026-11', context: ctx.dehydrate() })
+   */
+  dehydrate ({ remaining = true }: DehydrateOptions = {}): string {
+    const scope = this[kOpen]('ctx.dehydrate')
+    const trace = traceOf(scope)
+    const deadline = remaining ? deadlineOf(scope) : Infinity
+    return writeEnvelope({
+      requestId: scope.store.requestId as string,
+      ...packScope(scope),
+      traceparent: trace === undefined ? undefined : writeTrace(trace),
+      tracestate: trace?.traceState?.serialize(),
+      remaining: deadline === Infinity ? undefined : Math.max(0, Math.round(deadline - Date.now()))
+    }, scope.registration.settings.envelope)
+  }
+
+  /**
+   * Calls `fn` in the scope that an envelope holds: a root, whose parent is nowhere in this process. What is no envelope of
+   * `dehydrate` gives a scope without values, and a warning; where `envelope.secrets` are given it is refused instead, and
+   * `fn` is not called.
+   *
+   * @param envelope what `dehydrate` made, from wherever it comes: nothing of it is trusted
+   * @returns what `fn` returns, or its rejection
+   * @throws FST_CTX_ENVELOPE_REFUSED forged, altered, too old, or not signed
+   * @throws FST_CTX_UNPACK_FAILED the `unpack` of a key threw: its `cause`
+   * @example
+   * new Worker('reports', (job) => ctx.hydrate(job.data.context, () => report(job.data.month)), { connection })
+   */
+  async hydrate<R> (envelope: unknown, fn: () => R): Promise<Awaited<R>> {
+    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.hydrate', 'a function to call')
+    const { settings } = this.#owner.registration
+    const read = readEnvelope(envelope, settings.envelope)
+    if (read === undefined) return await runIn(openScope(this.#owner, undefined, {}, 'ctx.hydrate'), fn, undefined)
+    const { requestId, traceparent, tracestate, remaining } = read
+    const scope = openScope(this.#owner, undefined, { requestId }, 'ctx.hydrate')
+    scope.use().hydrated = true
+    const work = async (): Promise<Awaited<R>> => {
+      await unpackInto(scope, read)
+      return await fn()
+    }
+    const limits = remaining === undefined ? undefined : { timeout: remaining }
+    const from = readTrace(traceparent, tracestate)
+    // A tracer that is at work here already has told where this work began.
+    if (from === undefined || scope.trace !== undefined) return await runIn(scope, work, limits)
+    scope.trace = from
+    const { tracing } = settings
+    return await runIn(scope, tracing === undefined ? work : () => tracing.within(from, work), limits)
+  }
+
+  /**
+   * The headers by which the current scope goes to the origin of a URL, for clients that `fetch` has no part in: the request
+   * id, the keys with `header`, the place in the trace. None where `propagate` does not list the origin.
+   *
+   * @example
+   * http.request(url, { headers: { ...ctx.headersFor(url), accept: 'text/csv' } })
+   */
+  headersFor (url: string | URL): Record<string, string> {
+    const scope = this[kScope]()
+    return scope === undefined ? {} : outboundHeaders(scope, url, { traced: false })
+  }
+
+  /**
+   * For a dispatcher of undici's that is not the global one: its requests carry what those of `fetch` do. Compose it before
+   * `redirect` and `retry`, and after `cache`.
+   *
+   * @example
+   * const agent = new Agent().compose(ctx.interceptor)
+   */
+  get interceptor (): Interceptor {
+    return this.#owner.interceptor
+  }
+
+  /** The current place in a distributed trace: that of OpenTelemetry's active span, where it is used; else what the request's `traceparent` header told. */
+  get trace (): Trace | undefined {
+    const scope = this[kScope]()
+    return scope === undefined ? undefined : traceOf(scope)
+  }
+}
