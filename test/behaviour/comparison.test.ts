@@ -1,0 +1,34 @@
+// The first table of docs/comparison.md is measured: each cell is what is seen when that peer runs.
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+
+type Table = Readonly<Record<string, Readonly<Record<string, string>>>>
+
+/** Node 20 needs help with TypeScript. */
+const LOADER = (process.features as { typescript?: unknown }).typescript ? [] : ['--import', 'tsx']
+
+/** What a process with nothing of the test runner in it sees, by row and peer. */
+async function measured (): Promise<Table> {
+  const { NODE_OPTIONS: _, NODE_V8_COVERAGE: __, ...inherited } = process.env
+  const env = { ...inherited, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
+  const child = fileURLToPath(new URL('comparison-child.ts', import.meta.url))
+  const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', ...LOADER, child], { env, timeout: 60_000 })
+  return JSON.parse(stdout) as Table
+}
+
+/** The first table of the page, by row and peer. */
+function written (): Table {
+  const page = readFileSync(new URL('../../docs/comparison.md', import.meta.url), 'utf8')
+  const lines = (/^\|.*?(?=\n\n)/ms.exec(page)?.[0] ?? '').split('\n')
+  const [head = [], , ...rows] = lines.map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()))
+  return Object.fromEntries(rows.map(([row = '', ...cells]) => [row, Object.fromEntries(cells.map((cell, i) => [head[i + 1]!.replaceAll('`', ''), cell]))]))
+}
+
+t.test('the first table of docs/comparison.md, each peer run: says in each cell what is seen', async (t) => {
+  const [seen, table] = [await measured(), written()]
+  t.same(Object.keys(table), Object.keys(seen), 'each row, in this order')
+  for (const [row, cells] of Object.entries(seen)) t.same(table[row], cells, row)
+})
