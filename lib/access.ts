@@ -5,13 +5,13 @@ import { FST_CTX_ENDED, FST_CTX_INVALID_ARGUMENT, FST_CTX_NO_SCOPE, FST_CTX_NOT_
 import { noteOrigin } from './explain.ts'
 import type { Logger } from './line.ts'
 import { mixedIn } from './logging.ts'
+import { warnEarly, warnLate } from './mistakes.ts'
 import { wantFields } from './fields.ts'
 import type { Owner } from './owner.ts'
 import { checkLock, openScope, runIn, type RunOptions } from './run.ts'
 import { scopeOf, scopeOfStore, type Scope, type Store } from './scope.ts'
 import { bound, enter } from './storage.ts'
 import type { KeyOf, ValueOf, Values, WritableKeyOf } from './types.ts'
-import { warnOnce } from './warnings.ts'
 
 /** The calls' own members have symbols for names, so that a key may have any. */
 export const kHere: unique symbol = Symbol('fastify-ctx.here')
@@ -57,9 +57,12 @@ export abstract class Access<V> {
    */
   get<K extends KeyOf<V>> (key: K): ValueOf<V, K> | undefined {
     const scope = this[kScope]()
-    if (scope === undefined) return undefined
+    if (scope === undefined) {
+      if (this.#owner.registration.settings.diagnostics) warnEarly(key)
+      return undefined
+    }
     const value = scope.store[key]
-    if (value === undefined && scope.root.ended) warnLate(key, scope.root.route)
+    if (value === undefined && scope.root.ended && scope.registration.settings.diagnostics) warnLate(key, scope.root)
     return value as ValueOf<V, K> | undefined
   }
 
@@ -162,8 +165,3 @@ export abstract class Access<V> {
 }
 
 let silent: Logger | undefined
-
-function warnLate (key: string, route: string | undefined): void {
-  const where = route === undefined ? '' : ` of ${route}`
-  warnOnce('FST_CTX_LATE_READ', `${key} ${route}`, `'${key}' was read after the scope${where} had ended, and is undefined: read it before, or start the work that needs it by ctx.detach()`)
-}

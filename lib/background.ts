@@ -74,8 +74,7 @@ export function copyOf (scope: Scope): Scope {
   copy.log = scope.root.log
   copy.trace = scope.root.trace
   copy.route = scope.root.route
-  const impersonation = impersonationOf(scope)
-  if (impersonation !== undefined) copy.use().impersonation = impersonation
+  Object.assign(copy.use(), { madeBy: 'detach', impersonation: impersonationOf(scope) })
   return copy
 }
 

@@ -2,19 +2,23 @@
 export class Cache {
   readonly #entries = new Map<unknown, unknown>()
 
+  /** What is kept under a key, or `undefined`. Keys are compared as those of a Map. */
   get (key: unknown): unknown {
     return this.#entries.get(key)
   }
 
+  /** Keeps a value under a key until the scope ends. */
   set (key: unknown, value: unknown): this {
     this.#entries.set(key, value)
     return this
   }
 
+  /** Whether anything is kept under a key, `undefined` included. */
   has (key: unknown): boolean {
     return this.#entries.has(key)
   }
 
+  /** Forgets a key. Returns whether there was anything under it. */
   delete (key: unknown): boolean {
     return this.#entries.delete(key)
   }
@@ -32,6 +36,7 @@ export class Cache {
     return kept
   }
 
+  /** Forgets all keys. */
   clear (): void {
     this.#entries.clear()
   }

@@ -33,6 +33,9 @@ export interface PackedActor {
 
 const VERSION = 1
 
+/** In JSON without spaces: `dehydrate` writes no such name, and the parser refuses only what could reach a prototype by it. */
+const CONSTRUCTOR = /[{,]"constructor":/
+
 /** How deep objects and arrays may be nested in an envelope, its own included. */
 export const MAX_DEPTH = 32
 
@@ -73,6 +76,7 @@ function check (given: unknown, { maxBytes, secrets, ttl }: EnvelopeSettings): E
     envelope = parse(text, { protoAction: 'error', constructorAction: 'error' })
     // What dehydrate wrote comes out as it went in; a name that stands twice, for one, does not.
     if (JSON.stringify(envelope) !== text) return 'it is not as ctx.dehydrate writes it'
+    if (CONSTRUCTOR.test(text)) return 'it is no safe JSON'
   } catch {
     return 'it is no safe JSON'
   }
@@ -109,7 +113,8 @@ function isActor (value: unknown): boolean {
 }
 
 function isTime (value: unknown): boolean {
-  return Number.isSafeInteger(value) && (value as number) >= 0
+  // Of any size: who wants no limit may have given the largest number there is.
+  return Number.isFinite(value) && (value as number) >= 0
 }
 
 function isObject (value: unknown): value is Packed {
@@ -122,9 +127,10 @@ export function isDeep (value: unknown, limit: number): boolean {
   return limit === 0 || Object.values(value).some((inner) => isDeep(inner, limit - 1))
 }
 
-/** The three keys that weigh most, for people. */
+/** The three keys that weigh most, for people. The reason of an impersonation may be as long as a value. */
 function fattest ({ values, actor }: Omit<Envelope, 'v' | 'issued'>): string {
-  const weights = [...Object.entries(values), ...Object.entries(actor?.values ?? {}).map(([name, value]) => [`actor.${name}`, value] as const)]
+  const acting = Object.entries(actor === undefined ? {} : { ...actor.values, reason: actor.reason }).map(([name, value]) => [`actor.${name}`, value] as const)
+  const weights = [...Object.entries(values), ...acting]
     .map(([name, value]) => ({ name, bytes: Buffer.byteLength(JSON.stringify(value)) }))
   return weights.toSorted((a, b) => b.bytes - a.bytes).slice(0, 3).map(({ name, bytes }) => `'${name}' (${bytes} bytes)`).join(', ')
 }

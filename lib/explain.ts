@@ -3,6 +3,7 @@ import { isOfRequest, type Origin, type Registration, type Scope } from './scope
 
 /** Why a key has its value, or none. Values themselves are never in it. */
 export interface Explanation {
+  /** The key that was asked for. */
   readonly key: string
   /** `set`: it has a value. `unset`: it has none. `ended`: its scope is over. `no scope`: none is open here. */
   readonly state: 'set' | 'unset' | 'ended' | 'no scope'
@@ -18,16 +19,19 @@ export interface Explanation {
 
 /** What a key may do, for a review: where it comes from and where it goes. */
 export interface PolicyRow {
+  /** The name of the key. */
   readonly key: string
   /** Whether each request starts with a value. */
   readonly seeded: boolean
   /** Whether log lines carry it: the value itself, or what the policy's function makes of it. */
   readonly logged: 'no' | 'value' | 'mapped'
+  /** Whether only `ctx.impersonate` may shadow it, once it is set. */
   readonly locked: boolean
   /** Whether envelopes carry it: the value itself, or what the policy's `pack` makes of it. */
   readonly carried: 'no' | 'value' | 'packed'
-  /** The name of the request header that takes it along, and the origins that it goes to by it. */
+  /** The name of the request header that takes it along. */
   readonly header: string | undefined
+  /** The origins that it goes to by its header. */
   readonly origins: readonly string[]
   /** The name of the attribute of spans that it is. */
   readonly attribute: string | undefined
@@ -81,9 +85,8 @@ function whatGave (key: string, holder: Scope, origin: Origin | undefined): NonN
   const { life, parent, registration } = holder
   if (origin !== undefined) return 'set'
   if (holder.extras?.impersonation?.actors.has(key) === true && parent !== undefined) return 'impersonate'
-  if (holder.extras?.hydrated === true) return 'hydrate'
+  if (holder.extras?.madeBy !== undefined) return holder.extras.madeBy
   if (life === undefined) return 'run'
-  if (!isOfRequest(holder)) return 'detach'
   if (key === 'requestId') return 'request'
   return isSeeded(key, registration) ? 'seed' : 'set'
 }

@@ -29,8 +29,8 @@ export interface Extras {
   memoized: Memoized | undefined
   cancellation: Cancellation | undefined
   impersonation: Impersonation | undefined
-  /** Whether its values came out of an envelope. */
-  hydrated: boolean | undefined
+  /** What its first values came from, where that was an envelope, or the copy for detached work. */
+  madeBy: 'hydrate' | 'detach' | undefined
   /** What runs when the scope ends, in the order it was given. */
   ends: Array<() => Promise<void>> | undefined
   /** What starts once it has ended. */

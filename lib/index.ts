@@ -29,9 +29,14 @@ export type ValuesOf<C> = C extends Context<infer V> ? V : never
  */
 export function createContext<K extends Keys> (keys: K, options: TravelOptions = {}): OwnContext<ValuesOfKeys<K>> {
   const policy = readKeys(keys)
-  for (const name of Object.keys(options)) if (!TRAVEL_OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(name, 'does not exist')
-  const owner = new Owner(policy, readSettings(options, policy))
+  const owner = new Owner(policy, readSettings(readOptions(options), policy))
   return Object.assign(new Context<ValuesOfKeys<K>>(owner), { plugin: pluginOf<ContextOptions>(owner) })
+}
+
+function readOptions (options: TravelOptions): TravelOptions {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) throw new FST_CTX_INVALID_OPTION('createContext', 'takes an object of options second')
+  for (const name of Object.keys(options)) if (!TRAVEL_OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(name, 'does not exist')
+  return options
 }
 
 const readyMade = new Owner()

@@ -1,7 +1,7 @@
 import { channel } from 'node:diagnostics_channel'
 import { outboundHeaders } from './outbound.ts'
 import { scopeOf, scopeOfStore, type Store } from './scope.ts'
-import { currentStore } from './storage.ts'
+import { bound, currentStore } from './storage.ts'
 
 /** How undici dispatches a request; its own types are those of the copy that the user has. */
 export type Dispatch = (options: any, handler: any) => boolean
@@ -11,51 +11,55 @@ export type Interceptor = (dispatch: Dispatch) => Dispatch
 
 interface Options { readonly origin?: string | URL, readonly headers?: unknown }
 
-/** Who dispatches the same request again, from code of its own: to follow a redirect, or to try once more. */
-const AGAIN: ReadonlySet<string> = new Set(['RedirectHandler', 'RetryHandler'])
-
-/** OpenTelemetry's instrumentation, like others, adds `traceparent` when undici tells of a request. */
+/** OpenTelemetry's instrumentation adds `traceparent` when undici tells of a request. */
 const created = channel('undici:request:create')
+
+/** Where OpenTelemetry's API keeps what is registered with it, so that each copy of it finds the same. */
+const OPENTELEMETRY = Symbol.for('opentelemetry.js.api.1')
 
 /** Makes an interceptor that adds the headers of one context's scopes, for listed origins only. */
 export function interceptorOf (owner: object): Interceptor {
-  /** In which store each request began: what dispatches it again does so in the scope of any request. */
-  const begun = new WeakMap<object, { readonly store: Store | undefined }>()
   return function fastifyCtxInterceptor (dispatch) {
     return function dispatchWithContext (options: Options, handler: object) {
-      return dispatch(withHeaders(options, storeOf(handler)), handler)
+      const store = currentStore()
+      return dispatch(withHeaders(options, store), callingIn(store, handler))
     }
-  }
-
-  function storeOf (handler: object): Store | undefined {
-    const store = currentStore()
-    const before = begun.get(handler)
-    if (before === undefined) begun.set(handler, { store })
-    else if (AGAIN.has(handler.constructor.name)) return before.store
-    // One handler for several requests: whose this is cannot be told, unless it is the same scope's.
-    else if (before.store !== store) return undefined
-    return store
   }
 
   function withHeaders (options: Options, store: Store | undefined): Options {
     const scope = scopeOf(owner, scopeOfStore(store))
     if (scope === undefined || options.origin === undefined) return options
-    const traced = scope.registration.settings.tracing !== undefined && created.hasSubscribers
-    const added = Object.entries(outboundHeaders(scope, options.origin, { traced }))
-    if (added.length === 0) return options
-    const headers = flat(options.headers)
-    const given = new Set(headers.filter((_, i) => i % 2 === 0).map((name) => String(name).toLowerCase()))
-    // What the caller says himself stands.
-    return { ...options, headers: [...headers, ...added.filter(([name]) => !given.has(name)).flat()] }
+    const traced = created.hasSubscribers && OPENTELEMETRY in globalThis
+    const added = outboundHeaders(scope, options.origin, { traced })
+    return Object.keys(added).length === 0 ? options : { ...options, headers: joined(options.headers, added) }
   }
 }
 
-/** Headers in any form that undici takes, as names and values in turn. */
-function flat (headers: unknown): unknown[] {
-  if (headers === undefined || headers === null) return []
-  if (Array.isArray(headers)) return headers
-  const entries = Symbol.iterator in (headers as object) ? headers as Iterable<[string, unknown]> : Object.entries(headers as object) as Array<[string, unknown]>
-  return [...entries].flatMap(([name, value]) => Array.isArray(value) ? value.flatMap((one: unknown) => [name, one]) : value === undefined ? [] : [name, value])
+/**
+ * A handler whose callbacks run in a store. undici calls them in whatever scope its connection was opened in; and some of
+ * them dispatch again, to follow a redirect or to try once more, which is to be the same scope's call.
+ */
+function callingIn (store: Store | undefined, handler: object): object {
+  // Not of the handler itself: one that is frozen must give its own functions.
+  return new Proxy(Object.create(handler) as object, {
+    get (target, name) {
+      const value: unknown = Reflect.get(target, name, handler)
+      return typeof value === 'function' ? bound(store, value.bind(handler) as () => unknown) : value
+    }
+  })
+}
+
+/**
+ * The headers of a call, in any form that undici takes, and ours where the caller has not set them himself. What is an
+ * object stays one: not all of its interceptors take names and values in turn.
+ */
+function joined (headers: unknown, added: Record<string, string>): object {
+  const listed = typeof headers === 'object' && headers !== null && Symbol.iterator in headers
+  const entries = listed ? [...headers as Iterable<unknown>] : Object.entries(headers ?? {}).filter(([, value]) => value !== undefined)
+  const turns = Array.isArray(headers) ? headers : entries.flat()
+  const given = new Set(turns.filter((_, i) => i % 2 === 0).map((name) => String(name).toLowerCase()))
+  const missing = Object.entries(added).filter(([name]) => !given.has(name))
+  return listed ? [...turns, ...missing.flat()] : { ...headers as object, ...Object.fromEntries(missing) }
 }
 
 /** Where Node and undici keep the dispatcher that `fetch` goes through. */

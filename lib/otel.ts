@@ -13,8 +13,11 @@ export interface OtelOptions {
 export interface OtelTracing extends Tracing {
   /** Gives a span that starts in a scope the attributes of that scope. */
   onStart (span: Span, parent: OtelContext): void
+  /** Does nothing: a span processor has it. */
   onEnd (): void
+  /** Does nothing: a span processor has it. */
   forceFlush (): Promise<void>
+  /** Does nothing: a span processor has it. */
   shutdown (): Promise<void>
 }
 
@@ -74,8 +77,14 @@ export function otel ({ attributes = {} }: OtelOptions = {}): OtelTracing {
   return tracing
 }
 
-/** OpenTelemetry's attributes are plain: anything else is told as JSON. */
+/** OpenTelemetry's attributes are plain: anything else is told as JSON, and what is none is not. */
 function attributeOf (field: unknown): AttributeValue | undefined {
   if (typeof field === 'string' || typeof field === 'number' || typeof field === 'boolean') return field
-  return field === undefined || field === null ? undefined : JSON.stringify(field)
+  if (field === undefined || field === null) return undefined
+  try {
+    return JSON.stringify(field)
+  } catch {
+    // Circular, a bigint, or a throwing toJSON.
+    return undefined
+  }
 }

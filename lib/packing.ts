@@ -1,11 +1,15 @@
 import { MAX_DEPTH, type Envelope, type Packed, type PackedActor } from './envelope.ts'
 import { FST_CTX_NOT_CARRIABLE, FST_CTX_UNPACK_FAILED } from './errors.ts'
 import type { Packing } from './key.ts'
-import { impersonationOf, type Scope } from './scope.ts'
+import { runIn } from './run.ts'
+import { impersonationOf, Scope } from './scope.ts'
 import { warnOnce } from './warnings.ts'
 
 /** How deep a value may be nested: around it are the envelope, its actor, and the values of that. */
 const VALUE_DEPTH = MAX_DEPTH - 3
+
+/** How many names of keys that are not carried are told. */
+const MOST_TOLD = 20
 
 /**
  * The values of a scope that are carried, packed, and who acts where one of them is impersonated.
@@ -18,8 +22,10 @@ export function packScope (scope: Scope): { readonly values: Packed, readonly ac
   const values = packAll(carried, (name) => scope.store[name])
   if (impersonation === undefined) return { values, actor: undefined }
   const { actors, reason } = impersonation
-  const unset = [...carried.keys()].filter((name) => actors.has(name) && actors.get(name) === undefined)
-  return { values, actor: { reason, values: packAll(carried, (name) => actors.get(name)), unset } }
+  const real = packAll(carried, (name) => actors.get(name))
+  // Also what its pack would not carry: nobody else is to be taken for it.
+  const unset = [...carried.keys()].filter((name) => actors.has(name) && !Object.hasOwn(real, name))
+  return { values, actor: { reason, values: real, unset } }
 }
 
 /**
@@ -29,12 +35,21 @@ export function packScope (scope: Scope): { readonly values: Packed, readonly ac
  * @throws FST_CTX_UNPACK_FAILED
  */
 export async function unpackInto (scope: Scope, { values, actor }: Envelope): Promise<void> {
-  for await (const [name, value] of unpackAll(scope, values)) if (value !== undefined) scope.write(name, value)
-  if (actor === undefined) return
-  const { carried } = scope.registration.policy
-  const actors = new Map<string, unknown>(actor.unset.filter((name) => carried.has(name)).map((name) => [name, undefined]))
-  for await (const [name, value] of unpackAll(scope, actor.values)) actors.set(name, value)
-  scope.use().impersonation = { actors, reason: actor.reason }
+  // First: what an unpack logs in the name of another says already who acts.
+  if (actor !== undefined) {
+    const actors = await unpackActors(scope, values, actor)
+    scope.use().impersonation = { actors, reason: actor.reason }
+  }
+  await unpackAll(scope, values)
+}
+
+/** The real values, unpacked where they are the current ones: the user who acts is looked up in the tenant who acts. */
+async function unpackActors (scope: Scope, values: Packed, actor: PackedActor): Promise<ReadonlyMap<string, unknown>> {
+  const real = new Scope(scope.owner, scope.registration, scope, scope.outer)
+  const packed = Object.entries({ ...values, ...actor.values }).filter(([name]) => !actor.unset.includes(name))
+  await runIn(real, () => unpackAll(real, Object.fromEntries(packed)), undefined)
+  const impersonated = [...Object.keys(actor.values), ...actor.unset].filter((name) => scope.registration.policy.carried.has(name))
+  return new Map(impersonated.map((name) => [name, real.store[name]]))
 }
 
 function packAll (carried: ReadonlyMap<string, Packing<unknown> | undefined>, read: (name: string) => unknown): Packed {
@@ -43,7 +58,8 @@ function packAll (carried: ReadonlyMap<string, Packing<unknown> | undefined>, re
     const value = read(name)
     if (value === undefined) continue
     const made = packing === undefined ? value : packOne(name, value, packing)
-    const wrong = made === undefined ? undefined : whyNotJson(made, VALUE_DEPTH)
+    if (made === undefined) continue
+    const wrong = whyNotJson(made, VALUE_DEPTH)
     if (wrong !== undefined) throw new FST_CTX_NOT_CARRIABLE(name, wrong)
     packed[name] = made
   }
@@ -58,28 +74,31 @@ function packOne (name: string, value: unknown, { pack }: Packing<unknown>): unk
   }
 }
 
-async function * unpackAll (scope: Scope, packed: Packed): AsyncGenerator<[name: string, value: unknown]> {
+async function unpackAll (scope: Scope, packed: Packed): Promise<void> {
   const { carried } = scope.registration.policy
-  const dropped = Object.keys(packed).filter((name) => !carried.has(name))
-  if (dropped.length > 0) warnDropped(dropped)
+  for (const name of Object.keys(packed)) if (!carried.has(name)) warnDropped(name)
   for (const [name, packing] of carried) {
     if (!Object.hasOwn(packed, name)) continue
-    if (packing === undefined) {
-      yield [name, packed[name]]
-      continue
-    }
-    try {
-      yield [name, await packing.unpack(packed[name])]
-    } catch (cause) {
-      throw Object.assign(new FST_CTX_UNPACK_FAILED(name), { cause })
-    }
+    const value = packing === undefined ? packed[name] : await unpackOne(name, packed[name], packing)
+    if (value !== undefined) scope.write(name, value)
   }
 }
 
-/** Names come from outside: only those that look like one are repeated. */
-function warnDropped (names: readonly string[]): void {
-  const told = names.filter((name) => /^[\w.-]{1,64}$/.test(name)).slice(0, 5).map((name) => `'${name}'`).join(', ') || 'some'
-  warnOnce('FST_CTX_ENVELOPE_KEY', told, `ctx.hydrate was given values of keys that this context does not carry, and left them out: ${told}`)
+async function unpackOne (name: string, packed: unknown, { unpack }: Packing<unknown>): Promise<unknown> {
+  try {
+    return await unpack(packed)
+  } catch (cause) {
+    throw Object.assign(new FST_CTX_UNPACK_FAILED(name), { cause })
+  }
+}
+
+const told = new Set<string>()
+
+/** Names come from outside: only those that look like one are repeated, and only so many. */
+function warnDropped (name: string): void {
+  if (told.size < MOST_TOLD && /^[\w.-]{1,64}$/.test(name)) told.add(name)
+  const subject = told.has(name) ? `'${name}'` : 'another one'
+  warnOnce('FST_CTX_ENVELOPE_KEY', subject, `ctx.hydrate was given the value of a key that this context does not carry, and left it out: ${subject}`)
 }
 
 /** Why JSON would lose something of a value; `undefined` where it would not. */
@@ -88,13 +107,18 @@ function whyNotJson (value: unknown, depth: number): string | undefined {
   if (typeof value === 'number') return Number.isFinite(value) ? undefined : `${value} is no number in JSON`
   if (typeof value !== 'object') return `${value === undefined ? 'undefined' : `a ${typeof value}`} is no JSON value`
   if (depth === 0) return 'it is nested too deep, or in itself'
-  if (Array.isArray(value)) return firstWrong(value.values(), depth)
-  const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype !== null && prototype !== Object.prototype) return `JSON keeps no ${value.constructor?.name ?? 'class'}`
+  if (!isPlain(value)) return `JSON keeps no ${value.constructor?.name ?? 'class'}`
   if (typeof (value as { toJSON?: unknown }).toJSON === 'function') return 'JSON would keep what its toJSON makes'
+  if (Array.isArray(value)) return Object.keys(value).length > value.length ? 'of an array JSON keeps the items only' : firstWrong(value, depth)
   if (Object.keys(value).some((name) => name === '__proto__' || name === 'constructor')) return "it has a property '__proto__' or 'constructor'"
   // A property that is undefined is as good as none.
   return firstWrong(Object.values(value).filter((inner) => inner !== undefined), depth)
+}
+
+/** Whether a value is a plain object or array, of this realm or another: tests may run in one of their own. */
+function isPlain (value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return Array.isArray(value) ? Array.isArray(prototype) : prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 function firstWrong (values: Iterable<unknown>, depth: number): string | undefined {

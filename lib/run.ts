@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { runAfters, runEnds } from './background.ts'
 import { limit, releaseLimits, type Limits } from './cancel.ts'
+import { tellEnded, tellOpened } from './diagnostics.ts'
 import { FST_CTX_INVALID_ARGUMENT, FST_CTX_LOCKED, FST_CTX_REQUEST_ID_FIXED } from './errors.ts'
 import type { Owner } from './owner.ts'
 import { isSafeId } from './request-id.ts'
@@ -39,6 +40,8 @@ export function runIn<R> (scope: Scope, fn: () => R, options: RunOptions | undef
     for (const name of Object.keys(options)) if (!RUN_OPTIONS.has(name)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', `no option '${name}'`)
     limit(scope, options)
   }
+  scope.work = fn
+  if (scope.parent === undefined) tellOpened(scope)
   let result: R
   try {
     result = enter(scope.store, fn)
@@ -76,7 +79,9 @@ function checkId (id: unknown, parent: Scope | undefined): void {
 }
 
 function finish (scope: Scope): void {
+  scope.work = undefined
   releaseLimits(scope)
+  if (scope.parent === undefined) tellEnded(scope)
   const ended = runEnds(scope)
   const afters = scope.extras?.afters
   if (ended === undefined) runAfters(afters)

@@ -80,6 +80,8 @@ export class Scope {
   /** What `request.ctx` is, made when it is first read. */
   access: object | undefined = undefined
   extras: Extras | undefined = undefined
+  /** Of a `run`: its function, as long as it runs. */
+  work: ((...args: never[]) => unknown) | undefined = undefined
   /** Of a root: where in a trace it began. */
   trace: Trace | undefined = undefined
   /** In which phases keys were set, the last first. */
@@ -144,7 +146,7 @@ export class Scope {
   /** What only some scopes have, made for this one now. */
   use (): Extras {
     this.extras ??= {
-      cache: undefined, memoized: undefined, cancellation: undefined, impersonation: undefined, hydrated: undefined, ends: undefined, afters: undefined
+      cache: undefined, memoized: undefined, cancellation: undefined, impersonation: undefined, madeBy: undefined, ends: undefined, afters: undefined
     }
     return this.extras
   }

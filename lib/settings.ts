@@ -21,6 +21,8 @@ export interface TravelOptions {
   readonly propagate?: Propagate
   /** `true`: the place in a trace that a request's `traceparent` header tells is kept. A tracer (`fastify-ctx/otel`): its spans are. Default `true`. */
   readonly trace?: boolean | Tracing
+  /** Whether classic mistakes are told by process warnings. Default: unless `NODE_ENV` is `production`. */
+  readonly diagnostics?: boolean
 }
 
 /** The options as the parts of a context read them. */
@@ -33,6 +35,7 @@ export interface Settings {
   /** Whether the header `traceparent` is read. */
   readonly readsTrace: boolean
   readonly tracing: Tracing | undefined
+  readonly diagnostics: boolean
 }
 
 export interface EnvelopeSettings {
@@ -42,7 +45,7 @@ export interface EnvelopeSettings {
 }
 
 /** The names of the options. */
-export const TRAVEL_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace'])
+export const TRAVEL_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics'])
 
 const ENVELOPE_OPTIONS: ReadonlySet<string> = new Set(['maxBytes', 'secrets', 'ttl'])
 
@@ -54,17 +57,17 @@ const SECRET_LENGTH = 32
  *
  * @throws FST_CTX_INVALID_OPTION
  */
-export function readSettings (options: TravelOptions, policy: Policy): Settings {
-  if (typeof options !== 'object' || options === null) throw new FST_CTX_INVALID_OPTION('createContext', 'takes an object of options second')
-  const { envelope = {}, propagate, trace = true } = options
+export function readSettings ({ envelope = {}, propagate, trace = true, diagnostics = process.env.NODE_ENV !== 'production' }: TravelOptions, policy: Policy): Settings {
   const tracing = typeof trace === 'boolean' ? undefined : trace
   if (tracing !== undefined) checkTracing(tracing, policy)
+  if (typeof diagnostics !== 'boolean') throw new FST_CTX_INVALID_OPTION('diagnostics', 'takes a boolean')
   return {
     envelope: readEnvelopeOptions(envelope),
     propagate: propagate ?? {},
     keysFor: propagate === undefined ? undefined : readPropagate(propagate, policy),
     readsTrace: trace !== false,
-    tracing
+    tracing,
+    diagnostics
   }
 }
 
@@ -83,7 +86,9 @@ function readEnvelopeOptions (options: EnvelopeOptions): EnvelopeSettings {
 }
 
 function checkTracing (tracing: Tracing, policy: Policy): void {
-  if (typeof tracing?.current !== 'function' || typeof tracing.ofRequest !== 'function') throw new FST_CTX_INVALID_OPTION('trace', 'takes a boolean, or what otel() of fastify-ctx/otel makes')
+  if (typeof tracing?.current !== 'function' || typeof tracing.ofRequest !== 'function' || !(tracing.attributes instanceof Map)) {
+    throw new FST_CTX_INVALID_OPTION('trace', 'takes a boolean, or what otel() of fastify-ctx/otel makes')
+  }
   for (const key of tracing.attributes.keys()) {
     if (!policy.logged.some(({ name }) => name === key)) throw new FST_CTX_INVALID_OPTION(`trace.attributes.${key}`, 'names no key with log, which says in what form it may be told')
   }

@@ -30,7 +30,11 @@ export interface Tracing {
 }
 
 const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/
-const TRACESTATE = /^[\x20-\x7e]{1,512}$/
+/** One vendor's member of `tracestate`. */
+const MEMBER = /^[a-z0-9][a-z0-9_*/-]{0,255}(?:@[a-z][a-z0-9_*/-]{0,13})?=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]$/
+
+/** The most characters of `tracestate` that are handed on: as many as the specification wants at least. */
+const MAX_STATE = 512
 
 /** The flags that a version 00 may hand on: sampled, and random trace id. */
 const KNOWN_FLAGS = 0b11
@@ -42,8 +46,16 @@ export function readTrace (traceparent: unknown, tracestate: unknown): Trace | u
   // A later version may have more fields; the first has not.
   if (version === undefined || version === 'ff' || (version === '00' && more !== undefined)) return undefined
   if (/^0+$/.test(traceId!) || /^0+$/.test(spanId!)) return undefined
-  const traceState = typeof tracestate === 'string' && TRACESTATE.test(tracestate) ? { serialize: () => tracestate } : undefined
-  return { traceId: traceId!, spanId: spanId!, traceFlags: Number.parseInt(flags!, 16), traceState }
+  return { traceId: traceId!, spanId: spanId!, traceFlags: Number.parseInt(flags!, 16), traceState: readState(tracestate) }
+}
+
+/** A broken list of vendors' members is dropped as a whole, as the specification has it; the trace goes on without. */
+function readState (tracestate: unknown): Trace['traceState'] {
+  if (typeof tracestate !== 'string' || tracestate.length > MAX_STATE) return undefined
+  const members = tracestate.split(',').map((member) => member.replace(/^[ \t]+|[ \t]+$/g, '')).filter((member) => member !== '')
+  if (members.length === 0 || members.length > 32 || !members.every((member) => MEMBER.test(member))) return undefined
+  const state = members.join(',')
+  return { serialize: () => state }
 }
 
 /** A place as a `traceparent` header of version 00 tells it. */

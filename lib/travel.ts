@@ -39,7 +39,8 @@ export abstract class Travel<V> extends Work<V> {
    * @example
    * await queue.add('report', { month: '2026-11', context: ctx.dehydrate() })
    */
-  dehydrate ({ remaining = true }: DehydrateOptions = {}): string {
+  dehydrate (options: DehydrateOptions = {}): string {
+    const remaining = readOption(options)
     const scope = this[kOpen]('ctx.dehydrate')
     const trace = traceOf(scope)
     const deadline = remaining ? deadlineOf(scope) : Infinity
@@ -68,16 +69,14 @@ export abstract class Travel<V> extends Work<V> {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.hydrate', 'a function to call')
     const { settings } = this.#owner.registration
     const read = readEnvelope(envelope, settings.envelope)
-    if (read === undefined) return await runIn(openScope(this.#owner, undefined, {}, 'ctx.hydrate'), fn, undefined)
-    const { requestId, traceparent, tracestate, remaining } = read
-    const scope = openScope(this.#owner, undefined, { requestId }, 'ctx.hydrate')
-    scope.use().hydrated = true
+    const scope = openScope(this.#owner, undefined, read === undefined ? {} : { requestId: read.requestId }, 'ctx.hydrate')
+    scope.use().madeBy = 'hydrate'
     const work = async (): Promise<Awaited<R>> => {
-      await unpackInto(scope, read)
+      if (read !== undefined) await unpackInto(scope, read)
       return await fn()
     }
-    const limits = remaining === undefined ? undefined : { timeout: remaining }
-    const from = readTrace(traceparent, tracestate)
+    const limits = read?.remaining === undefined ? undefined : { timeout: read.remaining }
+    const from = readTrace(read?.traceparent, read?.tracestate)
     // A tracer that is at work here already has told where this work began.
     if (from === undefined || scope.trace !== undefined) return await runIn(scope, work, limits)
     scope.trace = from
@@ -113,4 +112,10 @@ export abstract class Travel<V> extends Work<V> {
     const scope = this[kScope]()
     return scope === undefined ? undefined : traceOf(scope)
   }
+}
+
+function readOption (options: DehydrateOptions): boolean {
+  const { remaining = true, ...rest } = (options ?? { options }) as DehydrateOptions
+  if (typeof remaining !== 'boolean' || Object.keys(rest).length > 0) throw new FST_CTX_INVALID_ARGUMENT('ctx.dehydrate', 'no option but remaining, a boolean')
+  return remaining
 }

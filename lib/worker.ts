@@ -1,4 +1,5 @@
 import type { Context } from './context.ts'
+import { FST_CTX_INVALID_ARGUMENT } from './errors.ts'
 
 /** What goes to a worker: what it works on, and the scope that it works in. */
 export interface Carried<T> {
@@ -13,6 +14,7 @@ type Carrier = Pick<Context<any>, 'dehydrate' | 'hydrate'>
  * Puts the current scope beside the data of a task: for `pool.run`, `worker.postMessage`, `child.send`.
  *
  * @throws FST_CTX_NO_SCOPE no scope is open here
+ * @throws FST_CTX_ENDED the scope has ended
  * @example
  * const report = await pool.run(carry(ctx, { month: '2026-11' }))
  */
@@ -22,11 +24,17 @@ export function carry<T> (ctx: Carrier, data: T): Carried<T> {
 
 /**
  * Makes the function that a worker runs for each task: `fn` gets the data, in the scope that the task came from. The next
- * task begins in its own.
+ * task begins in its own, also where several are worked on at a time.
  *
+ * @returns rejects with FST_CTX_INVALID_ARGUMENT for what `carry` did not make, and with what `ctx.hydrate` rejects with;
+ * `fn` is not called then
  * @example
  * export default carried(ctx, async ({ month }) => await report(month)) // the file of a Piscina pool
  */
 export function carried<T, R> (ctx: Carrier, fn: (data: T) => R): (task: Carried<T>) => Promise<Awaited<R>> {
-  return ({ context, data }) => ctx.hydrate(context, () => fn(data))
+  return async (task): Promise<Awaited<R>> => {
+    // Without it the data of a task that was sent as it is would get lost.
+    if (typeof task !== 'object' || task === null || !('context' in task)) throw new FST_CTX_INVALID_ARGUMENT('carried', 'a task that carry(ctx, data) made')
+    return await ctx.hydrate(task.context, () => fn(task.data))
+  }
 }

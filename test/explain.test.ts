@@ -1,7 +1,7 @@
 import { requestContext } from '@fastify/request-context'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
-import context, { createContext, ctx as readyMade, key, type Explanation } from '../lib/index.ts'
+import context, { createContext, ctx as readyMade, key, type Explanation, type Tracing } from '../lib/index.ts'
 import { gate, listen, turns, type Tap } from './support.ts'
 
 /** No explanation may hold it, nor may a policy. */
@@ -10,9 +10,10 @@ const SECRET = 's3cret'
 const ctx = createContext({
   tenant: key<string>({ seed: () => SECRET, log: true, locked: true }),
   region: key<string>({ seed: () => undefined }),
-  user: key<string>({ log: (user) => user.length, missing: 401 }),
-  token: key<string>()
-})
+  user: key<string>({ log: (user) => user.length, missing: 401, carry: { pack: (user) => user, unpack: (user: string) => user } }),
+  token: key<string>(),
+  plan: key<string>({ carry: true, header: 'X-Plan' })
+}, { propagate: { 'https://*.internal.example': ['requestId', 'plan'], 'https://api.example': ['plan'], 'http://localhost': ['requestId'] } })
 
 type Name = Parameters<typeof ctx.explain>[0]
 
@@ -151,20 +152,57 @@ t.test('explain: in a job', async (t) => {
   })
 })
 
+/** What a key may do without a policy. */
+const CLOSED = { seeded: false, logged: 'no', locked: false, carried: 'no', header: undefined, origins: [], attribute: undefined, missing: 400 }
+
+t.test('explain: in a hydrated scope', async (t) => {
+  const envelope = ctx.run({ user: SECRET, plan: SECRET }, () => ctx.impersonate({ plan: 'free' }, { reason: SECRET }, () => ctx.dehydrate()))
+  await ctx.hydrate(envelope, () => {
+    for (const name of ['user', 'plan', 'requestId'] as const) {
+      t.same(said(t, ctx.explain(name)), ['set', 'hydrate', undefined, 0])
+      t.equal(ctx.explain(name).text, `'${name}' was given in this scope by the envelope given to ctx.hydrate`)
+    }
+    t.same(said(t, ctx.explain('token')), ['unset', undefined, undefined, undefined])
+    ctx.set('token', SECRET)
+    t.same(said(t, ctx.explain('token')), ['set', 'set', 'a job', 0])
+    ctx.run({ user: 'lin' }, () => {
+      t.same(said(t, ctx.explain('user')), ['set', 'run', undefined, 0])
+      t.same(said(t, ctx.explain('plan')), ['set', 'hydrate', undefined, 1])
+    })
+    ctx.impersonate({ user: 'lin' }, { reason: 'r' }, () => { t.same(said(t, ctx.explain('user')), ['set', 'impersonate', undefined, 0]) })
+    ctx.detach(() => { t.same(said(t, ctx.explain('user')), ['set', 'detach', undefined, 0]) })
+  })
+  await ctx.hydrate('no envelope', () => {
+    t.same(said(t, ctx.explain('user')), ['unset', undefined, undefined, undefined])
+    t.same(said(t, ctx.explain('requestId')), ['set', 'hydrate', undefined, 0])
+  })
+})
+
 t.test('policy is the table of the keys, without any value', async (t) => {
   t.same(ctx.policy(), [
-    { key: 'tenant', seeded: true, logged: 'value', locked: true, missing: 400 },
-    { key: 'region', seeded: true, logged: 'no', locked: false, missing: 400 },
-    { key: 'user', seeded: false, logged: 'mapped', locked: false, missing: 401 },
-    { key: 'token', seeded: false, logged: 'no', locked: false, missing: 400 }
+    { ...CLOSED, key: 'tenant', seeded: true, logged: 'value', locked: true },
+    { ...CLOSED, key: 'region', seeded: true },
+    { ...CLOSED, key: 'user', logged: 'mapped', carried: 'packed', missing: 401 },
+    { ...CLOSED, key: 'token' },
+    { ...CLOSED, key: 'plan', carried: 'value', header: 'x-plan', origins: ['https://*.internal.example', 'https://api.example'] }
+  ])
+})
+
+t.test('policy tells the attributes of spans', async (t) => {
+  const trace: Tracing = {
+    current: () => undefined, ofRequest: () => undefined, within: (_trace, fn) => fn(), attributes: new Map([['tenant', 'app.tenant']]), tell: () => {}
+  }
+  t.same(createContext({ tenant: key<string>({ log: true }), user: key<string>({ log: true }) }, { trace }).policy(), [
+    { ...CLOSED, key: 'tenant', logged: 'value', attribute: 'app.tenant' },
+    { ...CLOSED, key: 'user', logged: 'value' }
   ])
 })
 
 t.test('policy of the ready-made context is that of its registration', async (t) => {
   t.same(readyMade.policy(), [])
   const app = Fastify()
-  await app.register(context, { keys: { tenant: () => 'acme' } })
-  t.same(readyMade.policy(), [{ key: 'tenant', seeded: true, logged: 'no', locked: false, missing: 400 }])
+  await app.register(context, { keys: { tenant: { seed: () => 'acme', carry: true, header: 'x-tenant' } }, propagate: { 'https://api.example': ['tenant'] } })
+  t.same(readyMade.policy(), [{ ...CLOSED, key: 'tenant', seeded: true, carried: 'value', header: 'x-tenant', origins: ['https://api.example'] }])
   await app.close()
   t.same(readyMade.policy(), [])
 })

@@ -1,0 +1,38 @@
+import { channel } from 'node:diagnostics_channel'
+import type { Scope } from './scope.ts'
+import { enter } from './storage.ts'
+
+/**
+ * What the channels `fastify-ctx:open` and `fastify-ctx:end` of `node:diagnostics_channel` tell, of each request and of each
+ * `ctx.run` that is a root. Subscribers run in the scope: `ctx.get` gives its values, at the end for the last time.
+ *
+ * @example
+ * diagnostics_channel.subscribe('fastify-ctx:end', (message) => { apm.tag('tenant', ctx.get('tenant')) })
+ */
+export interface ScopeMessage {
+  /** The same object for the opening and the end of one scope: a key for a WeakMap. */
+  readonly scope: object
+  /** The id of the request or job. */
+  readonly requestId: string
+  /** The pattern of the route; `undefined` outside a request. */
+  readonly route: string | undefined
+  /** Whether the client went away before it had the answer. */
+  readonly lost: boolean
+}
+
+const opened = channel('fastify-ctx:open')
+const ended = channel('fastify-ctx:end')
+
+/** A root scope is open. */
+export function tellOpened (scope: Scope): void {
+  if (opened.hasSubscribers) enter(scope.store, () => { opened.publish(messageOf(scope)) })
+}
+
+/** A root scope is over; its values are still there. */
+export function tellEnded (scope: Scope): void {
+  if (ended.hasSubscribers) enter(scope.store, () => { ended.publish(messageOf(scope)) })
+}
+
+function messageOf (scope: Scope): ScopeMessage {
+  return { scope, requestId: scope.store.requestId as string, route: scope.route, lost: scope.life?.lost ?? false }
+}

@@ -1,0 +1,5 @@
+export { withContext } from './testing/test-body.ts'
+export { assertIsolated, type Isolation, type IsolationOptions } from './testing/isolation.ts'
+export type { IsolationError } from './testing/report.ts'
+export type { Crossing, FiredRequest } from './testing/crossing.ts'
+export type { IsolationRequest, MakeRequest } from './testing/shot.ts'

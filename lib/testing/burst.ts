@@ -1,0 +1,58 @@
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
+import type { Client } from './client.ts'
+import type { Burst } from './plan.ts'
+import type { Shot } from './shot.ts'
+import { within } from './wait.ts'
+
+/** Milliseconds after which a request is no longer waited for by the others: the application may never answer it alone. */
+const PATIENCE = 100
+
+/** Fires the requests of a burst at its pace, and waits until all are answered. */
+export async function fire (burst: Burst, client: Client): Promise<void> {
+  await client.warm()
+  await { together: fireTogether, gated: fireGated, staggered: fireStaggered }[burst.pace](burst, client)
+}
+
+async function fireTogether ({ shots }: Burst, client: Client): Promise<void> {
+  await Promise.all(shots.map((shot) => client.send(shot)))
+}
+
+async function fireGated ({ shots, release, oneByOne }: Burst, client: Client): Promise<void> {
+  const gates = new Map(shots.map((shot) => [shot, openable()]))
+  const answers = new Map(shots.map((shot) => [shot, client.send(shot, gates.get(shot)!.opened)]))
+  await soon(Promise.all(shots.map(({ arrived }) => arrived)))
+  for (const shot of release) {
+    gates.get(shot)!.open()
+    await (oneByOne ? soon(answers.get(shot)!) : turn())
+  }
+  await Promise.all(answers.values())
+}
+
+async function fireStaggered ({ shots }: Burst, client: Client): Promise<void> {
+  const answers: Array<Promise<void>> = []
+  for (const shot of shots) {
+    answers.push(client.send(shot, waitAndArrive(shot)))
+    await soon(shot.arrived)
+    await delay(shot.wait)
+  }
+  await Promise.all(answers)
+}
+
+async function waitAndArrive ({ arrived, wait }: Shot): Promise<void> {
+  await soon(arrived)
+  await delay(wait)
+}
+
+/** Waits for a promise, but not for ever. */
+async function soon (promise: Promise<unknown>): Promise<void> {
+  await within(PATIENCE, (done) => {
+    promise.then(done)
+    return () => {}
+  })
+}
+
+function openable (): { readonly opened: Promise<void>, readonly open: () => void } {
+  let open!: () => void
+  const opened = new Promise<void>((resolve) => { open = resolve })
+  return { opened, open }
+}

@@ -1,0 +1,104 @@
+import type { Canaries } from './canary.ts'
+import type { Shot } from './shot.ts'
+
+/** A request as a report names it. */
+export interface FiredRequest {
+  /** Its place in the order in which the run was planned, from 1. */
+  readonly number: number
+  /** In capitals. */
+  readonly method: string
+  /** The path, with the query. */
+  readonly url: string
+  /** The pattern of its route; `undefined` where no scope of `fastify-ctx` was open for it. */
+  readonly route: string | undefined
+  /** What it carried. */
+  readonly canary: string
+}
+
+/** That one request saw the value of another. */
+export interface Crossing {
+  /** The request that saw what is not its own. */
+  readonly reader: FiredRequest
+  /** The request whose value it is. */
+  readonly owner: FiredRequest
+  /** In what: the body or a header of the reader's answer, one of its log lines, a value of its scope. */
+  readonly where: 'body' | 'header' | 'log' | 'value'
+  /** The path in a JSON body or the offset in another; the name of the header; the message of the log line; the name of the key. */
+  readonly at: string
+  /** What is around the value: the canaries in it are replaced by the numbers of their requests. */
+  readonly excerpt: string
+  /** The level of the log line, and the name of its logger, if it has one. */
+  readonly logger: string | undefined
+  /** The line of code, `handler (/app/routes.js:12:7)`, that wrote the log line or set the value, where it is known. */
+  readonly line: string | undefined
+}
+
+/** A crossing, and the function that made the reader's request: others of the same kind are alike. */
+export type Found = Crossing & { readonly index: number }
+
+const AROUND = 40
+
+/** The crossings in what a request was answered. */
+export function crossingsInAnswer (shot: Shot, canaries: Canaries<Shot>): Found[] {
+  if (shot.answer === undefined) return []
+  const { headers, body } = shot.answer
+  const inHeaders = headers.flatMap(([name, value]) => ownersOf(value, shot, canaries).map((owner) => {
+    return makeCrossing(shot, owner, { where: 'header', at: name, text: value }, canaries)
+  }))
+  const inBody = ownersOf(body, shot, canaries).map((owner) => {
+    return makeCrossing(shot, owner, { where: 'body', at: placeOf(body, owner, canaries), text: body }, canaries)
+  })
+  return [...inHeaders, ...inBody]
+}
+
+/** The others whose canaries are in a text that belongs to a request; that its own is there, too, is kept. */
+export function ownersOf (text: string, shot: Shot, canaries: Canaries<Shot>): Shot[] {
+  const owners = canaries.ownersIn(text)
+  if (owners.delete(shot)) shot.seen = true
+  return [...owners]
+}
+
+export function makeCrossing (reader: Shot, owner: Shot, seen: { readonly text: string } & Pick<Crossing, 'where' | 'at'> & Partial<Pick<Crossing, 'logger' | 'line'>>, canaries: Canaries<Shot>): Found {
+  const { where, at, text, logger, line } = seen
+  return { reader: firedRequest(reader), owner: firedRequest(owner), where, at, excerpt: excerptOf(text, owner, canaries), logger, line, index: reader.index }
+}
+
+export function firedRequest ({ number, method, request: { url }, route, canary }: Shot): FiredRequest {
+  return { number, method, url, route, canary }
+}
+
+/** Where in a body a canary is: `orders[0].tenant`, or the number of characters before it. */
+function placeOf (body: string, owner: Shot, canaries: Canaries<Shot>): string {
+  let parsed: unknown
+  try {
+    parsed = JSON.parse(body)
+  } catch {
+    return `character ${Math.max(0, body.toLowerCase().indexOf(owner.canary))}`
+  }
+  return pathOf(parsed, owner, canaries)?.replace(/^\./, '') || 'its whole'
+}
+
+function pathOf (value: unknown, owner: Shot, canaries: Canaries<Shot>): string | undefined {
+  if (typeof value === 'string') return canaries.ownersIn(value).has(owner) ? '' : undefined
+  if (typeof value !== 'object' || value === null) return undefined
+  for (const [name, inner] of Object.entries(value)) {
+    const step = Array.isArray(value) ? `[${name}]` : `.${name}`
+    if (canaries.ownersIn(name).has(owner)) return canaries.replaceIn(step, shortName)
+    const rest = pathOf(inner, owner, canaries)
+    if (rest !== undefined) return step + rest
+  }
+  return undefined
+}
+
+function excerptOf (text: string, owner: Shot, canaries: Canaries<Shot>): string {
+  const readable = canaries.replaceIn(text, shortName).replace(/\s+/g, ' ')
+  // Within base64 it stands nowhere as it is.
+  const at = Math.max(0, readable.indexOf(shortName(owner)))
+  const [from, to] = [Math.max(0, at - AROUND), at + shortName(owner).length + AROUND]
+  return `${from > 0 ? '…' : ''}${readable.slice(from, to)}${to < readable.length ? '…' : ''}`
+}
+
+/** What stands in a report in place of a canary. */
+export function shortName ({ number }: Shot): string {
+  return `<canary of ${number}>`
+}

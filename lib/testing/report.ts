@@ -1,0 +1,100 @@
+import { AssertionError } from 'node:assert'
+import type { Crossing, FiredRequest, Found } from './crossing.ts'
+import type { Shot } from './shot.ts'
+
+/** How many kinds of crossings a report describes. */
+const MOST = 10
+
+/** What `assertIsolated` rejects with: its message is the report. */
+export interface IsolationError extends AssertionError {
+  /** Repeats the run. */
+  readonly seed: number
+  /** None where a request was not answered. */
+  readonly crossings: readonly Crossing[]
+}
+
+/** What an error says of the run it ends. */
+export interface Run {
+  readonly fired: number
+  readonly seed: number
+  /** The function that the user called: the stack begins below it. */
+  readonly caller: (...args: any[]) => unknown
+}
+
+/** The error of a run in which something crossed. */
+export function crossingError (found: readonly Found[], { fired, seed, caller }: Run): IsolationError {
+  const kinds = kindsOf(found)
+  const told = kinds.slice(0, MOST)
+  const message = [
+    `${found.length} ${found.length === 1 ? 'value' : 'values'} crossed between ${fired} requests (seed ${seed})`,
+    ...told.map((alike, i) => `${i + 1}. ${describe(alike)}`),
+    ...(kinds.length > MOST ? [`and ${kinds.length - MOST} kinds more`] : []),
+    canariesOf(told.map(([first]) => first!)),
+    repeat(seed)
+  ].join('\n\n')
+  const crossings = found.map(({ index, ...crossing }): Crossing => crossing)
+  return errorOf(message, { seed, crossings }, caller)
+}
+
+/** The error of a run in which something was not answered, and so not checked. */
+export function unansweredError (unanswered: readonly Shot[], { fired, seed, caller }: Run): IsolationError {
+  const lines = unanswered.slice(0, MOST).map(({ number, method, request, failure }) => `request ${number}, ${method} ${request.url}: ${(failure as Error).message}`)
+  const message = [`${unanswered.length} of ${fired} requests had no answer, and were not checked (seed ${seed})`, lines.join('\n'), repeat(seed)].join('\n\n')
+  return errorOf(message, { seed, crossings: [], cause: unanswered[0]!.failure }, caller)
+}
+
+/** Runners print what is enumerable, and Jest a sentence about each `operator` but this one: the message says it all. */
+function errorOf (message: string, details: Record<string, unknown>, caller: Run['caller']): IsolationError {
+  const error = new AssertionError({ message, operator: 'fail', stackStartFn: caller })
+  for (const [name, value] of Object.entries(details)) Object.defineProperty(error, name, { value, enumerable: false })
+  return error as IsolationError
+}
+
+/** Crossings of one kind are told once: the same request of the list, in the same place. */
+function kindsOf (found: readonly Found[]): Found[][] {
+  const kinds = new Map<string, Found[]>()
+  for (const crossing of found) {
+    const kind = kindOf(crossing)
+    const alike = kinds.get(kind)
+    if (alike === undefined) kinds.set(kind, [crossing])
+    else alike.push(crossing)
+  }
+  return [...kinds.values()]
+}
+
+function kindOf ({ index, where, at, line }: Found): string {
+  return JSON.stringify([index, where, where === 'body' ? at.replace(/\d+/g, '0') : at, line])
+}
+
+function describe ([first, ...others]: readonly Found[]): string {
+  const { reader, owner, excerpt, line } = first!
+  return [
+    `${nameOf(reader)}, saw the value of ${nameOf(owner)}`,
+    `   ${placeOf(first!)}: ${excerpt}`,
+    ...(reader.route === undefined ? [] : [`   route ${reader.route}`]),
+    ...(line === undefined ? [] : [`   at ${line}`]),
+    ...(others.length === 0 ? [] : [`   and so did ${others.length === 1 ? 'another' : `${others.length} others`}: ${others.slice(0, MOST).map(({ reader, owner }) => `${reader.number} that of ${owner.number}`).join(', ')}${others.length > MOST ? '…' : ''}`])
+  ].join('\n')
+}
+
+function placeOf ({ where, at, logger }: Crossing): string {
+  switch (where) {
+    case 'body': return `in the body of its answer, at ${at}`
+    case 'header': return `in the header ${at} of its answer`
+    case 'log': return `on its log line "${at}" (${logger})`
+    case 'value': return `in its scope, as '${at}'`
+  }
+}
+
+function nameOf ({ number, method, url, canary }: FiredRequest): string {
+  return `request ${number}, ${method} ${url.replaceAll(canary, '<its canary>')}`
+}
+
+function canariesOf (crossings: readonly Crossing[]): string {
+  const named = new Map(crossings.flatMap(({ reader, owner }) => [reader, owner]).map(({ number, canary }) => [number, canary]))
+  return `The canaries:\n${[...named].sort(([a], [b]) => a - b).map(([number, canary]) => `   ${number}: ${canary}`).join('\n')}`
+}
+
+function repeat (seed: number): string {
+  return `The same requests in the same order: assertIsolated(app, requests, { seed: ${seed} })`
+}

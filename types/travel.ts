@@ -1,0 +1,150 @@
+import type { FastifyRequest } from 'fastify'
+import {
+  createContext, ctx, key, type DehydrateOptions, type EnvelopeOptions, type Packing, type PolicyRow, type ReadyMadeOptions, type Trace, type Tracing, type TravelOptions
+} from '../lib/index.ts'
+import { expectEqual, expectType } from './expect.ts'
+
+interface Tenant { readonly id: string, readonly plan: 'free' | 'paid' }
+
+declare const request: FastifyRequest
+declare function loadTenant (id: string): Promise<Tenant | undefined>
+
+export function dehydrateMakesAString () {
+  expectType<string>().of(ctx.dehydrate())
+  expectType<string>().of(ctx.dehydrate({}))
+  expectType<string>().of(request.ctx.dehydrate({ remaining: false }))
+  expectEqual<DehydrateOptions['remaining'], boolean | undefined>(true)
+
+  // An unknown option.
+  // @ts-expect-error
+  ctx.dehydrate({ remainig: false })
+
+  // An option of another type.
+  // @ts-expect-error
+  ctx.dehydrate({ remaining: 1000 })
+}
+
+export function hydrateIsAPromiseOfWhatItsFunctionGives () {
+  const envelope: unknown = JSON.parse('""')
+  expectType<Promise<number>>().of(ctx.hydrate(envelope, () => 1))
+  expectType<Promise<string>>().of(ctx.hydrate(envelope, async () => 'done'))
+  expectType<Promise<void>>().of(ctx.hydrate(envelope, () => {}))
+  expectType<Promise<Date>>().of(request.ctx.hydrate('', async () => await Promise.resolve(new Date())))
+  expectType<Promise<number>>().of(ctx.hydrate('', (): PromiseLike<number> => Promise.resolve(1)))
+  expectType<Promise<unknown>>().of(ctx.hydrate('', (): unknown => 1))
+
+  // No function.
+  // @ts-expect-error
+  ctx.hydrate(envelope)
+
+  // No envelope.
+  // @ts-expect-error
+  ctx.hydrate(() => {})
+
+  // A function that wants an argument.
+  // @ts-expect-error
+  ctx.hydrate(envelope, (tenant: string) => tenant)
+
+  // Its result is not there at once.
+  // @ts-expect-error
+  expectType<number>().of(ctx.hydrate(envelope, () => 1))
+}
+
+export function packAndUnpackAreOfTheKeysType () {
+  const own = createContext({
+    tenant: key<Tenant>({ carry: { pack: (tenant) => { expectType<Tenant>().of(tenant); return tenant.id }, unpack: (id: string) => loadTenant(id) } }),
+    locale: key<string>({ seed: () => 'de', carry: true }),
+    since: key<Date>({ carry: { pack: (date) => date.getTime(), unpack: (time) => typeof time === 'number' ? new Date(time) : undefined } }),
+    token: key<string>({ carry: false, header: 'x-token' })
+  })
+  expectType<Tenant | undefined>().of(own.get('tenant'))
+  expectType<Date>().of(own.require('since'))
+  expectEqual<ReturnType<Packing<Tenant>['unpack']>, Tenant | undefined | Promise<Tenant | undefined>>(true)
+  expectEqual<Parameters<Packing<Tenant>['pack']>, [value: Tenant]>(true)
+
+  // Half of a packing.
+  // @ts-expect-error
+  key<Tenant>({ carry: { pack: (tenant) => tenant.id } })
+
+  // The other half.
+  // @ts-expect-error
+  key<Tenant>({ carry: { unpack: loadTenant } })
+
+  // A pack that reads what the value has not.
+  // @ts-expect-error
+  key<Tenant>({ carry: { pack: (tenant) => tenant.name, unpack: loadTenant } })
+
+  // An unpack that makes something else.
+  // @ts-expect-error
+  key<Tenant>({ carry: { pack: (tenant) => tenant.id, unpack: (id: string) => id } })
+
+  // One more than there is.
+  // @ts-expect-error
+  key<Tenant>({ carry: { pack: (tenant) => tenant.id, unpack: loadTenant, packs: true } })
+
+  // A word in place of a boolean.
+  // @ts-expect-error
+  key<string>({ carry: 'yes' })
+
+  // A header that has no name.
+  // @ts-expect-error
+  key<string>({ header: true })
+}
+
+export function theOptionsOfAContextOfItsOwn (tracing: Tracing) {
+  createContext({}, { envelope: { maxBytes: 4096, secrets: ['a', 'b'] as const, ttl: 60_000 }, propagate: { 'https://api.example': ['requestId'] }, trace: tracing })
+  createContext({}, { trace: false, envelope: {} })
+  expectEqual<EnvelopeOptions['secrets'], readonly string[] | undefined>(true)
+
+  // An unknown option.
+  // @ts-expect-error
+  createContext({}, { envelop: {} })
+
+  // An unknown option of envelopes.
+  // @ts-expect-error
+  createContext({}, { envelope: { secret: 'a' } })
+
+  // One secret in place of a list.
+  // @ts-expect-error
+  createContext({}, { envelope: { secrets: 'a' } })
+
+  // A time in words.
+  // @ts-expect-error
+  createContext({}, { envelope: { ttl: '1h' } })
+
+  // An environment variable that may be missing: nothing would be signed.
+  // @ts-expect-error
+  createContext({}, { envelope: { secrets: [process.env.SECRET] } })
+
+  // Nor as a whole.
+  // @ts-expect-error
+  createContext({}, { envelope: { secrets: process.env.SECRET?.split(',') } })
+}
+
+export function theOptionsOfTheReadyMadeContext () {
+  expectType<ReadyMadeOptions>().of({ keys: { user: { carry: { pack: (user) => user.id, unpack: (id: string) => ({ id }) } } }, envelope: { maxBytes: 512 } } as ReadyMadeOptions)
+  const options: ReadyMadeOptions = { keys: { tenant: { carry: true, header: 'x-tenant' } }, trace: true }
+  expectType<TravelOptions['trace']>().of(options.trace)
+
+  // An unpack of another type.
+  // @ts-expect-error
+  const wrong: ReadyMadeOptions = { keys: { user: { carry: { pack: (user) => user.id, unpack: (id: string) => id } } } }
+  return wrong
+}
+
+export function whatATraceIs () {
+  expectType<Trace | undefined>().of(ctx.trace)
+  expectType<Trace | undefined>().of(request.ctx.trace)
+
+  // It is read only.
+  // @ts-expect-error
+  ctx.trace = undefined
+}
+
+export function policyRowsTellWhatIsCarried () {
+  const [row] = ctx.policy()
+  expectType<PolicyRow | undefined>().of(row)
+  expectType<'no' | 'value' | 'packed' | undefined>().of(row?.carried)
+  expectType<readonly string[] | undefined>().of(row?.origins)
+  expectType<string | undefined>().of(row?.header)
+}
