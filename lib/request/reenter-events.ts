@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import { ServerResponse, type IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import type { Store } from '../scope.ts'
 import { bound, currentStore, enter } from '../storage.ts'
@@ -65,6 +65,7 @@ function requestClosed (life: RequestLife, raw: IncomingMessage | Http2ServerReq
 
 /** The connection of an answer closes once: after all of it was sent, or before. */
 function replyClosed (life: RequestLife, raw: ServerResponse | Http2ServerResponse): void {
-  // HTTP/2 finishes what was reset, too: it tells no more than whether the answer was complete.
-  life.close(raw instanceof ServerResponse ? life.answered : raw.writableEnded)
+  // HTTP/2 finishes what was reset, too: it tells no more than whether the answer was complete. Its responses have a stream;
+  // to import the class of the others from node:http would load undici, too.
+  life.close('stream' in raw ? raw.writableEnded : life.answered)
 }
