@@ -80,7 +80,7 @@ function makeLine (scope: Scope, trace: Trace | undefined): Line {
   if (impersonation !== undefined) Object.assign(own, actorFields(impersonation, policy))
   const outer = scope.outer === undefined ? undefined : lineOf(scope.outer)
   const fields = outer === undefined ? own : { ...fieldsAround(scope), ...own }
-  return { values, trace, own, outer, fields, logger: undefined, correlated: undefined, others: undefined }
+  return { values, trace, own, outer, fields, twins: [] }
 }
 
 /** The fields of the other contexts around a scope: of each, its innermost scope. */

@@ -19,9 +19,6 @@ export interface Line {
   readonly own: Fields
   /** These, and those of other contexts around it. */
   readonly fields: Fields
-  /** The logger that wrote first, and the one that writes for it with the fields bound. */
-  logger: object | undefined
-  correlated: object | undefined
-  /** The same for every other logger that wrote. */
-  others: WeakMap<object, object> | undefined
+  /** The loggers with the fields bound, one for each that wrote lately. */
+  readonly twins: object[]
 }

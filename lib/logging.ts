@@ -9,6 +9,10 @@ import { currentScope } from './storage.ts'
 const kCorrelated = Symbol('fastify-ctx.correlated')
 const kLife = Symbol('fastify-ctx.life')
 const kBindings = Symbol('fastify-ctx.bindings')
+const kOriginal = Symbol('fastify-ctx.original')
+
+/** How many twins a line keeps. */
+const KEPT_TWINS = 4
 
 type Write = (this: PinoLogger, object: unknown, message: string | undefined, level: number) => void
 type Mixin = (object: object, level: number, logger: object) => object
@@ -98,15 +102,15 @@ function scopeOfLine (logger: PinoLogger): Scope | undefined {
 function correlated (logger: PinoLogger, line: Line, object: unknown, symbols: PinoSymbols): PinoLogger {
   const repeated = repeatedIn(object, line.fields, logger, symbols)
   if (repeated !== undefined) return twin(logger, repeated, symbols)
-  const first = line.logger === undefined || line.logger === logger
-  const made = (first ? line.correlated : line.others?.get(logger)) as PinoLogger | undefined
-  // After `logger.setBindings()` a twin made before is one of the logger as it was.
-  if (made !== undefined && made[kBindings] === logger[symbols.bindings]) return made
+  const twins = line.twins as PinoLogger[]
+  for (let i = 0; i < twins.length; i++) {
+    // After `logger.setBindings()` a twin made before is one of the logger as it was.
+    if (twins[i]![kOriginal] === logger && twins[i]![kBindings] === logger[symbols.bindings]) return twins[i]!
+  }
   const fresh = twin(logger, line.fields, symbols)
-  if (first) {
-    line.logger = logger
-    line.correlated = fresh
-  } else (line.others ??= new WeakMap()).set(logger, fresh)
+  // A request has few loggers; who makes a child for each line needs no twin of it again.
+  if (twins.length === KEPT_TWINS) twins.shift()
+  twins.push(fresh)
   return fresh
 }
 
@@ -120,9 +124,10 @@ function repeatedIn (object: unknown, fields: Fields, logger: PinoLogger, symbol
 }
 
 function twin (logger: PinoLogger, fields: Fields, symbols: PinoSymbols): PinoLogger {
-  const made = Object.create(logger) as PinoLogger
+  const made = likeness(logger, symbols)
   // Under a nested key the names are those of another object.
   const taken = logger[symbols.nestedKey] ? {} : fields
+  made[kOriginal] = logger
   made[kBindings] = logger[symbols.bindings]
   made[kFormatters] = formattersFor(logger[kFormatters] as Formatters, taken)
   const mixin = logger[symbols.mixin] as Mixin | undefined
@@ -131,6 +136,13 @@ function twin (logger: PinoLogger, fields: Fields, symbols: PinoSymbols): PinoLo
   }
   made.setBindings(missingIn(logger, fields, symbols))
   return made
+}
+
+/** A logger that is another in all but what will be its own. */
+function likeness (logger: PinoLogger, symbols: PinoSymbols): PinoLogger {
+  if (Object.hasOwn(logger, symbols.write)) return Object.create(logger) as PinoLogger
+  // A child becomes nobody's prototype: each request has its own, and a prototype of its own makes all access slow.
+  return Object.assign(Object.create(Object.getPrototypeOf(logger) as object) as PinoLogger, logger)
 }
 
 interface Formatters { bindings: unknown, log?: (object: object) => object | undefined }
