@@ -28,8 +28,13 @@ const LAST: ReadonlySet<string> = new Set(['onResponse', 'onTimeout', 'onRequest
 /** The hook that opens the scope, as Fastify has bound it: before it there is nothing to re-enter. */
 const OURS = 'bound fastifyCtxOnRequest'
 
-/** The routes and lists of hooks that are guarded, and the guards themselves: Fastify shares some between routes. */
+/** The lists of hooks that are guarded, and the guards themselves: Fastify shares some between routes. */
 const guarded = new WeakSet<object>()
+
+/** Marks a route that is guarded: looked at for each request, which a WeakSet is too slow for. */
+const kGuarded = Symbol('fastify-ctx.guarded')
+
+interface GuardedRoute extends RouteContext { [kGuarded]?: true }
 
 /**
  * Guards every function that Fastify will call for a route, so that it runs in the scope of its request whatever called
@@ -38,9 +43,9 @@ const guarded = new WeakSet<object>()
  *
  * @returns whether this was the first
  */
-export function guardRoute (route: RouteContext): boolean {
-  if (guarded.has(route)) return false
-  guarded.add(route)
+export function guardRoute (route: GuardedRoute): boolean {
+  if (route[kGuarded] === true) return false
+  route[kGuarded] = true
   for (const [name, callbackAt] of Object.entries(HOOKS)) guardHooks(route[name], callbackAt, name)
   if (!guarded.has(route.handler)) route.handler = guard(route.handler)
   const notFound = notFoundContext(route)
