@@ -40,14 +40,15 @@ export function requestIds (options: RequestIdOptions, inherited: RequestIds | u
   const pattern = options.pattern === undefined ? DEFAULT_PATTERN : new RegExp(options.pattern.source, options.pattern.flags.replace(/[gy]/g, ''))
   const generate = options.generate ?? inherited ?? randomUUID as () => string
   // A generator that Fastify had before us may itself repeat a header: what it makes is checked like one.
-  const allowed = options.generate === undefined && inherited !== undefined ? pattern : SAFE
+  const allowed = options.generate === undefined && inherited !== undefined ? pattern : undefined
 
   return function acceptOrMakeRequestId (raw) {
     const given = header === undefined ? undefined : raw.headers[header]
     if (isSafeId(given) && pattern.test(given)) return given
+    if (generate === randomUUID) return randomUUID()
     try {
-      const made = generate === randomUUID ? randomUUID() : generate(raw)
-      if (isSafeId(made) && allowed.test(made)) return made
+      const made = generate(raw)
+      if (isSafeId(made) && allowed?.test(made) !== false) return made
       warn('returned something that is no safe id')
     } catch {
       // Fastify calls this before anything could answer the request: a throw would end the process.
