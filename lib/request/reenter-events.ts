@@ -44,15 +44,16 @@ const emitOfRequest = emittingRaw(plainEmit, requestClosed)
 const emitOfReply = emittingRaw(plainEmit, replyClosed)
 
 function emittingRaw (emit: Emit, closed: (life: RequestLife, raw: any) => void): Emit {
-  return function emitInScope (this: EventEmitter, event) {
-    const life = lifeOfRaw(this)!
-    const { store } = life.scope
-    const args = arguments as unknown as Parameters<Emit>
-    if (event === 'finish') life.answered = true
+  // Rest parameters that are only applied cost nothing, hence a function of its own for those that are kept.
+  function emitFromOutside (this: EventEmitter, ...args: Parameters<Emit>): boolean {
     // What nobody listens to needs no scope; an error must reach Node either way.
-    const heard = currentStore() === store || this.listenerCount(event) === 0
-      ? emit.apply(this, args)
-      : enter(store, emitNow, this, emit, args)
+    return this.listenerCount(args[0]) === 0 ? emit.apply(this, args) : enter(lifeOfRaw(this)!.scope.store, emitNow, this, emit, args)
+  }
+  return function emitInScope (this: EventEmitter, ...args) {
+    const event = args[0]
+    const life = lifeOfRaw(this)!
+    if (event === 'finish') life.answered = true
+    const heard = currentStore() === life.scope.store ? emit.apply(this, args) : emitFromOutside.apply(this, args)
     if (event === 'close') closed(life, this)
     return heard
   }
