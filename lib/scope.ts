@@ -132,13 +132,15 @@ export class Scope {
     this.origins = undefined
     this.done = true
     this.ended = true
-    for (const name of Object.keys(this.store)) this.write(name, undefined)
+    // A child hides what it inherits, too, which does no harm: a list of its own names alone would cost.
+    for (const name in this.store) this.write(name, undefined)
   }
 
   /** Gives a key its value in this scope. A locked one stays as it is for whoever writes to the store itself. */
   write (name: string, value: unknown): void {
     this.version++
-    if (!this.registration.policy.locked.has(name)) this.store[name] = value
+    const { locked } = this.registration.policy
+    if (locked.size === 0 || !locked.has(name)) this.store[name] = value
     else Object.defineProperty(this.store, name, { value, writable: value === undefined, enumerable: true, configurable: true })
     if (this.registration.written !== undefined && !this.ended) this.registration.written(this, name)
   }
