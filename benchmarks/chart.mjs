@@ -8,7 +8,7 @@ const GAP = 14
 const BAR = 18
 const STEP = 26
 /** What a bar leaves to the right of it for its figure. */
-const FIGURE = 46
+const FIGURE = 58
 
 const INK = '#1f2328'
 const FAINT = '#57606a'
@@ -73,7 +73,8 @@ function drawPanel ({ top, lines, rows, valueOf, most, say, goal }) {
     if (note !== undefined) parts.push(text(LEFT - 12, y + 10, note, { anchor: 'end', fill: FAINT, size: 10 }))
   })
   lines.forEach((line, column) => {
-    const x = LEFT + column * (width + GAP)
+    const x = round(LEFT + column * (width + GAP))
+    const figures = []
     parts.push(text(x, top, `Node ${line}`, { weight: 600 }), `<line x1="${x}" y1="${top + 7}" x2="${x}" y2="${bottom}" stroke="${FAINT}"/>`)
     rows.forEach((row, i) => {
       const y = top + 12 + i * STEP
@@ -83,12 +84,13 @@ function drawPanel ({ top, lines, rows, valueOf, most, say, goal }) {
       parts.push(`<rect x="${x}" y="${y}" width="${end}" height="${BAR}" fill="${i === 0 ? OURS : OTHERS}"/>`)
       // A gap near its end tells that a bar is cut.
       if (value > most) parts.push(`<path d="M${round(x + end - 12)} ${y + BAR + 2}l5 -${BAR + 4}h4l-5 ${BAR + 4}z" fill="${GROUND}"/>`)
-      parts.push(text(round(x + end + 5), y + BAR / 2 + 4, say(value), { weight: i === 0 ? 600 : 400 }))
+      figures.push(text(round(x + end + 5), y + BAR / 2 + 4, say(value), { weight: i === 0 ? 600 : 400, halo: true }))
     })
     if (goal !== undefined) {
       const at = round(x + long * goal / most)
       parts.push(`<line x1="${at}" y1="${top + 7}" x2="${at}" y2="${bottom}" stroke="${INK}" stroke-dasharray="3 3"/>`)
     }
+    parts.push(...figures)
   })
   return parts
 }
@@ -109,8 +111,8 @@ function signed (value) {
   return `${percent < 0 ? '−' : '+'}${Math.abs(percent)} %`
 }
 
-function text (x, y, content, { size = 13, weight = 400, fill = INK, anchor = 'start' } = {}) {
-  return `<text x="${x}" y="${y}" font-size="${size}" font-weight="${weight}" fill="${fill}" text-anchor="${anchor}">${content}</text>`
+function text (x, y, content, { size = 13, weight = 400, fill = INK, anchor = 'start', halo = false } = {}) {
+  return `<text x="${x}" y="${y}" font-size="${size}" font-weight="${weight}" fill="${fill}" text-anchor="${anchor}"${halo ? ` stroke="${GROUND}" stroke-width="3" paint-order="stroke"` : ''}>${content}</text>`
 }
 
 function round (number) {

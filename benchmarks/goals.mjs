@@ -2,14 +2,14 @@
 // (`against`: a ratio; `over`: a difference; `from` and `to`: growth), on which Node lines, in which cases, and the limit.
 import { combined, ratio } from './statistics.mjs'
 
-/** Each goal of a question on one Node line, in each of its cases: its text, what was found, and whether it is met. */
+/** Each goal of a question on one Node line, in each of its cases: its text, what was found, the limit, and whether it is met. */
 export function judge (question, line, figures) {
   return question.goals.filter(({ nodes }) => nodes === undefined || nodes.includes(line)).flatMap((goal) => {
     const measured = (name) => figures[name] !== undefined
     const cases = goal.from === undefined ? (goal.cases ?? question.cases).filter(measured) : [goal.from, goal.to].every(measured) ? [`from ${goal.from} to ${goal.to}`] : []
     return cases.map((name) => {
       const found = goal.from === undefined ? compared(goal, figures[name]) : grown(goal, figures)
-      return { goal: textOf(goal, question), case: name, found, met: found.median <= limitOf(goal), unit: goal.over === undefined ? '' : question.unit }
+      return { goal: textOf(goal, question), case: name, found, limit: limitOf(goal), met: found.median <= limitOf(goal), unit: goal.over === undefined ? '' : question.unit }
     })
   })
 }

@@ -49,10 +49,12 @@ function goalsOf (questions, lines, of) {
     for (const line of lines) {
       const figures = of(question, line)?.figures
       if (figures === undefined) continue
-      for (const { goal, case: name, found, met, unit } of judge(question, line, figures)) {
+      const noise = noiseOf(question, figures)
+      for (const { goal, case: name, found, limit, met, unit } of judge(question, line, figures)) {
         const key = `${goal} | ${name}`
         if (!rows.has(key)) rows.set(key, new Map())
-        const said = unit === '' ? found.median.toFixed(found.median < 0.1 ? 3 : 2) : `${found.median.toFixed(0)} ${unit}`
+        const near = unit === '' && Math.abs(found.median / limit - 1) < noise ? '≈ ' : ''
+        const said = unit === '' ? `${near}${found.median.toFixed(found.median < 0.1 ? 4 : 3)}` : `${found.median.toFixed(0)} ${unit}`
         rows.get(key).set(line, met ? said : `**${said}, missed**`)
       }
     }

@@ -2,7 +2,7 @@
 // npm run bench -- --quick      each question on this Node, in few rounds: under a minute
 // npm run bench -- --save       keeps the results in benchmarks/results.json, and makes docs/performance.md of them
 //
-// --only requests,memory        these questions
+// --questions requests,memory   these questions
 // --nodes 20,24                 these Node lines
 // --sets 5 --rounds 12          more of each, for a machine that is not quiet
 // --requests 50                 at most so many in a round: to try that all works, as the tests do
@@ -22,7 +22,7 @@ const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     save: { type: 'boolean', default: false },
-    only: { type: 'string' },
+    questions: { type: 'string' },
     nodes: { type: 'string' },
     sets: { type: 'string' },
     rounds: { type: 'string' },
@@ -37,10 +37,10 @@ const effort = {
   sets: Number(options.sets ?? (options.quick ? 1 : 3)),
   rounds: Number(options.rounds ?? (options.quick ? 3 : 8)),
   quick: options.quick,
-  share: options.quick ? 0.4 : 1,
+  share: options.quick ? 0.3 : 1,
   most: Number(options.requests ?? Infinity)
 }
-const questions = await readQuestions(options.only?.split(','))
+const questions = await readQuestions(options.questions?.split(','))
 const counting = options.instructions && !options.quick && options.requests === undefined && canCount()
 
 console.log('CPU time of the process that is measured, user and system: the mean of the three lowest of its rounds, variants in turn;')
