@@ -1,7 +1,9 @@
 import type { FastifyRequest } from 'fastify'
 import { runAfters, runEnds } from '../background.ts'
 import { abortGone, releaseLimits } from '../cancel.ts'
+import { tellEnded } from '../diagnostics.ts'
 import { keepLine } from '../fields.ts'
+import { warnOpen } from '../mistakes.ts'
 import type { Life, Scope } from '../scope.ts'
 
 const kLife = Symbol('fastify-ctx.life')
@@ -58,7 +60,7 @@ export class RequestLife implements Life {
     this.#ended = true
     // Most requests put nothing off to their end, and are over at once.
     const { extras, outer } = this.scope
-    if (outer === undefined && extras?.ends === undefined && extras?.afters === undefined && extras?.cancellation === undefined) this.scope.end(keepLine)
+    if (outer === undefined && extras?.ends === undefined && extras?.afters === undefined && extras?.cancellation === undefined) this.scope.end(last)
     else this.#endInTurn()
   }
 
@@ -69,7 +71,7 @@ export class RequestLife implements Life {
     const end = (): void => {
       for (const scope of scopes) {
         releaseLimits(scope)
-        scope.end(keepLine)
+        scope.end(last)
       }
       runAfters(afters)
     }
@@ -83,6 +85,13 @@ export class RequestLife implements Life {
     for (let scope: Scope | undefined = this.scope; scope?.life === this; scope = scope.outer) scopes.push(scope)
     return scopes
   }
+}
+
+/** What is done for each scope of a request while its values are still there. */
+function last (scope: Scope): void {
+  if (scope.parent === undefined) tellEnded(scope)
+  else if (!scope.done && scope.registration.settings.diagnostics) warnOpen(scope)
+  keepLine(scope)
 }
 
 /** The requests whose connection closed in this turn. */

@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { abortLate, cancelAt } from '../cancel.ts'
 import { FST_CTX_SEED_FAILED } from '../errors.ts'
+import { tellOpened } from '../diagnostics.ts'
 import { routeContext } from '../internals.ts'
 import type { SeedRequest } from '../key.ts'
 import { tieLogger } from '../logging.ts'
@@ -31,7 +32,7 @@ export function openScope (owner: object, registration: Registration, responseHe
     const route = routeContext(request)
     if (route !== undefined) {
       scope.route = route.config?.url
-      if (guardRoute(route)) requireKeys(route, owner, registration.policy)
+      if (guardRoute(route, registration.settings.diagnostics)) requireKeys(route, owner, registration.policy)
     }
     if (first) {
       setLife(request.raw, life)
@@ -42,6 +43,7 @@ export function openScope (owner: object, registration: Registration, responseHe
       holdWebsockets(request)
       tieLogger(request.log, request.id, life)
     }
+    tellOpened(scope)
     if (responseHeader !== undefined) reply.header(responseHeader, request.id)
     if (registration.policy.seeds.length === 0) enter(scope.store, done)
     else enter(scope.store, seed, scope, request, 0, done)

@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { notFoundContext, type RouteContext } from '../internals.ts'
+import { earlyStore } from '../mistakes.ts'
 import type { Store } from '../scope.ts'
 import { enter } from '../storage.ts'
 import { lifeOf, lifeOfRaw } from './end.ts'
@@ -41,15 +42,17 @@ interface GuardedRoute extends RouteContext { [kGuarded]?: true }
  * it: a timer older than the request, a callback that another request's code resumed, a body that arrived later. Done at
  * the first request of the route, when the hooks of everyone are known.
  *
+ * @param diagnostics whether a read in a hook that runs before the scope opens is told
  * @returns whether this was the first
  */
-export function guardRoute (route: GuardedRoute): boolean {
+export function guardRoute (route: GuardedRoute, diagnostics: boolean): boolean {
   if (route[kGuarded] === true) return false
   route[kGuarded] = true
   for (const [name, callbackAt] of Object.entries(HOOKS)) guardHooks(route[name], callbackAt, name)
+  if (diagnostics && Array.isArray(route.onRequest)) watchEarly(route.onRequest as Hook[])
   if (!guarded.has(route.handler)) route.handler = guard(route.handler)
   const notFound = notFoundContext(route)
-  if (notFound !== undefined) guardRoute(notFound)
+  if (notFound !== undefined) guardRoute(notFound, diagnostics)
   return true
 }
 
@@ -61,6 +64,16 @@ function guardHooks (hooks: unknown, callbackAt: number, name: string): void {
     if (hook.name === OURS) return
     hooks[i] = LAST.has(name) ? guardLast(hook, callbackAt, name) : guardHook(hook, callbackAt, name)
   })
+}
+
+/** Marks what hooks do before the scope opens. They have run for this request: from the next on, a read in them is told. */
+function watchEarly (hooks: Hook[]): void {
+  const ours = hooks.findIndex((hook) => hook.name === OURS)
+  for (let i = 0; i < ours; i++) {
+    const hook = hooks[i]!
+    const store = earlyStore(hook.name.replace(/^bound /, '') || 'anonymous')
+    hooks[i] = (...args: unknown[]) => enter(store, hook, ...args)
+  }
 }
 
 function guard (handler: Hook): Hook {
