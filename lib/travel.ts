@@ -98,7 +98,7 @@ export abstract class Travel<V> extends Work<V> {
 
   /**
    * For a dispatcher of undici's that is not the global one: its requests carry what those of `fetch` do. Compose it before
-   * `redirect` and `retry`, and after `cache`.
+   * `redirect` and `retry`, and after `cache`, `deduplicate` and `dns`.
    *
    * @example
    * const agent = new Agent().compose(ctx.interceptor)

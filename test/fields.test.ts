@@ -1,8 +1,10 @@
 import t from 'tap'
-import { keepLine, lineOf, wantFields } from '../lib/fields.ts'
+import { fieldOf, keepLine, lineOf, tellingOf, wantFields } from '../lib/fields.ts'
 import { Owner } from '../lib/owner.ts'
 import { readKeys } from '../lib/policy.ts'
 import { Scope, type Life, type Registration } from '../lib/scope.ts'
+import { readSettings } from '../lib/settings.ts'
+import type { Trace, Tracing } from '../lib/trace.ts'
 import { turns, warnings } from './support.ts'
 
 const registrationOf = (keys: object): Registration => new Owner(readKeys(keys as Record<string, unknown>)).registration
@@ -111,4 +113,78 @@ t.test('where no logger of the process writes fields, nothing is kept', async (t
   scope.end(keepLine)
   t.equal(calls, 0)
   t.equal(scope.line, undefined)
+})
+
+const PLACE: Trace = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7', traceFlags: 1 }
+const PLACE_FIELDS = { trace_id: PLACE.traceId, span_id: PLACE.spanId, trace_flags: '01' }
+
+t.test('a line names the place in a trace that its root began at, in scopes below, and after the end', async (t) => {
+  const scope = root(logged, { tenant: 'acme' })
+  scope.trace = PLACE
+  const expected = { reqId: 'id-1', ...PLACE_FIELDS, tenant: 'acme' }
+  t.same(lineOf(scope).fields, expected)
+  t.equal(lineOf(scope), lineOf(scope))
+  t.same(lineOf(new Scope(owner, scope.registration, scope)).fields, expected)
+  t.same(ended(scope), expected)
+  t.same(lineOf(new Scope(owner, scope.registration, scope)).fields, expected)
+})
+
+/** A tracer whose active span a test moves, and what it was told. */
+function tracer (attributes: Record<string, string> = {}): Tracing & { active: Trace | undefined, readonly told: unknown[] } {
+  return {
+    active: undefined,
+    told: [],
+    attributes: new Map(Object.entries(attributes)),
+    current () { return this.active },
+    ofRequest: () => undefined,
+    within: (_place, fn) => fn(),
+    tell (...told) { this.told.push(told) }
+  }
+}
+
+/** A root of a context with a tracer. */
+function traced (tracing: Tracing): Scope {
+  const policy = readKeys({ ...logged, failing: { log: () => { throw new Error('private') } } })
+  const scope = new Scope(owner, new Owner(policy, readSettings({ trace: tracing }, policy)).registration)
+  scope.store.requestId = 'id-1'
+  return scope
+}
+
+t.test('with a tracer it names the span that is active now, and is made again for another', async (t) => {
+  const tracing = tracer()
+  const scope = traced(tracing)
+  t.same(lineOf(scope).fields, { reqId: 'id-1' })
+  tracing.active = PLACE
+  const line = lineOf(scope)
+  t.same(line.fields, { reqId: 'id-1', ...PLACE_FIELDS })
+  t.equal(lineOf(scope), line)
+  tracing.active = { ...PLACE, spanId: 'ffffffffffffffff' }
+  t.same(lineOf(scope).fields, { reqId: 'id-1', ...PLACE_FIELDS, span_id: 'ffffffffffffffff' })
+  tracing.active = undefined
+  t.same(lineOf(scope).fields, { reqId: 'id-1' })
+})
+
+t.test('tellingOf: nobody listens where no key is an attribute', async (t) => {
+  t.equal(tellingOf(undefined), undefined)
+  t.equal(tellingOf(tracer()), undefined)
+})
+
+t.test('tellingOf: the span that a root began in is told what log lines carry of its attributes', async (t) => {
+  const tracing = tracer({ tenant: 'app.tenant', user: 'app.user', failing: 'app.failing' })
+  const scope = traced(tracing)
+  scope.write('tenant', 'early')
+  t.same(tracing.told, [], 'before it has a span')
+  scope.trace = PLACE
+  scope.write('tenant', 'acme')
+  scope.write('user', { id: 'ada' })
+  scope.write('token', 'hush')
+  scope.write('failing', 1)
+  new Scope(owner, scope.registration, scope).write('tenant', 'globex')
+  scope.end(() => {})
+  t.same(tracing.told, [[PLACE, 'app.tenant', 'acme'], [PLACE, 'app.user', 'ada'], [PLACE, 'app.failing', undefined]])
+})
+
+t.test('fieldOf: what log lines carry of a key', async (t) => {
+  const scope = root(logged, { tenant: 'acme', user: { id: 'ada' } })
+  t.same([fieldOf(scope, 'tenant'), fieldOf(scope, 'user'), fieldOf(root(logged), 'user')], ['acme', 'ada', undefined])
 })

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -144,8 +144,12 @@ t.test('docs: each ts block compiles', async (t) => {
 t.test('docs: each block marked so runs, and writes the log lines shown below it', async (t) => {
   const blocks = DOCS.flatMap(blocksOf).filter(({ run }) => run)
   t.not(blocks.length, 0)
-  const directory = t.testdir({ lib: { request: {} } })
-  for (const file of LIB) writeFileSync(join(directory, 'lib', file.replace(/ts$/, 'js')), stripped(read(`lib/${file}`)))
+  const directory = t.testdir({ lib: {} })
+  for (const file of LIB) {
+    const copy = join(directory, 'lib', file.replace(/ts$/, 'js'))
+    mkdirSync(dirname(copy), { recursive: true })
+    writeFileSync(copy, stripped(read(`lib/${file}`)))
+  }
   for (const [i, block] of blocks.entries()) {
     const { file, line, log } = block
     const program = join(directory, `${i}.js`)

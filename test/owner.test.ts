@@ -2,6 +2,7 @@ import t from 'tap'
 import { readKeys } from '../lib/policy.ts'
 import { Owner } from '../lib/owner.ts'
 import type { Registration } from '../lib/scope.ts'
+import { readSettings } from '../lib/settings.ts'
 
 const registration = (idLabel: string, ...names: string[]): Registration => ({ ...new Owner(readKeys(Object.fromEntries(names.map((name) => [name, {}])))).registration, idLabel })
 
@@ -39,5 +40,33 @@ t.test('checkKey', async (t) => {
     owner.register(registration('reqId', 'tenant'))
     for (const name of ['tenant', 'anything']) t.doesNotThrow(() => { owner.checkKey(name) }, name)
     for (const name of ['run', '__proto__', 'requestId', '']) t.throws(() => { owner.checkKey(name) }, { code: 'FST_CTX_INVALID_KEY' }, name)
+  })
+})
+
+t.test('what fetch goes through is composed once, when the first origin is listed', async (t) => {
+  const symbol = Symbol.for('undici.globalDispatcher.1')
+  const holder = globalThis as unknown as Record<symbol, unknown>
+  Reflect.get(globalThis, 'Response')
+  const before = holder[symbol]
+  t.teardown(() => { holder[symbol] = before })
+  const composed: unknown[] = []
+  holder[symbol] = { compose (interceptor: unknown) { composed.push(interceptor); return this } }
+  const policy = readKeys({ tenant: { header: 'x-tenant' } })
+  const listed = readSettings({ propagate: { 'https://api.example': ['tenant'] } }, policy)
+
+  t.test('by createContext', async (t) => {
+    const owner = new Owner(policy, listed)
+    t.same(composed.splice(0), [owner.interceptor])
+    t.equal(owner.settings, listed)
+    owner.register({ ...owner.registration })
+    t.same(composed, [])
+  })
+
+  t.test('or by a registration', async (t) => {
+    const owner = new Owner()
+    owner.register(registration('reqId'))
+    t.same(composed, [], 'where nothing is listed it stays as it is')
+    for (let i = 0; i < 2; i++) owner.register({ ...registration('reqId'), settings: listed })
+    t.same(composed.splice(0), [owner.interceptor])
   })
 })

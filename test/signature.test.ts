@@ -34,7 +34,7 @@ t.test('a text that ends with no signature is itself, and not valid', async (t) 
   ]) t.same(readSignature(text, [FIRST]), { text, valid: false }, text)
 })
 
-t.test('it is valid by its exact text only: others that decode to the same bytes are not', async (t) => {
+t.test('it is valid by its exact text alone: others that decode to the same bytes are not', async (t) => {
   const signed = sign(TEXT, FIRST)
   const last = signed.at(-3)!
   const others = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'].filter((other) => other !== last)

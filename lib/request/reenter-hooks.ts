@@ -48,8 +48,8 @@ interface GuardedRoute extends RouteContext { [kGuarded]?: true }
 export function guardRoute (route: GuardedRoute, diagnostics: boolean): boolean {
   if (route[kGuarded] === true) return false
   route[kGuarded] = true
+  if (diagnostics && Array.isArray(route.onRequest) && !guarded.has(route.onRequest)) watchEarly(route.onRequest as Hook[])
   for (const [name, callbackAt] of Object.entries(HOOKS)) guardHooks(route[name], callbackAt, name)
-  if (diagnostics && Array.isArray(route.onRequest)) watchEarly(route.onRequest as Hook[])
   if (!guarded.has(route.handler)) route.handler = guard(route.handler)
   const notFound = notFoundContext(route)
   if (notFound !== undefined) guardRoute(notFound, diagnostics)

@@ -47,12 +47,27 @@ const PRINTED: Readonly<Record<string, ReadonlyArray<string | RegExp | object>>>
     '  loads the mail settings of guest',
     `mail of ${user}, mail of guest`
   ]),
+  'outgoing.ts': [
+    'orders is told tenant Caf%C3%A9 Z%C3%BCrich, id demo-1',
+    'advertisers is told tenant none, id none',
+    'orders is told tenant Caf%C3%A9 Z%C3%BCrich, id demo-1',
+    'advertisers is told tenant none, id none',
+    'orders is told tenant Caf%C3%A9 Z%C3%BCrich, id demo-1',
+    'orders is told tenant Caf%C3%A9 Z%C3%BCrich, id demo-1'
+  ],
   'required-keys.ts': [
     /^400 .*"code":"FST_CTX_MISSING".*'tenant' is required/,
     /^401 .*"code":"FST_CTX_MISSING".*'user' is required/,
     '200 invoices of ada of acme',
     /'tenant'.*true.*400/,
     /'user'.*false.*401/
+  ],
+  'tracing.ts': [
+    /^query: acme, ada, below handler/,
+    'request: acme, ada, below the caller',
+    'report: acme, no user, below query',
+    { reqId: 'demo-1', trace_id: '4bf92f3577b34da6a3ce929d0e0e4736', tenant: 'acme', user: 'ada', msg: 'rows read' },
+    { reqId: 'demo-1', trace_id: '4bf92f3577b34da6a3ce929d0e0e4736', tenant: 'acme', user: undefined, msg: 'report written' }
   ]
 }
 

@@ -1,0 +1,88 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { SpanContext } from '@opentelemetry/api'
+import { BatchSpanProcessor, InMemorySpanExporter, NodeTracerProvider, type SpanProcessor } from '@opentelemetry/sdk-trace-node'
+import { Agent, Client, interceptors, Pool, setGlobalDispatcher, type Dispatcher } from 'undici'
+import context, { createContext, ctx, key, type Interceptor, type Propagate, type Trace, type Tracing, type TravelOptions } from '../lib/index.ts'
+import { otel, type OtelOptions, type OtelTracing } from '../lib/otel.ts'
+import { expectEqual, expectType } from './expect.ts'
+
+declare const request: FastifyRequest
+declare const app: FastifyInstance
+const own = createContext({ tenant: key<string>({ header: 'x-tenant' }) })
+
+export function interceptorFitsWhatUndiciComposes () {
+  expectType<Interceptor>().of(own.interceptor)
+  expectType<Interceptor>().of(request.ctx.interceptor)
+  const interceptor: Dispatcher.DispatcherComposeInterceptor = ctx.interceptor
+  const composed: Dispatcher = new Agent().compose(ctx.interceptor, interceptors.redirect(), interceptors.retry())
+  setGlobalDispatcher(new Pool('https://api.example').compose(interceptor))
+  return [composed, new Client('https://api.example').compose([own.interceptor, ctx.interceptor])]
+}
+
+export function headersForGivesHeaders () {
+  expectType<Record<string, string>>().of(ctx.headersFor('https://api.example'))
+  expectType<Record<string, string>>().of(request.ctx.headersFor(new URL('https://api.example')))
+
+  // No URL.
+  // @ts-expect-error
+  ctx.headersFor()
+
+  // A request.
+  // @ts-expect-error
+  ctx.headersFor({ origin: 'https://api.example' })
+}
+
+export function propagateTakesListsOfKeysByOrigin () {
+  const propagate: Propagate = { 'https://*.example': ['requestId', 'tenant'] }
+  createContext({ tenant: key<string>({ header: 'x-tenant' }) }, { propagate })
+  app.register(context, { keys: { tenant: { header: 'x-tenant' } }, propagate, trace: false })
+  createContext({}, { propagate: { 'https://api.example': ['requestId'] } as const })
+
+  // One key, not a list.
+  // @ts-expect-error
+  createContext({ tenant: key<string>({ header: 'x-tenant' }) }, { propagate: { 'https://api.example': 'tenant' } })
+
+  // A list of origins.
+  // @ts-expect-error
+  createContext({}, { propagate: [['https://api.example']] })
+
+  // It belongs to createContext.
+  // @ts-expect-error
+  app.register(own.plugin, { propagate: {} })
+}
+
+export function traceIsWhereASpanContextIs () {
+  expectType<Trace | undefined>().of(ctx.trace)
+  expectType<Trace | undefined>().of(request.ctx.trace)
+  expectEqual<SpanContext extends Trace ? true : false, true>(true)
+
+  // It is read only.
+  // @ts-expect-error
+  ctx.trace = undefined
+}
+
+export function otelFitsTheOptionAndTheProvider () {
+  const tracing = otel({ attributes: { tenant: 'app.tenant' } })
+  expectType<OtelTracing>().of(tracing)
+  expectEqual<OtelTracing extends SpanProcessor ? true : false, true>(true)
+  expectEqual<OtelTracing extends Tracing ? true : false, true>(true)
+  createContext({ tenant: key<string>({ log: true }) }, { trace: tracing })
+  app.register(context, { keys: { tenant: { log: true } }, trace: otel() })
+  expectType<boolean | Tracing | undefined>().of(({} as TravelOptions).trace)
+  const options: OtelOptions = {}
+  otel(options)
+
+  // Attributes are names, by keys.
+  // @ts-expect-error
+  otel({ attributes: ['tenant'] })
+
+  // No tracer.
+  // @ts-expect-error
+  createContext({}, { trace: 'otel' })
+
+  // A processor of something else.
+  // @ts-expect-error
+  createContext({}, { trace: new BatchSpanProcessor(new InMemorySpanExporter()) })
+
+  return new NodeTracerProvider({ spanProcessors: [tracing, new BatchSpanProcessor(new InMemorySpanExporter())] })
+}
