@@ -1,13 +1,13 @@
 import type { FastifyRequest } from 'fastify'
-import pino from 'pino'
+import pino, { type Logger } from 'pino'
 import { ctx } from './context.ts'
 
 /** One for all loggers, and synchronous: two destinations on one stdout would mix up the order of their lines. */
 const stdout = pino.destination({ dest: 1, sync: true })
 
-/** Lines that a person can read: words for levels, times of day, no process id and host on each. */
+/** Lines that a person can read: words for levels, times of day. The process id tells the service from its worker. */
 const readable = {
-  base: null,
+  base: { pid: process.pid },
   timestamp: pino.stdTimeFunctions.isoTime,
   formatters: { level: (label: string) => ({ level: label }) }
 }
@@ -19,5 +19,7 @@ export const lines = {
   serializers: { req: ({ method, url }: FastifyRequest) => ({ method, url }) }
 }
 
-/** Who did what: a logger of its own, which knows of no request and yet says whose line it is. */
-export const audit = pino({ ...readable, base: { name: 'audit' }, mixin: ctx.mixin }, stdout)
+/** A logger that knows of no request, in either process, and yet says whose line it is. */
+export function logger (name: string): Logger {
+  return pino({ ...readable, base: { ...readable.base, name }, mixin: ctx.mixin }, stdout)
+}

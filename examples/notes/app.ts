@@ -1,0 +1,36 @@
+import jwt from '@fastify/jwt'
+import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import { ctx } from './context.ts'
+import type { Jobs } from './jobs.ts'
+import { lines } from './logging.ts'
+import { routes } from './routes.ts'
+
+/**
+ * The service, not yet listening.
+ *
+ * @param secret what signs its tokens
+ */
+export async function buildApp (secret: string, jobs: Jobs): Promise<FastifyInstance> {
+  const app = Fastify({ logger: lines })
+  await app.register(ctx.plugin)
+  await app.register(jwt, {
+    secret,
+    sign: { algorithm: 'HS256', expiresIn: '12h' },
+    verify: { algorithms: ['HS256'], requiredClaims: ['sub'] }
+  })
+  app.setErrorHandler(answerError)
+  await app.register(routes, { jobs })
+  return app
+}
+
+/** Answers with the code of an error. Of one that nobody foresaw, only the log tells more than the id to look for. */
+async function answerError (error: FastifyError, _request: FastifyRequest, reply: FastifyReply): Promise<object> {
+  const { statusCode = 500, code, message, cause } = error
+  reply.code(statusCode)
+  if (statusCode < 500) {
+    ctx.log.info({ code, cause: cause instanceof Error ? cause.message : undefined }, message)
+    return { statusCode, code, message }
+  }
+  ctx.log.error(error)
+  return { statusCode, code: 'INTERNAL', message: 'this is our fault; tell us the requestId', requestId: ctx.get('requestId') }
+}

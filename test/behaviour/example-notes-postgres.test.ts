@@ -1,0 +1,90 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer, type AddressInfo } from 'node:net'
+import { promisify } from 'node:util'
+import pg from 'pg'
+import t from 'tap'
+import { keepsPromises } from './notes-promises.ts'
+import { ROOT, Service } from './notes-service.ts'
+import { makeOwner, startPostgres } from './postgres-server.ts'
+
+const superuser = await startPostgres(t)
+const owner = await makeOwner(superuser, 'owner')
+const service = new Service(t, { DATABASE_URL: owner })
+
+t.test('the notes example, with a PostgreSQL server, as the owner of its tables', async (t) => {
+  await service.url()
+  await keepsPromises(t, service)
+})
+
+t.test('one connection, whatever number of tenants; the worker has one of its own', async (t) => {
+  const { rows } = await ask(superuser, "select usename, client_port from pg_stat_activity where datname = 'owner'")
+  t.same(rows.map(({ usename }) => usename as string), ['owner', 'owner'])
+})
+
+t.test('the owner itself sees nothing without a tenant, as row-level security is forced', async (t) => {
+  t.same((await ask(owner, 'select * from notes')).rows, [])
+  t.equal((await ask(Object.assign(new URL(superuser), { pathname: 'owner' }).href, 'select * from notes')).rows.length > 0, true, 'a superuser does')
+})
+
+t.test('a second start, with a superuser\'s URL: the tables and their rows are still there, and no tenant sees another\'s', async (t) => {
+  const second = new Service(t, { DATABASE_URL: Object.assign(new URL(superuser), { pathname: 'owner' }).href })
+  t.same(await second.texts({ sub: 'ada', tenant: 'acme' }), ['of acme, begun first'])
+  t.same((await second.get('/forgotten', { sub: 'ada', tenant: 'acme' })).body, [])
+  second.stop('SIGINT')
+  t.equal(await second.exit, 0)
+})
+
+t.test('a connection that is lost: the request fails, and the next one has another', async (t) => {
+  const ada = { sub: 'ada', tenant: 'acme' }
+  await ask(superuser, "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'owner'")
+  await service.line('"name":"database"', 'the connection is lost')
+  t.same(await service.texts(ada), ['of acme, begun first'])
+  t.same((await service.get('/forgotten', ada)).body, [])
+})
+
+t.test('a query that nobody awaited, and comes after its transaction: it does not run in that of the next tenant', async (t) => {
+  const program = `
+    import { ctx } from './examples/notes/context.ts'
+    import * as database from './examples/notes/database.ts'
+    database.open(process.env.DATABASE_URL)
+    let begin, late
+    const begun = new Promise((resolve) => { begin = resolve })
+    await ctx.run({ tenant: 'acme' }, () => database.transaction(async () => { late = begun.then(() => database.query('select * from notes')) }))
+    const own = await ctx.run({ tenant: 'globex' }, () => database.transaction(async () => {
+      begin()
+      await database.query('select 1')
+      return database.query('select * from notes')
+    }))
+    console.error(JSON.stringify({ late: await late, own: own.length }))
+    await database.close()`
+  const env = { PATH: process.env.PATH, DATABASE_URL: owner, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
+  const { stderr } = await promisify(execFile)(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], { cwd: ROOT, env })
+  t.same(JSON.parse(stderr), { late: [], own: 2 })
+})
+
+t.test('a port that is taken, or none: it is named, and the exit code is 1', async (t) => {
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  t.teardown(() => { other.close() })
+  const { port } = other.address() as AddressInfo
+  const [late, confused] = [String(port), 'http'].map((PORT) => new Service(t, { DATABASE_URL: owner, PORT })) as [Service, Service]
+  await late.line(`did not start: port ${port} is taken`)
+  await confused.line("did not start: PORT is 'http'")
+  t.same(await Promise.all([late.exit, confused.exit]), [1, 1])
+})
+
+t.test('SIGKILL of the service: its worker ends, too', async (t) => {
+  service.stop('SIGKILL')
+  t.equal(await service.exit, null, 'which is known only when the worker has closed their stdout, too')
+})
+
+async function ask (connectionString: string, sql: string): Promise<pg.QueryResult> {
+  const client = new pg.Client({ connectionString })
+  await client.connect()
+  try {
+    return await client.query(sql)
+  } finally {
+    await client.end()
+  }
+}
