@@ -56,14 +56,25 @@ export abstract class Access<V> {
    * const tenant = ctx.get('tenant')
    */
   get<K extends KeyOf<V>> (key: K): ValueOf<V, K> | undefined {
-    const scope = this[kScope]()
-    if (scope === undefined) {
-      if (this.#owner.registration.settings.diagnostics) warnEarly(key)
-      return undefined
-    }
-    const value = scope.store[key]
-    if (value === undefined && scope.root.ended && scope.registration.settings.diagnostics) warnLate(key, scope.root)
+    const value = this.#read(key)
+    if (value === undefined) this.#warn(key)
     return value as ValueOf<V, K> | undefined
+  }
+
+  /** What most reads come down to, in as few steps as there are: the innermost scope is most often one of this context. */
+  #read (key: string): unknown {
+    const store = this[kHere]()
+    const scope = scopeOfStore(store)
+    return scope?.owner === this.#owner ? store![key] : scopeOf(this.#owner, scope)?.store[key]
+  }
+
+  /** A read gave nothing, which may be a mistake. */
+  #warn (key: string): void {
+    const scope = this[kScope]()
+    const { settings } = (scope ?? this.#owner).registration
+    if (!settings.diagnostics) return
+    if (scope === undefined) warnEarly(key)
+    else if (scope.root.ended) warnLate(key, scope.root)
   }
 
   /**
@@ -76,10 +87,10 @@ export abstract class Access<V> {
    * const tenant = ctx.require('tenant') // string, not string | undefined
    */
   require<K extends KeyOf<V>> (key: K): ValueOf<V, K> {
+    const value = this.#read(key)
+    if (value !== undefined) return value as ValueOf<V, K>
     const scope = this[kScope]()
     if (scope === undefined) throw new FST_CTX_NO_SCOPE(key)
-    const value = scope.store[key]
-    if (value !== undefined) return value as ValueOf<V, K>
     throw scope.root.ended ? new FST_CTX_ENDED(key) : new FST_CTX_NOT_SET(key)
   }
 

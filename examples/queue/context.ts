@@ -1,0 +1,15 @@
+// The context of both sides, the server and the consumer, and the queue between them.
+import { createContext, key } from 'fastify-ctx'
+
+export const ctx = createContext({
+  tenant: key<string>({ seed: ({ headers }) => headers['x-tenant-id'], log: true, carry: true, locked: true })
+}, {
+  // Who can write to the queue could forge a tenant, but for the signature.
+  envelope: { secrets: [process.env.JOB_SECRET ?? 'only for this example: take one of your own'], ttl: 86_400_000 }
+})
+
+/** BullMQ on PostgreSQL; for Redis, `{ connection: { host, port } }` and no back end. */
+export const queueName = 'reports'
+export const connection = { connectionString: process.env.DATABASE_URL ?? 'postgres://postgres@localhost', migrate: true }
+
+export interface Report { readonly month: string, readonly context: string }

@@ -1,0 +1,12 @@
+// What a thread of the pool runs for each task, in the scope of the request that it comes from.
+import { carried } from 'fastify-ctx/worker'
+import { pino } from 'pino'
+import { ctx } from './context.ts'
+
+const logger = pino({ mixin: ctx.mixin, base: null, timestamp: false })
+
+export default carried(ctx, async ({ month }: { readonly month: string }) => {
+  logger.info('written in a thread')
+  await new Promise((resolve) => { setTimeout(resolve, 10) }) // meanwhile it works on other requests
+  return `report ${month} of ${ctx.require('tenant')}, with ${ctx.has('token') ? 'a' : 'no'} token`
+})

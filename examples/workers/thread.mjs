@@ -1,0 +1,5 @@
+// On Node 20 a thread needs help with TypeScript. A program that is built gives the pool its built file instead.
+import { tsImport } from 'tsx/esm/api'
+
+const { default: module } = await tsImport('./report.ts', import.meta.url)
+export default module.default ?? module

@@ -1,0 +1,15 @@
+// Which back end of BullMQ is used, and where it is: the same for the producer and for the consumer.
+import { createPostgresBackend, setDefaultBackendFactory, type ConnectionOptions } from 'bullmq'
+
+export interface Where {
+  readonly kind: 'postgres' | 'redis'
+  readonly host: string
+  readonly port: number
+}
+
+/** What each queue, worker and listener of this process is given. */
+export function connect ({ kind, host, port }: Where): { readonly connection: ConnectionOptions } {
+  if (kind === 'redis') return { connection: { host, port } }
+  setDefaultBackendFactory(createPostgresBackend)
+  return { connection: { host, port, user: 'postgres', database: 'postgres', migrate: true, max: 2 } as ConnectionOptions }
+}
