@@ -8,7 +8,8 @@ import { keepsPromises } from './notes-promises.ts'
 import { ROOT, Service } from './notes-service.ts'
 import { makeOwner, startPostgres } from './postgres-server.ts'
 
-const superuser = await startPostgres(t)
+const { host, port } = await startPostgres(t)
+const superuser = `postgres://postgres@${host}:${port}/postgres`
 const owner = await makeOwner(superuser, 'owner')
 const service = new Service(t, { DATABASE_URL: owner })
 

@@ -4,10 +4,10 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { testJobs } from './jobs/body.ts'
-import { startPostgres } from './jobs/postgres.ts'
+import { startPostgres } from './postgres-server.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
-const where = startPostgres(t)
+const where = startPostgres(t).then(({ host, port }) => ({ kind: 'postgres' as const, host, port }))
 
 testJobs(t, () => where)
 
