@@ -9,8 +9,9 @@ import { warnEarly, warnLate } from './mistakes.ts'
 import { wantFields } from './fields.ts'
 import type { Owner } from './owner.ts'
 import { checkLock, openScope, runIn, type RunOptions } from './run.ts'
-import { scopeOf, scopeOfStore, type Scope, type Store } from './scope.ts'
+import { scopeOfStore, type Scope, type Store } from './scope.ts'
 import { bound, enter } from './storage.ts'
+import { scopeOf } from './surroundings.ts'
 import type { KeyOf, ValueOf, Values, WritableKeyOf } from './types.ts'
 
 /** The calls' own members have symbols for names, so that a key may have any. */

@@ -1,8 +1,9 @@
 import { inspect } from 'node:util'
 import { MAX_TIMEOUT } from './cancel.ts'
 import { FST_CTX_ENDED } from './errors.ts'
-import { impersonationOf, Scope, scopeOfStore, type Pending, type Registration, type Store } from './scope.ts'
+import { Scope, scopeOfStore, type Pending, type Registration, type Store } from './scope.ts'
 import { enter } from './storage.ts'
+import { impersonationOf } from './surroundings.ts'
 import { warnOnce } from './warnings.ts'
 
 /**

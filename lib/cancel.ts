@@ -1,7 +1,8 @@
 import { FST_CTX_CLIENT_GONE, FST_CTX_DEADLINE, FST_CTX_INVALID_ARGUMENT } from './errors.ts'
 import type { Cancellation } from './extras.ts'
-import { isOfRequest, type Scope } from './scope.ts'
+import type { Scope } from './scope.ts'
 import { enter } from './storage.ts'
+import { isOfRequest } from './surroundings.ts'
 
 /** The most milliseconds that a timer of Node takes. */
 export const MAX_TIMEOUT = 2 ** 31 - 1

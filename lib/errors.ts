@@ -52,7 +52,7 @@ export const FST_CTX_DEADLINE = createError('FST_CTX_DEADLINE', 'the deadline of
 export const FST_CTX_NOT_CARRIABLE = createError('FST_CTX_NOT_CARRIABLE', "'%s' cannot be carried: %s. Give the key carry: { pack, unpack }")
 
 /** An envelope has more bytes than `envelope.maxBytes`. */
-export const FST_CTX_ENVELOPE_TOO_LARGE = createError('FST_CTX_ENVELOPE_TOO_LARGE', 'the envelope has %d bytes, more than %d: the fattest keys are %s. Carry an id instead, by pack and unpack')
+export const FST_CTX_ENVELOPE_TOO_LARGE = createError('FST_CTX_ENVELOPE_TOO_LARGE', 'the envelope has %s bytes, more than %s: the fattest keys are %s. Carry an id instead, by pack and unpack')
 
 /** Where envelopes are signed: this one is forged, altered, too old, or not signed at all. */
 export const FST_CTX_ENVELOPE_REFUSED = createError('FST_CTX_ENVELOPE_REFUSED', 'the envelope was refused: %s', 400)

@@ -1,5 +1,6 @@
 import type { Owner } from './owner.ts'
-import { isOfRequest, type Origin, type Registration, type Scope } from './scope.ts'
+import type { Origin, Registration, Scope } from './scope.ts'
+import { isOfRequest } from './surroundings.ts'
 
 /** Why a key has its value, or none. Values themselves are never in it. */
 export interface Explanation {
@@ -50,7 +51,7 @@ export function explainKey (key: string, scope: Scope | undefined): Explanation 
   if (root.ended) return { ...nothing, state: 'ended', text: `'${key}' has no value any more: the request${place} is over` }
   let depth = 0
   for (let holder: Scope | undefined = scope; holder !== undefined; holder = holder.parent, depth++) {
-    if (Object.hasOwn(holder.store, key)) return found(key, holder, depth, place)
+    if (holder.owns(key)) return found(key, holder, depth, place)
   }
   const why = isSeeded(key, scope.registration) ? 'its seed gave none, and nothing set it since' : 'it has no seed, and nothing set it'
   return { ...nothing, state: 'unset', text: `'${key}' has no value in this scope${place}: ${why}` }

@@ -1,7 +1,8 @@
 import { channel } from 'node:diagnostics_channel'
 import { outboundHeaders } from './outbound.ts'
-import { scopeOf, scopeOfStore, type Store } from './scope.ts'
+import { scopeOfStore, type Store } from './scope.ts'
 import { bound, currentStore } from './storage.ts'
+import { scopeOf } from './surroundings.ts'
 
 /** How undici dispatches a request; its own types are those of the copy that the user has. */
 export type Dispatch = (options: any, handler: any) => boolean

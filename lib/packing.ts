@@ -2,7 +2,8 @@ import { MAX_DEPTH, type Envelope, type Packed, type PackedActor } from './envel
 import { FST_CTX_NOT_CARRIABLE, FST_CTX_UNPACK_FAILED } from './errors.ts'
 import type { Packing } from './key.ts'
 import { runIn } from './run.ts'
-import { impersonationOf, Scope } from './scope.ts'
+import { Scope } from './scope.ts'
+import { impersonationOf } from './surroundings.ts'
 import { warnOnce } from './warnings.ts'
 
 /** How deep a value may be nested: around it are the envelope, its actor, and the values of that. */

@@ -16,8 +16,9 @@ import { DEFAULT_HEADER, requestIds, responseHeader, type RequestIdOptions, type
 import { lifeOf } from './request/end.ts'
 import { openScope } from './request/open.ts'
 import { checkRoutes } from './request/required.ts'
-import { scopeOf, type Life, type Registration } from './scope.ts'
+import type { Life, Registration } from './scope.ts'
 import { readSettings, TRAVEL_OPTIONS, type TravelOptions } from './settings.ts'
+import { scopeOf } from './surroundings.ts'
 import type { ContextValues, KeyOf, ValueOf, WritableKeyOf } from './types.ts'
 
 declare module 'fastify' {

@@ -5,8 +5,9 @@ import { tellEnded, tellOpened } from './diagnostics.ts'
 import { FST_CTX_INVALID_ARGUMENT, FST_CTX_LOCKED, FST_CTX_REQUEST_ID_FIXED } from './errors.ts'
 import type { Owner } from './owner.ts'
 import { isSafeId } from './request-id.ts'
-import { Scope, scopeOf } from './scope.ts'
+import { Scope } from './scope.ts'
 import { currentScope, enter } from './storage.ts'
+import { scopeOf } from './surroundings.ts'
 
 /** How `ctx.run` opens its scope, and what may cut its work short. */
 export interface RunOptions extends Limits {

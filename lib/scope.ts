@@ -1,4 +1,4 @@
-import type { Extras, Impersonation } from './extras.ts'
+import type { Extras } from './extras.ts'
 import type { Line, Logger } from './line.ts'
 import type { Policy } from './policy.ts'
 import type { Settings } from './settings.ts'
@@ -7,12 +7,13 @@ import type { Trace } from './trace.ts'
 const kScope = Symbol('fastify-ctx.scope')
 
 /**
- * The values of one scope, by name. A child's inherit from its parent's, so that it reads what the parent has now, and
- * writes stay its own. This object is what the storage holds, hence `requestContext.get(key)` reads it as it is.
+ * The values of one scope, by name: a child's own, and those of the scopes around it, which are handed down when they are
+ * written. Not by a prototype: one that each scope has for itself makes each store an object of a shape of its own, and
+ * opening and reading it many times dearer. This object is what the storage holds, hence `requestContext.get(key)` reads it as it is.
  */
 export interface Store {
   [name: string]: unknown
-  /** Own in each store, never inherited: `createStore` sets it. */
+  /** The scope whose store it is. */
   [kScope]: Scope
 }
 
@@ -92,6 +93,8 @@ export class Scope {
   done = false
   /** Whether its values are gone, as those of a request are when it is over. */
   ended = false
+  /** Of a child: the keys that it was given values of its own for. */
+  #own: string[] | undefined = undefined
   #children: Array<WeakRef<Scope>> | undefined = undefined
   #pruneAt = 8
 
@@ -102,11 +105,13 @@ export class Scope {
     this.root = parent === undefined ? this : parent.root
     this.outer = outer
     this.life = life
-    this.store = createStore(this, parent)
-    if (this.root !== this && this.root.life !== undefined) this.root.#adopt(this)
+    this.store = new NewStore(this)
+    if (parent === undefined) return
+    for (const name in parent.store) this.#put(name, parent.store[name])
+    parent.#adopt(this)
   }
 
-  /** Keeps a child in sight until this root ends, without keeping it alive. */
+  /** Keeps a child in sight, without keeping it alive. */
   #adopt (child: Scope): void {
     this.#children ??= []
     if (this.#children.length >= this.#pruneAt) {
@@ -132,17 +137,38 @@ export class Scope {
     this.origins = undefined
     this.done = true
     this.ended = true
-    // A child hides what it inherits, too, which does no harm: a list of its own names alone would cost.
-    for (const name in this.store) this.write(name, undefined)
+    for (const name in this.store) this.#put(name, undefined)
   }
 
-  /** Gives a key its value in this scope. A locked one stays as it is for whoever writes to the store itself. */
+  /** Gives a key its value in this scope, and in those below that have none of their own. */
   write (name: string, value: unknown): void {
     this.version++
+    if (this.parent !== undefined && !this.owns(name)) (this.#own ??= []).push(name)
+    if (this.#children !== undefined) this.#hand(name, value, this.store[name])
+    this.#put(name, value)
+    if (this.registration.written !== undefined && !this.ended) this.registration.written(this, name)
+  }
+
+  /** Whether a key was given its value here, not in a scope around this one. */
+  owns (name: string): boolean {
+    return this.parent === undefined ? Object.hasOwn(this.store, name) : this.#own?.includes(name) === true
+  }
+
+  /** Hands a value down. A child that has another than `before` was given it by whoever wrote to its store. */
+  #hand (name: string, value: unknown, before: unknown): void {
+    for (const reference of this.#children ?? []) {
+      const child = reference.deref()
+      if (child === undefined || child.owns(name) || !Object.is(child.store[name], before)) continue
+      child.#hand(name, value, before)
+      child.#put(name, value)
+    }
+  }
+
+  /** A locked key stays as it is for whoever writes to the store itself. */
+  #put (name: string, value: unknown): void {
     const { locked } = this.registration.policy
     if (locked.size === 0 || !locked.has(name)) this.store[name] = value
     else Object.defineProperty(this.store, name, { value, writable: value === undefined, enumerable: true, configurable: true })
-    if (this.registration.written !== undefined && !this.ended) this.registration.written(this, name)
   }
 
   /** What only some scopes have, made for this one now. */
@@ -162,33 +188,10 @@ function StoreOf (this: Store, scope: Scope): void {
 }
 StoreOf.prototype = bare
 
-function createStore (scope: Scope, parent: Scope | undefined): Store {
-  if (parent === undefined) return new (StoreOf as unknown as new (scope: Scope) => Store)(scope)
-  const store = Object.create(parent.store) as Store
-  store[kScope] = scope
-  return store
-}
+/** A constructor, so that all stores have one shape, which makes a read cheap. */
+const NewStore = StoreOf as unknown as new (scope: Scope) => Store
 
 /** The scope whose store this is; `undefined` for no store, or for one that is not ours. */
 export function scopeOfStore (store: object | undefined): Scope | undefined {
   return (store as Store | undefined)?.[kScope]
-}
-
-/** The innermost scope of one context, from `scope` outwards. */
-export function scopeOf (owner: object, scope: Scope | undefined): Scope | undefined {
-  while (scope !== undefined && scope.owner !== owner) scope = scope.outer
-  return scope
-}
-
-/** Whether a scope is a request's own: that of a job is not, nor is the copy that detached work has. */
-export function isOfRequest (scope: Scope): boolean {
-  return scope.life !== undefined && scopeOf(scope.owner, scope.life.scope) === scope
-}
-
-/** The innermost impersonation that a scope is in. */
-export function impersonationOf (scope: Scope): Impersonation | undefined {
-  for (let from: Scope | undefined = scope; from !== undefined; from = from.parent) {
-    if (from.extras?.impersonation !== undefined) return from.extras.impersonation
-  }
-  return undefined
 }

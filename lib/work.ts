@@ -6,7 +6,8 @@ import { FST_CTX_INVALID_ARGUMENT } from './errors.ts'
 import { explainKey, policyOf, type Explanation, type PolicyRow } from './explain.ts'
 import type { Owner } from './owner.ts'
 import { openScope, runIn } from './run.ts'
-import { impersonationOf, scopeOfStore, type Scope } from './scope.ts'
+import { scopeOfStore, type Scope } from './scope.ts'
+import { impersonationOf } from './surroundings.ts'
 import type { KeyOf, ValueOf, Values } from './types.ts'
 
 /** Why somebody acts as somebody else. */

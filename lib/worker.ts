@@ -3,7 +3,9 @@ import { FST_CTX_INVALID_ARGUMENT } from './errors.ts'
 
 /** What goes to a worker: what it works on, and the scope that it works in. */
 export interface Carried<T> {
+  /** What `ctx.dehydrate` made. */
   readonly context: string
+  /** What the task is about: whatever the worker's messages can hold. */
   readonly data: T
 }
 

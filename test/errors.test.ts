@@ -5,7 +5,7 @@ import * as errors from '../lib/errors.ts'
 t.test('each error is exported by the door under its code, and says what failed', async (t) => {
   for (const [code, Coded] of Object.entries(errors)) {
     t.equal((door as Record<string, unknown>)[code], Coded)
-    const error = new (Coded as new (...args: string[]) => Error & { code: string, statusCode: number })('first', 'second')
+    const error = new (Coded as new (...args: string[]) => Error & { code: string, statusCode: number })('first', 'second', 'third')
     t.ok(error instanceof Error)
     t.equal(error.code, code)
     t.ok(error.statusCode >= 400, `${code} answers with an error status`)

@@ -43,11 +43,11 @@ t.test('it is made once, and again when a value is another, here or in the paren
   t.equal(lineOf(scope), line, 'a key that is not logged changes nothing')
   t.equal(calls, 1)
   t.equal(lineOf(child).fields.tenant, undefined)
-  scope.store.tenant = 'acme'
+  scope.write('tenant', 'acme')
   t.not(lineOf(scope), line)
   t.equal(lineOf(scope).fields.tenant, 'acme')
   t.equal(lineOf(child).fields.tenant, 'acme')
-  child.store.user = 'eve'
+  child.write('user', 'eve')
   t.same([lineOf(child).fields.user, lineOf(scope).fields.user], ['eve', 'ada'])
 })
 

@@ -60,8 +60,8 @@ t.test('a run that nobody awaited is told when its request ends, with its functi
   const app = await appOf(ctx)
   const { promise, open } = gate()
   app.get('/forgot', async () => {
-    void ctx.run({ tenant: 'globex' }, async function sendMails () { await promise })
-    void ctx.run({ tenant: 'globex' }, async () => { await promise })
+    ctx.run({ tenant: 'globex' }, async function sendMails () { await promise }).catch(t.fail)
+    ctx.run({ tenant: 'globex' }, async () => { await promise }).catch(t.fail)
     await ctx.run({ tenant: 'globex' }, async function awaited () {})
     return 'ok'
   })
@@ -82,7 +82,7 @@ t.test('with diagnostics: false nothing of it is told', async (t) => {
   const app = await appOf(ctx, (app) => { app.addHook('onRequest', async () => { ctx.get('tenant') }) })
   const late = gate<() => unknown>()
   app.get('/quiet', async () => {
-    void ctx.run({}, async () => { await new Promise(() => {}) })
+    ctx.run({}, async () => { await new Promise(() => {}) }).catch(t.fail)
     late.open(ctx.bind(() => ctx.get('tenant')))
   })
   const { url } = await listen(t, app)

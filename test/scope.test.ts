@@ -3,7 +3,7 @@ import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { Owner } from '../lib/owner.ts'
 import { readKeys } from '../lib/policy.ts'
-import { Scope, scopeOf, scopeOfStore, type Life, type Registration } from '../lib/scope.ts'
+import { Scope, scopeOfStore, type Life, type Registration } from '../lib/scope.ts'
 
 const registration: Registration = new Owner(readKeys({ tenant: {} })).registration
 const owner = {}
@@ -21,17 +21,53 @@ const child = (parent: Scope): Scope => new Scope(owner, registration, parent)
 t.test('a child reads what its parent has, now and later, unless it has its own', async (t) => {
   const parent = request()
   const scope = child(parent)
-  parent.store.tenant = 'acme'
-  t.equal(scope.store.tenant, 'acme')
-  parent.store.tenant = 'other'
-  t.equal(scope.store.tenant, 'other')
-  scope.store.tenant = 'inner'
-  parent.store.tenant = 'last'
-  t.equal(scope.store.tenant, 'inner')
+  const deep = child(scope)
+  for (const tenant of ['acme', 'other', undefined, 'third']) {
+    parent.write('tenant', tenant)
+    t.same([scope.store.tenant, deep.store.tenant, child(deep).store.tenant], [tenant, tenant, tenant])
+  }
+  scope.write('tenant', 'inner')
+  t.equal(deep.store.tenant, 'inner', 'the scopes below see it')
+  parent.write('tenant', 'last')
+  t.same([scope.store.tenant, deep.store.tenant], ['inner', 'inner'])
   t.equal(parent.store.tenant, 'last', 'what it writes stays inside')
   const hiding = child(parent)
-  hiding.store.tenant = undefined
+  hiding.write('tenant', undefined)
+  parent.write('tenant', 'again')
   t.equal(hiding.store.tenant, undefined)
+})
+
+t.test('what somebody wrote to the store of a child itself is its own, too', async (t) => {
+  const parent = request()
+  parent.write('tenant', 'acme')
+  const scope = child(parent)
+  scope.store.tenant = 'inner'
+  parent.write('tenant', 'last')
+  t.equal(scope.store.tenant, 'inner')
+})
+
+t.test('owns: whether a key was given its value in a scope, not around it', async (t) => {
+  const parent = request()
+  parent.write('tenant', 'acme')
+  const scope = child(parent)
+  t.same([parent.owns('tenant'), scope.owns('tenant')], [true, false])
+  scope.write('tenant', undefined)
+  t.equal(scope.owns('tenant'), true)
+  t.equal(parent.owns('user'), false)
+})
+
+t.test('a child of a scope with locked keys has them locked', async (t) => {
+  const locked = new Owner(readKeys({ tenant: { locked: true } })).registration
+  const parent = new Scope(owner, locked)
+  parent.write('tenant', 'acme')
+  const { store } = new Scope(owner, locked, parent)
+  t.equal(store.tenant, 'acme')
+  t.throws(() => { store.tenant = 'evil' }, TypeError)
+})
+
+t.test('all stores have one shape: reading one is as cheap as reading any', async (t) => {
+  const shaped = (parent: Scope | undefined): object => new Scope(owner, registration, parent).store
+  t.equal(Object.getPrototypeOf(shaped(request())), Object.getPrototypeOf(shaped(undefined)))
 })
 
 t.test('it knows its parent and its root', async (t) => {
@@ -57,16 +93,6 @@ t.test('scopeOfStore: the scope of a store; of nothing else', async (t) => {
   t.equal(scopeOfStore(scope.store), scope)
   t.equal(scopeOfStore(undefined), undefined)
   t.equal(scopeOfStore({ tenant: 'of @fastify/request-context' }), undefined)
-})
-
-t.test('scopeOf: the innermost scope of one context, from a scope outwards', async (t) => {
-  const other = {}
-  const outer = request()
-  const inner = new Scope(other, registration, undefined, outer)
-  t.equal(scopeOf(owner, inner), outer)
-  t.equal(scopeOf(other, inner), inner)
-  t.equal(scopeOf({}, inner), undefined)
-  t.equal(scopeOf(owner, undefined), undefined)
 })
 
 t.test('end: once, the values of the scope and of all below are gone, and each is seen before', async (t) => {

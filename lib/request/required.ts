@@ -3,8 +3,8 @@ import { FST_CTX_INVALID_OPTION, FST_CTX_MISSING } from '../errors.ts'
 import { MISSING } from '../explain.ts'
 import type { RouteContext } from '../internals.ts'
 import type { Policy } from '../policy.ts'
-import { scopeOf } from '../scope.ts'
 import { lifeOf } from './end.ts'
+import { scopeOf } from '../surroundings.ts'
 
 /** What a route's `config.context` may say. */
 export interface RequiredKeys { readonly require?: readonly string[] }

@@ -126,8 +126,12 @@ async function events (t: Tap, { where, queues, order }: Bench): Promise<void> {
       const job = await queues.get('reports')!.getJob(jobId)
       open([before, await ctx.hydrate(job!.data.context, look)])
     })
-    await order(5, 'reports', { name: 'told', steps: [] })
+    // It is ready before it reads: what is completed in between is not heard, and another job is.
+    const orderOne = (): void => { order(5, 'reports', { name: 'told', steps: [] }).catch(() => {}) }
+    orderOne()
+    const again = setInterval(orderOne, 2000)
     t.same(await promise, [outside, callerOf(5)])
+    clearInterval(again)
     await events.close()
   }
 }
