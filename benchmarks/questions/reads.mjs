@@ -37,18 +37,21 @@ function repeat (read) {
   }
 }
 
-function bare () {
+/** As one writes it by hand: the first scope in onRequest. */
+async function bare () {
   const als = new AsyncLocalStorage()
-  const within = (values, fn) => als.run({ ...als.getStore(), ...values }, fn)
   const read = repeat(() => als.getStore()?.tenant)
-  return (count) => within({ tenant: 'acme', user: { id: 'u1' } }, () => within({ step: 1 }, () => within({ step: 2 }, () => { read(count) })))
+  const within = (values, fn) => als.run({ ...als.getStore(), ...values }, fn)
+  return await inHandler((count) => within({ step: 1 }, () => within({ step: 2 }, () => { read(count) })), async (app) => {
+    app.addHook('onRequest', (_request, _reply, done) => { als.run({ tenant: 'acme', user: { id: 'u1' } }, done) })
+  })
 }
 
 async function ofRequestContext () {
-  const { asyncLocalStorage, requestContext } = await import('@fastify/request-context')
-  const within = (values, fn) => asyncLocalStorage.run({ ...asyncLocalStorage.getStore(), ...values }, fn)
+  const { asyncLocalStorage, default: plugin, requestContext } = await import('@fastify/request-context')
   const read = repeat(() => requestContext.get('tenant'))
-  return (count) => within({ tenant: 'acme', user: { id: 'u1' } }, () => within({ step: 1 }, () => within({ step: 2 }, () => { read(count) })))
+  const within = (values, fn) => asyncLocalStorage.run({ ...asyncLocalStorage.getStore(), ...values }, fn)
+  return await inHandler((count) => within({ step: 1 }, () => within({ step: 2 }, () => { read(count) })), (app) => app.register(plugin, { defaultStoreValues: () => ({ tenant: 'acme', user: { id: 'u1' } }) }))
 }
 
 async function ofNestjsCls () {
@@ -59,19 +62,24 @@ async function ofNestjsCls () {
     for (const name of Object.keys(values)) cls.set(name, values[name])
     return fn()
   })
-  return (count) => within({ tenant: 'acme', user: { id: 'u1' } }, () => within({ step: 1 }, () => within({ step: 2 }, () => { read(count) })))
+  return await inHandler((count) => within({ tenant: 'acme', user: { id: 'u1' } }, () => within({ step: 1 }, () => within({ step: 2 }, () => { read(count) }))))
 }
 
-/** Within a request, as `request.ctx` needs one. */
 async function ours (readIn) {
-  const [{ default: Fastify }, { default: context, ctx }] = await Promise.all([import('fastify'), import('fastify-ctx')])
-  const app = Fastify()
-  await app.register(context, { keys: { tenant: () => 'acme', user: () => ({ id: 'u1' }), step: {} } })
-  let wanted = 0
-  app.get('/', async (request) => {
+  const { default: context, ctx } = await import('fastify-ctx')
+  return await inHandler((count, request) => {
     const read = readIn(ctx, request)
-    ctx.run({ step: 1 }, () => ctx.run({ step: 2 }, () => { read(wanted) }))
-  })
+    ctx.run({ step: 1 }, () => ctx.run({ step: 2 }, () => { read(count) }))
+  }, (app) => app.register(context, { keys: { tenant: () => 'acme', user: () => ({ id: 'u1' }), step: {} } }))
+}
+
+/** In the handler of a request, where it is read in life: Node finds its store there by another way than at the top of a program. */
+async function inHandler (read, prepare = async () => {}) {
+  const { default: Fastify } = await import('fastify')
+  const app = Fastify()
+  await prepare(app)
+  let wanted = 0
+  app.get('/', async (request) => { read(wanted, request) })
   return async (count) => {
     wanted = count
     const { statusCode, body } = await app.inject('/')
