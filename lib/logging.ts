@@ -147,15 +147,11 @@ function likeness (logger: PinoLogger, symbols: PinoSymbols): PinoLogger {
 
 interface Formatters { bindings: unknown, log?: (object: object) => object | undefined }
 
-const plain = new WeakMap<Formatters, Formatters>()
-
 /** The fields are a child's bindings, which pino does not send through `formatters.bindings`. */
 function formattersFor (formatters: Formatters, fields: Fields): Formatters {
   const { log } = formatters
-  if (log !== undefined) return { ...formatters, bindings: asTheyAre, log: (object: object) => without(log(object), fields) }
-  let made = plain.get(formatters)
-  if (made === undefined) plain.set(formatters, made = { ...formatters, bindings: asTheyAre })
-  return made
+  if (log === undefined) return { ...formatters, bindings: asTheyAre }
+  return { ...formatters, bindings: asTheyAre, log: (object: object) => without(log(object), fields) }
 }
 
 function asTheyAre (bindings: object): object {
@@ -165,11 +161,16 @@ function asTheyAre (bindings: object): object {
 /** The fields that a logger has not bound itself. */
 function missingIn (logger: PinoLogger, fields: Fields, symbols: PinoSymbols): Fields {
   const bindings = logger[symbols.bindings] as string
+  let missing = fields
   for (const name in fields) {
-    // Most loggers have bound none of them, which the text alone shows; a nested name costs a closer look.
-    if (bindings.includes(`"${name}":`)) return without(fields, JSON.parse(`{${bindings.slice(1)}}`) as Fields)
+    // Most loggers have bound none of them, which the text alone shows.
+    if (!bindings.includes(`"${name}":`)) continue
+    // Fastify binds the request id last: what the text ends with is no part of anything nested, which costs a closer look.
+    const value = fields[name]
+    if (typeof value !== 'string' || !bindings.endsWith(`,"${name}":"${value}"`)) return without(fields, JSON.parse(`{${bindings.slice(1)}}`) as Fields)
+    missing = without(missing, { [name]: value })
   }
-  return fields
+  return missing
 }
 
 /** What is in `fields` less what is in `others`, too. A formatter may return nothing. */

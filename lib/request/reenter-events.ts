@@ -46,14 +46,14 @@ const emitOfReply = emittingRaw(plainEmit, replyClosed)
 function emittingRaw (emit: Emit, closed: (life: RequestLife, raw: any) => void): Emit {
   // Rest parameters that are only applied cost nothing, hence a function of its own for those that are kept.
   function emitFromOutside (this: EventEmitter, ...args: Parameters<Emit>): boolean {
-    // What nobody listens to needs no scope; an error must reach Node either way.
-    return this.listenerCount(args[0]) === 0 ? emit.apply(this, args) : enter(lifeOfRaw(this)!.scope.store, emitNow, this, emit, args)
+    return enter(lifeOfRaw(this)!.scope.store, emitNow, this, emit, args)
   }
   return function emitInScope (this: EventEmitter, ...args) {
     const event = args[0]
     const life = lifeOfRaw(this)!
     if (event === 'finish') life.answered = true
-    const heard = currentStore() === life.scope.store ? emit.apply(this, args) : emitFromOutside.apply(this, args)
+    // What nobody listens to, as most, needs no scope; an error must reach Node either way.
+    const heard = this.listenerCount(event) === 0 || currentStore() === life.scope.store ? emit.apply(this, args) : emitFromOutside.apply(this, args)
     if (event === 'close') closed(life, this)
     return heard
   }
