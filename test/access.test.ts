@@ -251,7 +251,7 @@ t.test('after the end of the request', async (t) => {
   for (const each of access) t.equal(each.tenant, undefined)
   nowhere[0]!(() => { t.equal(own.get('tenant'), undefined) })
   await turns()
-  t.same(told.map(({ message }) => message.replace(/ at .*?\)(?= after)/, '').replace(/ ended.*/, ' ended')), [
+  t.same(told.map(({ message }) => message.replace(/ at .*?(?= after the scope)/, '').replace(/ ended.*/, ' ended')), [
     "'tenant' was read after the scope of /late/:id had ended",
     "'user' was read after the scope of /late/:id had ended",
     "'tenant' was read after the scope had ended"

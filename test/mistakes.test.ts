@@ -70,8 +70,8 @@ t.test('a run that nobody awaited is told when its request ends, with its functi
   while (told.length < 2) await turns()
   open()
   await turns()
-  t.same(told.map(({ message }) => message.replace(/\s+/g, ' ')).sort(), [
-    'the request of /forgot ended while ctx.run(…, async () => { await promise; }) was still running: await it, or start it by ctx.detach()',
+  t.same(told.map(({ message }) => message.replace(/;?\s+/g, ' ')).sort(), [
+    'the request of /forgot ended while ctx.run(…, async () => { await promise }) was still running: await it, or start it by ctx.detach()',
     "the request of /forgot ended while the function 'sendMails' of a ctx.run was still running: await it, or start it by ctx.detach()"
   ].sort())
 })
