@@ -3,7 +3,8 @@ import { carried } from 'fastify-ctx/worker'
 import { pino } from 'pino'
 import { ctx } from './context.ts'
 
-const logger = pino({ mixin: ctx.mixin, base: null, timestamp: false })
+// In sync: a thread that is ended loses what its logger has not written yet.
+const logger = pino({ mixin: ctx.mixin, base: null, timestamp: false }, pino.destination({ dest: 1, sync: true }))
 
 export default carried(ctx, async ({ month }: { readonly month: string }) => {
   logger.info('written in a thread')
