@@ -16,7 +16,7 @@ export const FST_CTX_INVALID_ARGUMENT = createError('FST_CTX_INVALID_ARGUMENT', 
 export const FST_CTX_ALREADY_REGISTERED = createError('FST_CTX_ALREADY_REGISTERED', 'this context is already registered here with other options: register it once, or create a second one with createContext()')
 
 /** `@fastify/request-context` was registered in the same application. */
-export const FST_CTX_REQUEST_CONTEXT_REGISTERED = createError('FST_CTX_REQUEST_CONTEXT_REGISTERED', '@fastify/request-context is registered beside fastify-ctx: remove its registration, requestContext.get() and .set() keep working')
+export const FST_CTX_REQUEST_CONTEXT_REGISTERED = createError('FST_CTX_REQUEST_CONTEXT_REGISTERED', '@fastify/request-context, or another copy of fastify-ctx, is registered beside fastify-ctx: remove its registration, requestContext.get() and .set() keep working')
 
 /** Fastify's own `requestIdHeader` option would accept any header as an id, before it could be checked. */
 export const FST_CTX_REQUEST_ID_HEADER = createError('FST_CTX_REQUEST_ID_HEADER', "Fastify's option requestIdHeader takes the header '%s' unchecked: remove it and register fastify-ctx with { requestId: { header: '%s' } }")
