@@ -1,6 +1,6 @@
 import t from 'tap'
 import { turns, warnings } from './support.ts'
-import { warnOnce } from '../lib/warnings.ts'
+import { callSite, warnOnce } from '../lib/warnings.ts'
 
 t.test('a warning is told once for each code and subject, with its code and its detail', async (t) => {
   const a = warnings(t, 'FST_TEST_A')
@@ -25,4 +25,14 @@ t.test('subjects that a client can multiply end somewhere', async (t) => {
   await turns()
   t.ok(told > 0 && told <= 1000, `${told} of 5000`)
   t.same(seen, [])
+})
+
+t.test('callSite: the line of the caller; nothing where the stack has none, or there is no stack', async (t) => {
+  t.match(callSite(), /^ at .*warnings\.test\.ts:\d+:\d+\)?$/)
+  const { stackTraceLimit } = Error
+  t.teardown(() => { Error.stackTraceLimit = stackTraceLimit })
+  Error.stackTraceLimit = 0
+  t.equal(callSite(), '')
+  Error.stackTraceLimit = undefined as never
+  t.equal(callSite(), '')
 })
