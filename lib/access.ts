@@ -51,8 +51,8 @@ export abstract class Access<V> {
   /**
    * The value of a key in the current scope. Never throws.
    *
-   * @returns `undefined` where the key is not set, no scope is open, or the scope has ended (with a warning, once for each
-   * key and route)
+   * @returns `undefined` where the key is not set, no scope is open, or the scope has ended (in development with a
+   * warning, once for each key and route)
    * @example
    * const tenant = ctx.get('tenant')
    */

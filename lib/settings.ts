@@ -13,7 +13,7 @@ export interface EnvelopeOptions {
   readonly ttl?: number
 }
 
-/** What leaves the process and enters it, beside the policies of the keys. */
+/** What `createContext` takes beside the keys: what leaves the process and enters it, and what is told of mistakes. */
 export interface TravelOptions {
   /** How `ctx.dehydrate` makes envelopes, and which `ctx.hydrate` takes. */
   readonly envelope?: EnvelopeOptions

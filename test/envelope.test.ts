@@ -68,7 +68,7 @@ t.test('whatever is no envelope: nothing, with one warning for each reason', asy
   const valid = '{"v":1,"requestId":"r-1","values":{"tenant":"acme"}}'
   const nested = (depth: number): string => '{"a":'.repeat(depth) + '1' + '}'.repeat(depth)
   const bad: Readonly<Record<string, readonly unknown[]>> = {
-    'it is no string': [undefined, null, 7, true, {}, [], JSON.parse(valid), [valid], Buffer.from(valid), new String(valid), Symbol('envelope'), { toString: () => valid }], // eslint-disable-line no-new-wrappers
+    'it is no string': [undefined, null, 7, true, {}, [], JSON.parse(valid), [valid], Buffer.from(valid), new String(valid), Symbol('envelope'), { toString: () => valid }], // eslint-disable-line no-new-wrappers -- a wrapper is no string: that is tested
     'it has more than 8192 bytes': [valid.padEnd(8193), `${valid.slice(0, -2)},"x":"${'日'.repeat(2720)}"}}`],
     'it is no safe JSON': [
       '', 'acme', '{', '{]', valid.slice(0, -1), `${valid}}`, `${valid}${valid}`, `${valid}//`, "{'v':1}", '{"v":01}', 'undefined', 'NaN', '\u0000', '\ufeff', '{"v":1,}',

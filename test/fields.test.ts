@@ -65,7 +65,7 @@ t.test('it includes that of the scope of another context around it, as that is n
 t.test('a mapper that throws costs its field, and one warning for its key, with the place', async (t) => {
   const told = warnings(t, 'FST_CTX_LOG_MAPPER')
   const failing = (): never => { throw new Error('private') }
-  // eslint-disable-next-line no-throw-literal
+  // eslint-disable-next-line no-throw-literal -- a mapper may throw anything: that is tested
   const throwing = (): never => { throw 'private' }
   for (let i = 0; i < 2; i++) t.strictSame(JSON.parse(JSON.stringify(lineOf(root({ a: { log: failing }, b: { log: throwing }, c: { log: true } }, { a: 1, b: 2, c: 3 })).fields)), { reqId: 'id-1', c: 3 })
   await turns()

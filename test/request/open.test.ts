@@ -83,9 +83,9 @@ t.test('a seed that fails fails the request', async (t) => {
     'rejects with an error': [async () => { throw new Error('no tenant') }, 500, 'no tenant'],
     'throws one with a statusCode': [() => { throw Object.assign(new Error('unknown tenant'), { statusCode: 403 }) }, 403, 'unknown tenant'],
     'rejects with one with a statusCode': [async () => { throw Object.assign(new Error('unknown tenant'), { statusCode: 403 }) }, 403, 'unknown tenant'],
-    // eslint-disable-next-line no-throw-literal
+    // eslint-disable-next-line no-throw-literal -- a seed may throw anything: that is tested
     'throws undefined': [() => { throw undefined }, 500, "the seed of key 'tenant' threw or rejected without an error"],
-    // eslint-disable-next-line prefer-promise-reject-errors
+    // eslint-disable-next-line prefer-promise-reject-errors -- or reject with it
     'rejects with undefined': [() => Promise.reject(), 500, "the seed of key 'tenant' threw or rejected without an error"]
   }
   for (const [what, [seed, status, message]] of Object.entries(failures)) {
@@ -121,7 +121,7 @@ t.test('a seed that fails fails the request', async (t) => {
   }
 
   t.test('its error handler sees the error, with its cause where it was none, in the scope', async (t) => {
-    const ctx = createContext({ tenant: key<string>({ seed: () => Promise.reject(null) }) }) // eslint-disable-line prefer-promise-reject-errors
+    const ctx = createContext({ tenant: key<string>({ seed: () => Promise.reject(null) }) }) // eslint-disable-line prefer-promise-reject-errors -- Fastify takes it for success: that is tested
     const { get } = await setting(t, ctx, (app) => {
       app.setErrorHandler(async (error: Error & { code: string }) => ({ code: error.code, cause: error.cause, id: ctx.get('requestId') }))
       app.get('/', async () => 'ok')
