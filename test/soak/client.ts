@@ -1,0 +1,138 @@
+import http from 'node:http'
+import http2 from 'node:http2'
+import type { Readable, Writable } from 'node:stream'
+import { Pool } from 'undici'
+import type { Shuffle } from '../behaviour/isolation/shuffle.ts'
+import { canary } from '../behaviour/isolation/checker.ts'
+import { bodyOf, headersOf } from './message.ts'
+import { statusOf, type Planned } from './shapes.ts'
+import { talk } from './talk.ts'
+import type { Tally } from './tally.ts'
+import { identityOf } from './visit.ts'
+
+export interface Origins {
+  readonly http1: string
+  readonly http2: string
+}
+
+type Headers = Readonly<Record<string, unknown>>
+
+/** Sends what is planned on connections that all share, leaves as planned, and checks what comes back. */
+export class Client {
+  #agent = newAgent()
+  readonly #pipelined: Pool
+  readonly #sessions: readonly http2.ClientHttp2Session[]
+  readonly #origins: Origins
+  readonly #tally: Tally
+  readonly #shuffle: Shuffle
+
+  constructor (origins: Origins, tally: Tally, shuffle: Shuffle) {
+    this.#origins = origins
+    this.#tally = tally
+    this.#shuffle = shuffle
+    this.#pipelined = new Pool(origins.http1, { pipelining: 4, connections: 50 })
+    this.#sessions = Array.from({ length: 4 }, () => http2.connect(origins.http2))
+  }
+
+  async send (planned: Planned): Promise<void> {
+    try {
+      if (planned.name === 'websocket') await talk(this.#origins.http1, planned, this.#tally, this.#shuffle)
+      else if (planned.via === 'http2') await this.#sendHttp2(planned)
+      else if (planned.via === 'pipelined') await this.#sendPipelined(planned)
+      else await this.#sendHttp1(planned)
+    } catch (error) {
+      if (planned.abort === 'never') this.#tally.find('failed', `${planned.n}, ${planned.name} by ${planned.via}: ${(error as Error).stack}`)
+    }
+    this.#tally.end(planned.name)
+  }
+
+  /** Lets go of connections that nobody uses: how many are kept differs from time to time. */
+  rest (): void {
+    this.#agent.destroy()
+    this.#agent = newAgent()
+  }
+
+  async close (): Promise<void> {
+    this.#agent.destroy()
+    for (const session of this.#sessions) session.close()
+    await this.#pipelined.close()
+  }
+
+  async #sendHttp1 (planned: Planned): Promise<void> {
+    const { method, headers } = headersOf(planned)
+    const request = http.request(`${this.#origins.http1}/${planned.name}`, { agent: this.#agent, method, headers })
+    const closed = new Promise((resolve) => { request.once('close', resolve) })
+    const answered = new Promise<http.IncomingMessage | undefined>((resolve, reject) => {
+      request.on('response', resolve).on('error', reject).on('close', () => { resolve(undefined) })
+    })
+    await Promise.all([this.#write(planned, request), answered.then(async (response) => {
+      if (response !== undefined) await this.#read(planned, response.statusCode, response.headers, response)
+    })])
+    await closed
+  }
+
+  async #sendHttp2 (planned: Planned): Promise<void> {
+    const { method, headers } = headersOf(planned)
+    const session = this.#sessions[planned.n % this.#sessions.length]!
+    const request = session.request({ ':path': `/${planned.name}`, ':method': method, ...headers })
+    const closed = new Promise((resolve) => { request.once('close', resolve) })
+    const answered = new Promise<http2.IncomingHttpHeaders | undefined>((resolve, reject) => {
+      request.on('response', resolve).on('error', reject).on('close', () => { resolve(undefined) })
+    })
+    await Promise.all([this.#write(planned, request), answered.then(async (headers) => {
+      if (headers !== undefined) await this.#read(planned, Number(headers[':status']), headers, request)
+    })])
+    await closed
+  }
+
+  async #sendPipelined (planned: Planned): Promise<void> {
+    const { headers } = headersOf(planned)
+    const { statusCode, headers: answered, body } = await this.#pipelined.request({ path: `/${planned.name}`, method: 'GET', headers })
+    await this.#read(planned, statusCode, answered, body)
+  }
+
+  /** Writes the body in parts, or gives up in its middle; or waits a while, and gives up then. */
+  async #write (planned: Planned, request: Writable): Promise<void> {
+    for (const part of bodyOf(planned)) {
+      request.write(part)
+      await this.#shuffle.pause()
+      if (planned.abort === 'in the body') return leave(request)
+    }
+    request.end()
+    if (planned.abort !== 'while it waits') return
+    for (let i = 0; i < planned.parts * 4; i++) await this.#shuffle.pause()
+    leave(request)
+  }
+
+  async #read (planned: Planned, status: number | undefined, headers: Headers, body: Readable): Promise<void> {
+    const { n, name, abort } = planned
+    let text = ''
+    try {
+      for await (const part of body) {
+        text += String(part)
+        if (abort === 'in the answer') {
+          leave(body)
+          break
+        }
+      }
+    } finally {
+      this.#tally.answer(n, text, abort === 'never')
+    }
+    if (name === 'hijack' || abort !== 'never') return
+    if (status !== statusOf(planned)) this.#tally.find('failed', `${n}, ${name}: ${status}, ${text.slice(0, 300)}`)
+    this.#tally.headers(n, 'answer', headers, { 'x-request-id': identityOf(n).requestId, 'x-tenant': canary(n, 'tenant') })
+  }
+}
+
+function newAgent (): http.Agent {
+  return new http.Agent({ keepAlive: true, maxFreeSockets: 64 })
+}
+
+/**
+ * Goes without waiting. By HTTP/2 with the code that browsers send: after a plain `destroy()`, which sends NO_ERROR, Node 20
+ * to 24 may forget a stream that is being answered.
+ */
+function leave (stream: Readable | Writable): void {
+  if ('rstCode' in stream) (stream as unknown as http2.ClientHttp2Stream).close(http2.constants.NGHTTP2_CANCEL)
+  stream.destroy()
+}

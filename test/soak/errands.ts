@@ -1,0 +1,62 @@
+import { planned, tell, type Served } from './bench.ts'
+import { visitOf } from './visit.ts'
+
+/** Routes whose work goes beyond the request: after its answer, to another server, to a thread, to a job. */
+export function addErrands (served: Served): void {
+  const { app, ctx, looker, shuffle, tally, upstream, jobs, pool } = served
+  /** Puts work off, or starts it: once that is taken, it must be done, whatever becomes of the request. */
+  const give = (to: (work: () => Promise<void>) => void, n: number, point: string): void => {
+    to(async () => {
+      looker.see(n, point)
+      await shuffle.pause()
+      looker.see(n, `${point}, after a pause`)
+      tally.work.done++
+      if (n % 7 === 0) throw planned(n)
+    })
+    tally.work.begun++
+  }
+  const onEnd = ctx.onEnd.bind(ctx)
+
+  app.get('/background', async (request) => {
+    const { n, closed } = visitOf(request)
+    // Nobody may be set, and nothing may be put off any more.
+    if (closed) return
+    give(onEnd, n, 'onEnd')
+    give(onEnd, n, 'onEnd, the first to run')
+    give(ctx.after.bind(ctx), n, 'after')
+    give(ctx.detach.bind(ctx), n, 'detached')
+    await ctx.run({}, async () => {
+      // The request does not wait for those of a run: only what they read at once is there for certain.
+      ctx.onEnd(() => {
+        looker.look(request, 'onEnd of a run')
+        tally.work.done++
+      })
+      tally.work.begun++
+      await shuffle.pause()
+    })
+    return await tell(served, request, 'handler with work behind it')
+  })
+
+  app.get('/call', async (request) => {
+    const { n } = visitOf(request)
+    const { signal } = ctx
+    const texts = await Promise.all([upstream.listed, upstream.unlisted].map(async (origin) => {
+      const response = await fetch(`${origin}/${n}`, { signal })
+      looker.look(request, 'after fetch')
+      return await response.text()
+    }))
+    looker.look(request, 'after the body of fetch')
+    return { ...await tell(served, request, 'calling handler'), texts }
+  })
+
+  app.get('/job', async (request) => {
+    const { n, closed } = visitOf(request)
+    if (!closed) jobs.add(n, looker)
+    return await tell(served, request, 'handler with a job')
+  })
+
+  app.get('/thread', async (request) => {
+    const { seen } = await pool.run(visitOf(request).n)
+    return { ...await tell(served, request, 'handler with a thread'), seen }
+  })
+}

@@ -1,0 +1,43 @@
+import { canary } from '../behaviour/isolation/checker.ts'
+import type { Planned } from './shapes.ts'
+import { identityOf } from './visit.ts'
+
+const BOUNDARY = 'part-of-a-soak'
+
+const TYPES: Readonly<Record<string, string>> = {
+  json: 'application/json',
+  parts: 'text/parts',
+  multipart: `multipart/form-data; boundary=${BOUNDARY}`
+}
+
+/** The method and the headers of a request: who it is, and what it wants. */
+export function headersOf ({ n, name, parts, abort }: Planned): { readonly method: 'GET' | 'POST', readonly headers: Record<string, string> } {
+  const { requestId, tenant } = identityOf(n)
+  const type = TYPES[name]
+  return {
+    method: type === undefined ? 'GET' : 'POST',
+    headers: {
+      'x-number': String(n),
+      'x-parts': String(parts),
+      'x-abort': abort,
+      'x-request-id': requestId,
+      'x-tenant-id': tenant,
+      'x-token': canary(n, 'token'),
+      ...(type === undefined ? undefined : { 'content-type': type })
+    }
+  }
+}
+
+/** The parts of the body of a request, each of which is sent on its own. */
+export function bodyOf ({ n, name, parts }: Planned): string[] {
+  const texts = Array.from({ length: parts }, () => `${canary(n, 'body')} `)
+  if (name === 'json') return ['"', ...texts, '"']
+  if (name === 'parts') return texts
+  if (name !== 'multipart') return []
+  return [
+    `--${BOUNDARY}\r\ncontent-disposition: form-data; name="field"\r\n\r\n${canary(n, 'body')}\r\n`,
+    `--${BOUNDARY}\r\ncontent-disposition: form-data; name="file"; filename="${canary(n, 'file')}"\r\ncontent-type: text/plain\r\n\r\n`,
+    ...texts,
+    `\r\n--${BOUNDARY}--\r\n`
+  ]
+}

@@ -1,0 +1,58 @@
+import { parseArgs } from 'node:util'
+
+/** What a soak can be made to do wrong, to see that it is found. */
+export const FAULTS = ['crossing', 'loss', 'leak', 'rejection', 'scope'] as const
+
+export type Fault = typeof FAULTS[number]
+
+export interface Options {
+  readonly milliseconds: number
+  /** How many requests are under way at once. */
+  readonly concurrency: number
+  readonly seed: number
+  readonly plant: ReadonlySet<Fault>
+}
+
+export const USAGE = `npm run soak -- [options]
+  --minutes <n>      how long there is load: 0.05 to 60, default 3
+  --concurrency <n>  how many requests are under way at once: 1 to 2000, default 300
+  --seed <n>         a whole number: the same mix of requests, default a new one
+  --plant <fault>    does one thing wrong, which is to be found: ${FAULTS.join(', ')}; may be repeated`
+
+/**
+ * Reads the arguments of the command line.
+ *
+ * @throws Error that says which argument is wrong, and what it takes
+ */
+export function readOptions (args: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      minutes: { type: 'string', default: '3' },
+      concurrency: { type: 'string', default: '300' },
+      seed: { type: 'string', default: String(Date.now() % 1e9) },
+      plant: { type: 'string', multiple: true, default: [] }
+    }
+  })
+  const minutes = numberIn('minutes', values.minutes, 0.05, 60)
+  const unknown = values.plant.find((fault) => !FAULTS.includes(fault as Fault))
+  if (unknown !== undefined) throw new Error(`--plant takes one of ${FAULTS.join(', ')}, not '${unknown}'`)
+  return {
+    milliseconds: minutes * 60_000,
+    concurrency: whole('concurrency', values.concurrency, 1, 2000),
+    seed: whole('seed', values.seed, 0, 2 ** 32 - 1),
+    plant: new Set(values.plant as Fault[])
+  }
+}
+
+function whole (name: string, text: string, least: number, most: number): number {
+  const number = numberIn(name, text, least, most)
+  if (!Number.isInteger(number)) throw new Error(`--${name} takes a whole number, not '${text}'`)
+  return number
+}
+
+function numberIn (name: string, text: string, least: number, most: number): number {
+  const number = text.trim() === '' ? NaN : Number(text)
+  if (!(number >= least && number <= most)) throw new Error(`--${name} takes a number from ${least} to ${most}, not '${text}'`)
+  return number
+}

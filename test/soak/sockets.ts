@@ -1,0 +1,23 @@
+import type { FastifyReply } from 'fastify'
+import type { Served } from './bench.ts'
+
+/** Routes that take their connection over. */
+export function addSockets ({ app, ctx, looker, shuffle }: Served): void {
+  app.get('/hijack', (request, reply: FastifyReply) => {
+    reply.hijack()
+    shuffle.later(ctx.bind(() => {
+      looker.look(request, 'hijacked, bound')
+      reply.raw.write(`${ctx.get('tenant')} `)
+      shuffle.later(ctx.bind(() => { reply.raw.end(ctx.get('user')?.id) }))
+    }))
+  })
+
+  app.get('/websocket', { websocket: true }, (socket, request) => {
+    looker.look(request, 'websocket')
+    socket.on('message', () => {
+      looker.look(request, 'websocket, message')
+      shuffle.later(ctx.bind(() => { socket.send(`${ctx.get('tenant')}`) }))
+    })
+    socket.on('close', () => { looker.look(request, 'websocket, close', { always: true }) })
+  })
+}

@@ -1,0 +1,37 @@
+import { once } from 'node:events'
+import http, { type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Shuffle } from '../behaviour/isolation/shuffle.ts'
+import type { Tally } from './tally.ts'
+import { identityOf } from './visit.ts'
+
+/** A server that is called, at `/<number of the request>`: it checks which values came along by headers. */
+export interface Upstream {
+  readonly server: Server
+  /** Where values are to go. */
+  readonly listed: string
+  /** The same server by another name, which is another origin: nothing is to go there. */
+  readonly unlisted: string
+}
+
+export async function startUpstream (tally: Tally, shuffle: Shuffle): Promise<Upstream> {
+  let listed = ''
+  const server = http.createServer((request, response) => {
+    const { headers } = request
+    const n = Number(request.url!.slice(1))
+    const { requestId, tenant, user } = identityOf(n)
+    const told = `http://${headers.host}` === listed
+    tally.headers(n, told ? 'call to a listed origin' : 'call to another origin', headers, {
+      'x-request-id': told ? requestId : undefined,
+      'x-tenant-id': told ? tenant : undefined,
+      'x-user-id': told ? user : undefined
+    })
+    if (JSON.stringify(request.rawHeaders).includes('-token')) tally.find('failed', `${n}: a key without header was sent`)
+    response.write(`canary-${n}-upstream `)
+    shuffle.later(() => { response.end('and more') })
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const { port } = server.address() as AddressInfo
+  listed = `http://127.0.0.1:${port}`
+  return { server, listed, unlisted: `http://localhost:${port}` }
+}
