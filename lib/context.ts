@@ -16,7 +16,10 @@ export class Context<V> extends Travel<V> {
 export type RequestContext<V> =
   & Pick<Travel<V>, keyof Travel<V>>
   & { [K in WritableKeyOf<V>]: HeldValue<V[K]> }
-  & { readonly requestId: string }
+  & {
+    /** The id of the request, the same as `request.id`. */
+    readonly requestId: string
+  }
 
 /**
  * What `request.ctx` is: it acts on the scope of its request, or on the one within it that is current. Its keys are

@@ -1,3 +1,8 @@
+/**
+ * The plugin, the ready-made context, and what makes a context of your own.
+ *
+ * @module fastify-ctx
+ */
 import type { FastifyPluginAsync } from 'fastify'
 import { Context } from './context.ts'
 import { FST_CTX_INVALID_OPTION } from './errors.ts'
@@ -35,7 +40,7 @@ export function createContext<K extends Keys> (keys: K, options: TravelOptions =
 
 function readOptions (options: TravelOptions): TravelOptions {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) throw new FST_CTX_INVALID_OPTION('createContext', 'takes an object of options second')
-  for (const name of Object.keys(options)) if (!TRAVEL_OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(name, 'does not exist')
+  for (const name of Object.keys(options)) if (!TRAVEL_OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(name, `does not exist: createContext() takes ${[...TRAVEL_OPTIONS].join(', ')}, and register takes requestId and closeTimeout`)
   return options
 }
 
@@ -44,7 +49,12 @@ const readyMade = new Owner()
 /** The ready-made context: typed by augmenting `ContextValues`, its keys given where its plugin is registered. */
 export const ctx: Context<ContextValues> = new Context<ContextValues>(readyMade)
 
-/** The plugin of the ready-made context: `app.register(context, { keys })`. */
+/**
+ * The plugin of the ready-made context: gives each request a scope of `ctx`, and `request.ctx`.
+ *
+ * @example
+ * await app.register(context, { keys: { tenant: { seed: (request) => request.headers['x-tenant-id'], log: true } } })
+ */
 const context: FastifyPluginAsync<ReadyMadeOptions> = pluginOf<ReadyMadeOptions>(readyMade)
 export default context
 

@@ -38,6 +38,7 @@ export interface KeyPolicy<T, S = T | undefined> {
 
 /** A declared key: the type of its value `T`, and whether each request has one, `S`. */
 export interface Key<out T, out S = T | undefined> {
+  /** @hidden */
   readonly [type]?: { readonly value: T, readonly held: S }
 }
 

@@ -1,3 +1,8 @@
+/**
+ * OpenTelemetry: its spans on log lines, in envelopes and in outgoing calls, and keys as attributes of spans.
+ *
+ * @module fastify-ctx/otel
+ */
 import { context, createTraceState, isSpanContextValid, trace, type AttributeValue, type Context as OtelContext, type Span } from '@opentelemetry/api'
 import { fieldOf } from './fields.ts'
 import { currentScope } from './storage.ts'

@@ -1,3 +1,8 @@
+/**
+ * For tests of applications: a scope around a test, and a proof that no request sees the values of another.
+ *
+ * @module fastify-ctx/testing
+ */
 export { withContext } from './testing/test-body.ts'
 export { assertIsolated, type Isolation, type IsolationOptions } from './testing/isolation.ts'
 export type { IsolationError } from './testing/report.ts'

@@ -12,7 +12,10 @@ export interface Trace {
   /** 0 to 255; 1: the caller may have recorded it (`sampled`). */
   readonly traceFlags: number
   /** What tracing vendors added, handed on as it is. */
-  readonly traceState?: { serialize (): string } | undefined
+  readonly traceState?: {
+    /** As the header `tracestate` has it. */
+    serialize (): string
+  } | undefined
 }
 
 /** A tracer whose spans are the truth, beside what headers say: `fastify-ctx/otel` makes one of OpenTelemetry. */

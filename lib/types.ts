@@ -1,3 +1,8 @@
+/**
+ * The types of values, to augment where the name `ctx` is taken: `declare module 'fastify-ctx/types'`.
+ *
+ * @module fastify-ctx/types
+ */
 import type { RequestContextData } from '@fastify/request-context'
 
 declare const present: unique symbol
@@ -12,7 +17,10 @@ declare const present: unique symbol
  *   interface ContextValues { locale: Present<string> }
  * }
  */
-export interface Present<T> { readonly [present]: T }
+export interface Present<T> {
+  /** @hidden */
+  readonly [present]: T
+}
 
 /**
  * The names and types of what the ready-made `ctx` and `request.ctx` hold: the one interface to augment.
@@ -29,7 +37,8 @@ export interface ContextValues extends Omit<RequestContextData, 'requestId'> {
 }
 
 /** The names of the keys of a context. */
-export type KeyOf<V> = Extract<keyof V, string>
+// In two parts, so that the compiler lists the names where one is wrong: in one it says `keyof ContextValues`.
+export type KeyOf<V> = [V] extends [never] ? never : Exclude<Extract<keyof V, string>, 'requestId'> | Extract<keyof V, 'requestId'>
 
 /** The type of one value, or of each of several, whether or not it is marked as `Present`. */
 export type ValueOf<V, K extends keyof V> = SetValue<V[K]>

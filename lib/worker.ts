@@ -1,3 +1,8 @@
+/**
+ * The context in worker threads, pools and child processes.
+ *
+ * @module fastify-ctx/worker
+ */
 import type { Context } from './context.ts'
 import { FST_CTX_INVALID_ARGUMENT } from './errors.ts'
 

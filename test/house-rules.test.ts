@@ -31,7 +31,7 @@ const TYPES_ONLY = ['types.ts', 'line.ts', 'extras.ts']
 const MAX_LINES = 200
 
 const LIB = filesIn('lib', '.ts').map((file) => relative('lib', file))
-const DOCS = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', ...filesIn('docs', '.md')]
+const DOCS = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', ...filesIn('docs', '.md').filter((file) => !file.startsWith('docs/api/'))]
 const CODE = ['lib', 'test', 'types', 'examples', 'benchmarks', 'scripts'].flatMap((folder) => [...filesIn(folder, '.ts'), ...filesIn(folder, '.mjs')])
 
 t.test('files of lib', async (t) => {
