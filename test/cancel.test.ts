@@ -7,7 +7,7 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastif
 import t from 'tap'
 import { request as undiciRequest } from 'undici'
 import { createContext, key } from '../lib/index.ts'
-import { gate, listen, turns, warnings, type Tap } from './support.ts'
+import { fastifyHas, gate, listen, turns, warnings, type Tap } from './support.ts'
 
 const ctx = createContext({ tenant: key<string>({ seed: () => 'acme' }) })
 
@@ -243,50 +243,64 @@ t.test('it is never aborted', async (t) => {
   }
 })
 
-t.test('handlerTimeout aborts it, on a GET and on a POST, and limits the time that is left', async (t) => {
-  const reasons: unknown[] = []
-  const left: unknown[] = []
-  const { url } = await setting(t, (app) => {
-    app.route({
-      method: ['GET', 'POST'],
-      url: '/',
-      handlerTimeout: 30,
-      handler: async (request) => {
+if (fastifyHas('handlerTimeout')) {
+  t.test('handlerTimeout aborts it, on a GET and on a POST, and limits the time that is left', async (t) => {
+    const reasons: unknown[] = []
+    const left: unknown[] = []
+    const { url } = await setting(t, (app) => {
+      app.route({
+        method: ['GET', 'POST'],
+        url: '/',
+        handlerTimeout: 30,
+        handler: async (request) => {
+          left.push(ctx.deadline)
+          reasons.push(await reasonOf(ctx.signal), ctx.get('tenant'))
+          // Fastify's own timer is due at the same time: it answers first.
+          await reasonOf(request.signal)
+          return 'late'
+        }
+      })
+      app.get('/in-time', { handlerTimeout: 60_000 }, async () => {
         left.push(ctx.deadline)
-        reasons.push(await reasonOf(ctx.signal), ctx.get('tenant'))
-        // Fastify's own timer is due at the same time: it answers first.
-        await reasonOf(request.signal)
-        return 'late'
-      }
+        return ctx.signal.aborted
+      })
     })
-    app.get('/in-time', { handlerTimeout: 60_000 }, async () => {
-      left.push(ctx.deadline)
-      return ctx.signal.aborted
-    })
+    t.equal((await fetch(url)).status, 503)
+    await (await fetch(url, { method: 'POST', headers: { 'content-type': 'text/plain' }, body: 'x' })).text()
+    t.match(reasons, [LATE, 'acme', LATE, 'acme'])
+    t.equal(await (await fetch(`${url}/in-time`)).text(), 'false')
+    t.ok(left.slice(0, 2).every((ms) => (ms as number) <= 30))
+    t.ok((left[2] as number) > 50_000)
   })
-  t.equal((await fetch(url)).status, 503)
-  await (await fetch(url, { method: 'POST', headers: { 'content-type': 'text/plain' }, body: 'x' })).text()
-  t.match(reasons, [LATE, 'acme', LATE, 'acme'])
-  t.equal(await (await fetch(`${url}/in-time`)).text(), 'false')
-  t.ok(left.slice(0, 2).every((ms) => (ms as number) <= 30))
-  t.ok((left[2] as number) > 50_000)
-})
 
-t.test('handlerTimeout aborts a signal that is first asked for when it has passed', async (t) => {
-  const reason = gate<unknown>()
-  const { url } = await setting(t, (app) => {
-    app.get('/', { handlerTimeout: 20 }, async (request) => {
-      await reasonOf(request.signal)
-      await turns(1)
-      // Its own limit is counted from a moment later.
-      const first = await reasonOf(ctx.signal)
-      t.equal(ctx.signal.reason, first)
-      reason.open(first)
+  t.test('handlerTimeout aborts a signal that is first asked for when it has passed', async (t) => {
+    const reason = gate<unknown>()
+    const { url } = await setting(t, (app) => {
+      app.get('/', { handlerTimeout: 20 }, async (request) => {
+        await reasonOf(request.signal)
+        await turns(1)
+        // Its own limit is counted from a moment later.
+        const first = await reasonOf(ctx.signal)
+        t.equal(ctx.signal.reason, first)
+        reason.open(first)
+      })
     })
+    t.equal((await fetch(url)).status, 503)
+    t.match(await reason.promise, LATE)
   })
-  t.equal((await fetch(url)).status, 503)
-  t.match(await reason.promise, LATE)
-})
+} else {
+  t.test('handlerTimeout of a Fastify that does not know it aborts nothing and limits nothing', async (t) => {
+    const { url } = await setting(t, (app) => {
+      app.get('/', { handlerTimeout: 20 }, async () => {
+        await sleep(60)
+        return { aborted: ctx.signal.aborted, left: ctx.deadline ?? 'no limit' }
+      })
+    })
+    const answer = await fetch(url)
+    t.equal(answer.status, 200)
+    t.same(await answer.json(), { aborted: false, left: 'no limit' })
+  })
+}
 
 t.test('the limits of run', async (t) => {
   t.test('timeout: the signal is aborted when it has passed, not before', async (t) => {

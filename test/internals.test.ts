@@ -2,6 +2,7 @@ import Fastify, { type FastifyRequest } from 'fastify'
 import pino from 'pino'
 import t from 'tap'
 import { kFormatters, notFoundContext, pinoSymbols, requestIdLabel, routeContext, symbolOf } from '../lib/internals.ts'
+import { fastifyHas } from './support.ts'
 
 t.test('symbolOf: the symbol of a description, of an object or what it inherits from', async (t) => {
   const inherited = Symbol('inherited')
@@ -21,9 +22,9 @@ t.test('what is not found is undefined, and looked for again', async (t) => {
     const app = Fastify()
     app.get('/found/:id', { handlerTimeout: 7000 }, async (request) => {
       const route = routeContext(request)!
-      return { url: route.config?.url, handler: typeof route.handler, handlerTimeout: route.handlerTimeout, server: route.server === request.server, notFound: typeof notFoundContext(route)?.handler }
+      return { url: route.config?.url, handler: typeof route.handler, handlerTimeout: route.handlerTimeout ?? 'none', server: route.server === request.server, notFound: typeof notFoundContext(route)?.handler }
     })
-    const found = { url: '/found/:id', handler: 'function', handlerTimeout: 7000, server: true }
+    const found = { url: '/found/:id', handler: 'function', handlerTimeout: fastifyHas('handlerTimeout') ? 7000 : 'none', server: true }
     t.match((await app.inject('/found/1')).json(), found)
     const other = Fastify()
     other.get('/', async (request) => ({ found: routeContext(request) !== undefined, notFound: typeof notFoundContext(routeContext(request)!) }))

@@ -1,7 +1,8 @@
-// What the tests of single files share: log lines as they are written, gates, servers on real sockets, raw HTTP.
+// What the tests of single files share: log lines as they are written, gates, servers on real sockets, raw HTTP, what the
+// installed Fastify has.
 import { once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
-import type { FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 
 export type Tap = Test
@@ -119,4 +120,20 @@ export function unhandled (t: Tap): unknown[] {
     for (const listener of before) process.on('unhandledRejection', listener)
   })
   return told
+}
+
+/** What tests need and Fastify 5.0 has not, and the version it came with. */
+const SINCE = { childLoggerFactory: [5, 6, 2], handlerTimeout: [5, 8, 0], LogController: [5, 10, 0], answersOnce: [5, 12, 8] } as const
+
+/**
+ * Whether the installed Fastify has what came after 5.0. Where it has not, a test asserts what holds without it.
+ *
+ * `childLoggerFactory`: as a server option; before, it is not called.
+ * `answersOnce`: under inject, a request whose body `@fastify/reply-from` cannot send on is answered once. Before, the second
+ * answer ends the process, with a context or without.
+ */
+export function fastifyHas (what: keyof typeof SINCE): boolean {
+  const installed = Fastify().version.split('.').map((part) => Number.parseInt(part))
+  const differs = SINCE[what].findIndex((part, i) => part !== installed[i])
+  return differs === -1 || installed[differs]! > SINCE[what][differs]!
 }

@@ -4,6 +4,7 @@ import replyFrom from '@fastify/reply-from'
 import websocket from '@fastify/websocket'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import pino from 'pino'
+import { fastifyHas } from '../../support.ts'
 import { canary, type Checker } from './checker.ts'
 import type { Shuffle } from './shuffle.ts'
 import { accessOf, type Subject } from './subjects.ts'
@@ -168,6 +169,7 @@ function addRoutes (app: FastifyInstance, { subject, shuffle }: Run, look: Look,
 
   app.get('/timeout', { handlerTimeout: 300 }, async (request, reply) => {
     look(request, 'slow handler')
+    if (!fastifyHas('handlerTimeout')) setTimeout(() => { reply.code(503).send('late') }, 300)
     await new Promise((resolve) => { reply.raw.once('close', resolve) })
     look(request, 'slow handler, after its answer')
   })
