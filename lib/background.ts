@@ -105,5 +105,5 @@ function tell (scope: Scope | undefined, error: unknown, message: string): void 
   const log = scope?.root.log ?? scope?.registration.log
   if (log !== undefined) enter(scope?.store, () => { log.error({ err: error }, message) })
   // Fastify's logger for `logger: false` has no level, and writes nothing.
-  if (log === undefined || !('level' in log)) warnOnce('FST_CTX_BACKGROUND', inspect(error), message, inspect(error))
+  if (log === undefined || !('level' in log)) warnOnce('FST_CTX_BACKGROUND', inspect(error), `${message}, and no logger tells of it: handle the error there, or give the application a logger`, inspect(error))
 }

@@ -61,7 +61,7 @@ export function readEnvelope (given: unknown, settings: EnvelopeSettings): Envel
   const read = check(given, settings)
   if (typeof read !== 'string') return read
   if (settings.secrets.length > 0) throw new FST_CTX_ENVELOPE_REFUSED(read)
-  warnOnce('FST_CTX_ENVELOPE', read, `ctx.hydrate was given what is no envelope: ${read}. Its work runs in a scope without values`)
+  warnOnce('FST_CTX_ENVELOPE', read, `ctx.hydrate was given what is no envelope: ${read}. Its work runs in a scope without values: hand on the string that ctx.dehydrate() made as it is`)
   return undefined
 }
 

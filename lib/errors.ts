@@ -1,10 +1,10 @@
 import createError from '@fastify/error'
 
 /** `key('…')` was given a name that cannot be a key: reserved, empty, or one of the methods of `request.ctx`. */
-export const FST_CTX_INVALID_KEY = createError('FST_CTX_INVALID_KEY', "'%s' cannot be the name of a key: %s", 500, TypeError)
+export const FST_CTX_INVALID_KEY = createError('FST_CTX_INVALID_KEY', "'%s' cannot be the name of a key, as %s: choose another", 500, TypeError)
 
 /** A key that this context does not have was written. */
-export const FST_CTX_UNKNOWN_KEY = createError('FST_CTX_UNKNOWN_KEY', "this context has no key '%s': declare it in createContext()", 500, TypeError)
+export const FST_CTX_UNKNOWN_KEY = createError('FST_CTX_UNKNOWN_KEY', "this context has no key '%s': correct the name, or declare it in createContext()", 500, TypeError)
 
 /** An option, or the policy of a key, is of the wrong type or unknown. */
 export const FST_CTX_INVALID_OPTION = createError('FST_CTX_INVALID_OPTION', "option '%s' %s", 500, TypeError)
@@ -13,31 +13,31 @@ export const FST_CTX_INVALID_OPTION = createError('FST_CTX_INVALID_OPTION', "opt
 export const FST_CTX_INVALID_ARGUMENT = createError('FST_CTX_INVALID_ARGUMENT', '%s takes %s', 500, TypeError)
 
 /** The same context was registered again where it already is, with other options. */
-export const FST_CTX_ALREADY_REGISTERED = createError('FST_CTX_ALREADY_REGISTERED', 'this context is already registered here with other options: register it once, or create a second one with createContext()')
+export const FST_CTX_ALREADY_REGISTERED = createError('FST_CTX_ALREADY_REGISTERED', 'this context is already registered here with other options (a function written anew is another): register it once, or make a second context with createContext()')
 
 /** `@fastify/request-context` was registered in the same application. */
 export const FST_CTX_REQUEST_CONTEXT_REGISTERED = createError('FST_CTX_REQUEST_CONTEXT_REGISTERED', '@fastify/request-context, or another copy of fastify-ctx, is registered beside fastify-ctx: remove its registration, requestContext.get() and .set() keep working')
 
 /** Fastify's own `requestIdHeader` option would accept any header as an id, before it could be checked. */
-export const FST_CTX_REQUEST_ID_HEADER = createError('FST_CTX_REQUEST_ID_HEADER', "Fastify's option requestIdHeader takes the header '%s' unchecked: remove it and register fastify-ctx with { requestId: { header: '%s' } }")
+export const FST_CTX_REQUEST_ID_HEADER = createError('FST_CTX_REQUEST_ID_HEADER', "Fastify's option 'requestIdHeader' takes the header '%s' unchecked: remove it, and register fastify-ctx with { requestId: { header: '%s' } }")
 
 /** A value was needed or written where no scope is open. */
-export const FST_CTX_NO_SCOPE = createError('FST_CTX_NO_SCOPE', "'%s' has no scope here: call it within a request, or within ctx.run(values, fn)")
+export const FST_CTX_NO_SCOPE = createError('FST_CTX_NO_SCOPE', "'%s' was used where no scope of this context is open: use it in a request, in hooks registered after fastify-ctx, or in ctx.run(values, fn), or take the scope along by ctx.bind(fn)")
 
 /** A value was needed or written after its scope had ended. */
-export const FST_CTX_ENDED = createError('FST_CTX_ENDED', "'%s' was used after its scope had ended: read it before, or start the work that needs it by ctx.detach()")
+export const FST_CTX_ENDED = createError('FST_CTX_ENDED', "'%s' was used after its scope had ended: use it before, await the work that needs it, or start that work by ctx.detach()")
 
 /** A required value was never set in this scope. */
-export const FST_CTX_NOT_SET = createError('FST_CTX_NOT_SET', "'%s' is not set in this scope: give the key a seed, or set it before it is required")
+export const FST_CTX_NOT_SET = createError('FST_CTX_NOT_SET', "'%s' is not set in this scope: give the key a seed, or set it before it is required (ctx.explain(key) tells why it is not)")
 
 /** The request id of a scope is fixed when the scope opens. */
-export const FST_CTX_REQUEST_ID_FIXED = createError('FST_CTX_REQUEST_ID_FIXED', 'the request id is fixed when its scope opens: only ctx.run() that starts a root may choose it')
+export const FST_CTX_REQUEST_ID_FIXED = createError('FST_CTX_REQUEST_ID_FIXED', "'requestId' is fixed when its scope opens: leave it out, or start a scope of its own by ctx.run({ requestId }, fn, { inherit: false })")
 
 /** A seed threw or rejected with nothing (`undefined`, `null`, `false`…), which Fastify would take for success. */
 export const FST_CTX_SEED_FAILED = createError('FST_CTX_SEED_FAILED', "the seed of key '%s' threw or rejected without an error")
 
 /** A locked key was written again in a scope that has it. */
-export const FST_CTX_LOCKED = createError('FST_CTX_LOCKED', "'%s' is locked: once set, only ctx.impersonate() may shadow it")
+export const FST_CTX_LOCKED = createError('FST_CTX_LOCKED', "'%s' is locked, and set already: set it once, or act as somebody else by ctx.impersonate()")
 
 /** A route requires a key that the request does not have. Its status code is the key's `missing`. */
 export const FST_CTX_MISSING = createError('FST_CTX_MISSING', "'%s' is required", 400)
@@ -49,13 +49,13 @@ export const FST_CTX_CLIENT_GONE = createError('FST_CTX_CLIENT_GONE', 'the clien
 export const FST_CTX_DEADLINE = createError('FST_CTX_DEADLINE', 'the deadline of this scope has passed', 504)
 
 /** A value that is to be carried is none that JSON can hold, or its `pack` threw: that is the `cause`. */
-export const FST_CTX_NOT_CARRIABLE = createError('FST_CTX_NOT_CARRIABLE', "'%s' cannot be carried: %s. Give the key carry: { pack, unpack }")
+export const FST_CTX_NOT_CARRIABLE = createError('FST_CTX_NOT_CARRIABLE', "'%s' cannot be carried: %s. Give the key carry: { pack, unpack }, of which pack makes a JSON value of each value")
 
 /** An envelope has more bytes than `envelope.maxBytes`. */
-export const FST_CTX_ENVELOPE_TOO_LARGE = createError('FST_CTX_ENVELOPE_TOO_LARGE', 'the envelope has %s bytes, more than %s: the fattest keys are %s. Carry an id instead, by pack and unpack')
+export const FST_CTX_ENVELOPE_TOO_LARGE = createError('FST_CTX_ENVELOPE_TOO_LARGE', 'the envelope has %s bytes, more than %s: the fattest keys are %s. Carry an id instead, by pack and unpack, or raise envelope.maxBytes on both sides')
 
 /** Where envelopes are signed: this one is forged, altered, too old, or not signed at all. */
-export const FST_CTX_ENVELOPE_REFUSED = createError('FST_CTX_ENVELOPE_REFUSED', 'the envelope was refused: %s', 400)
+export const FST_CTX_ENVELOPE_REFUSED = createError('FST_CTX_ENVELOPE_REFUSED', 'the envelope was refused, as %s: hand on what ctx.dehydrate() made as it is, with the same envelope.secrets on both sides, and a ttl longer than its way', 400)
 
 /** The `unpack` of a key threw or rejected: that is the `cause`. The work does not begin. */
-export const FST_CTX_UNPACK_FAILED = createError('FST_CTX_UNPACK_FAILED', "the unpack of key '%s' threw or rejected: the work was not begun")
+export const FST_CTX_UNPACK_FAILED = createError('FST_CTX_UNPACK_FAILED', "the unpack of key '%s' threw or rejected, and the work was not begun: mend what its cause tells and try again, or return undefined from unpack")

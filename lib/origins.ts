@@ -25,7 +25,7 @@ const PATTERN = /^(https?:)\/\/(\*\.)?([^/?#@*\\\s]+)\/?$/i
  * @throws FST_CTX_INVALID_OPTION a pattern that is no origin, or a key that its policy gives no header
  */
 export function readPropagate (propagate: Propagate, policy: Policy): KeysFor {
-  if (typeof propagate !== 'object' || propagate === null) throw new FST_CTX_INVALID_OPTION('propagate', 'takes an object: lists of keys, by origin')
+  if (typeof propagate !== 'object' || propagate === null) throw new FST_CTX_INVALID_OPTION('propagate', "takes an object, of lists of keys by origin: { 'https://api.example': ['requestId'] }")
   const rules = Object.entries(propagate).map(([pattern, keys]) => readRule(pattern, keys, policy))
   return function keysFor (given) {
     // It comes from callers of fetch and the like: what is no URL goes nowhere.
@@ -39,13 +39,13 @@ function readRule (pattern: string, keys: unknown, policy: Policy): Rule {
   const option = `propagate['${pattern}']`
   const [, protocol, star, host] = PATTERN.exec(pattern) ?? []
   const origin = `${protocol}//${host}`
-  if (protocol === undefined || !URL.canParse(origin)) throw new FST_CTX_INVALID_OPTION(option, 'is no origin: https://host, https://host:port or https://*.domain')
+  if (protocol === undefined || !URL.canParse(origin)) throw new FST_CTX_INVALID_OPTION(option, 'is no origin: write https://host, https://host:port or https://*.domain, without a path')
   const { hostname, port } = new URL(origin)
-  if (star !== undefined && (isIP(hostname) !== 0 || hostname.startsWith('['))) throw new FST_CTX_INVALID_OPTION(option, 'has a * before an address: only names have subdomains')
-  if (!Array.isArray(keys)) throw new FST_CTX_INVALID_OPTION(option, 'takes a list of keys')
+  if (star !== undefined && (isIP(hostname) !== 0 || hostname.startsWith('['))) throw new FST_CTX_INVALID_OPTION(option, 'has a * before an address: list each address, as only names have subdomains')
+  if (!Array.isArray(keys)) throw new FST_CTX_INVALID_OPTION(option, "takes a list of keys: ['requestId']")
   for (const key of keys as unknown[]) {
     if (key !== 'requestId' && policy.headers.has(key as string) !== true) {
-      throw new FST_CTX_INVALID_OPTION(option, `names '${String(key)}', which is no key with a header: give its policy one`)
+      throw new FST_CTX_INVALID_OPTION(option, `names '${String(key)}', which is no key with a header: declare it with the option header`)
     }
   }
   return { protocol: protocol.toLowerCase(), hostname, port, subdomains: star !== undefined, keys: keys as string[] }

@@ -43,13 +43,13 @@ function headerValue (key: string, value: unknown, packing: Packing<unknown> | u
   try {
     packed = packing === undefined ? value : packing.pack(value)
   } catch {
-    return warn(key, 'its pack threw')
+    return warn(key, 'its pack threw: let it take every value of the key')
   }
   if (packed === undefined || packed === null) return undefined
   if (typeof packed !== 'string' && typeof packed !== 'number' && typeof packed !== 'boolean') return warn(key, 'it is no string, number or boolean: give the key carry with a pack that makes one')
   const encoded = encode(String(packed))
-  if (encoded === undefined) return warn(key, 'it is no well-formed text')
-  return encoded.length <= MAX_LENGTH ? encoded : warn(key, `it takes more than ${MAX_LENGTH} bytes`)
+  if (encoded === undefined) return warn(key, 'it is no well-formed text: give the key carry with a pack that makes some')
+  return encoded.length <= MAX_LENGTH ? encoded : warn(key, `it takes more than ${MAX_LENGTH} bytes: give the key carry with a pack that makes less`)
 }
 
 function encode (text: string): string | undefined {

@@ -99,7 +99,7 @@ const told = new Set<string>()
 function warnDropped (name: string): void {
   if (told.size < MOST_TOLD && /^[\w.-]{1,64}$/.test(name)) told.add(name)
   const subject = told.has(name) ? `'${name}'` : 'another one'
-  warnOnce('FST_CTX_ENVELOPE_KEY', subject, `ctx.hydrate was given the value of a key that this context does not carry, and left it out: ${subject}`)
+  warnOnce('FST_CTX_ENVELOPE_KEY', subject, `ctx.hydrate was given the value of a key that this context does not carry, and left it out (give the key carry here, if it is to be taken): ${subject}`)
 }
 
 /** Why JSON would lose something of a value; `undefined` where it would not. */

@@ -103,11 +103,11 @@ function readOptions (given: ContextOptions, owner: Owner): ReadyMadeOptions {
   const options = Object.fromEntries(Object.entries(given).filter(([name]) => !FASTIFY_OPTIONS.has(name))) as ReadyMadeOptions
   for (const name of Object.keys(options)) {
     const ofContext = name === 'keys' || TRAVEL_OPTIONS.has(name)
-    if (ofContext && owner.keys !== undefined) throw new FST_CTX_INVALID_OPTION(name, 'belongs to createContext()')
-    if (!ofContext && name !== 'requestId' && name !== 'closeTimeout') throw new FST_CTX_INVALID_OPTION(name, 'does not exist')
+    if (ofContext && owner.keys !== undefined) throw new FST_CTX_INVALID_OPTION(name, 'belongs to createContext(), where the keys of this context are: give it there')
+    if (!ofContext && name !== 'requestId' && name !== 'closeTimeout') throw new FST_CTX_INVALID_OPTION(name, 'does not exist: register takes requestId and closeTimeout, and for the ready-made context keys, envelope, propagate, trace and diagnostics')
   }
   const { closeTimeout } = options
-  if (closeTimeout !== undefined && !(Number.isFinite(closeTimeout) && closeTimeout >= 0)) throw new FST_CTX_INVALID_OPTION('closeTimeout', 'takes 0 or more milliseconds')
+  if (closeTimeout !== undefined && !(Number.isFinite(closeTimeout) && closeTimeout >= 0)) throw new FST_CTX_INVALID_OPTION('closeTimeout', 'takes a number of milliseconds, 0 or more')
   return options
 }
 

@@ -45,9 +45,9 @@ const RESERVED_HEADER = /^(?:host|connection|keep-alive|content-length|transfer-
  * @throws FST_CTX_INVALID_OPTION a policy of the wrong type, or with an option that does not exist
  */
 export function readKeys (keys: Readonly<Record<string, unknown>>): Policy {
-  if (typeof keys !== 'object' || keys === null) throw new FST_CTX_INVALID_OPTION('keys', 'takes an object')
+  if (typeof keys !== 'object' || keys === null) throw new FST_CTX_INVALID_OPTION('keys', 'takes an object of keys by name')
   const prototype: unknown = Object.getPrototypeOf(keys)
-  if (prototype !== Object.prototype && prototype !== null) throw new FST_CTX_INVALID_KEY('__proto__', 'keys takes a plain object')
+  if (prototype !== Object.prototype && prototype !== null) throw new FST_CTX_INVALID_KEY('__proto__', 'keys takes a plain object, no array and no instance of a class')
   const names = new Set<string>()
   const seeds: Array<Policy['seeds'][number]> = []
   const logged: Array<Policy['logged'][number]> = []
@@ -92,23 +92,23 @@ function checkField (name: string): void {
 function readPolicy (name: string, given: unknown): KeyPolicy<unknown> {
   if (typeof given === 'function') return { seed: given as Seed<unknown> }
   if (typeof given !== 'object' || given === null) {
-    throw new FST_CTX_INVALID_OPTION(`keys.${name}`, 'takes a seed function or a policy')
+    throw new FST_CTX_INVALID_OPTION(`keys.${name}`, 'takes a seed, which is a function of the request, or a policy, which is an object')
   }
   const { seed, log, carry, header, locked, missing } = given as KeyPolicy<unknown>
   for (const option of Object.keys(given)) {
-    if (!OPTIONS.has(option)) throw new FST_CTX_INVALID_OPTION(`keys.${name}.${option}`, 'does not exist')
+    if (!OPTIONS.has(option)) throw new FST_CTX_INVALID_OPTION(`keys.${name}.${option}`, `does not exist: the policy of a key takes ${[...OPTIONS].join(', ')}`)
   }
   if (seed !== undefined && typeof seed !== 'function') {
-    throw new FST_CTX_INVALID_OPTION(`keys.${name}.seed`, 'takes a function')
+    throw new FST_CTX_INVALID_OPTION(`keys.${name}.seed`, 'takes a function of the request')
   }
   if (log !== undefined && typeof log !== 'boolean' && typeof log !== 'function') {
-    throw new FST_CTX_INVALID_OPTION(`keys.${name}.log`, 'takes a boolean or a function')
+    throw new FST_CTX_INVALID_OPTION(`keys.${name}.log`, 'takes a boolean, or a function of the value')
   }
   if (carry !== undefined && typeof carry !== 'boolean' && !isPacking(carry)) {
     throw new FST_CTX_INVALID_OPTION(`keys.${name}.carry`, 'takes a boolean, or an object of two functions, pack and unpack')
   }
   if (header !== undefined && !(typeof header === 'string' && HEADER_NAME.test(header) && !RESERVED_HEADER.test(header.toLowerCase()))) {
-    throw new FST_CTX_INVALID_OPTION(`keys.${name}.header`, 'takes the name of a header that HTTP, the connection and traces have no use for')
+    throw new FST_CTX_INVALID_OPTION(`keys.${name}.header`, 'takes the name of a header that is free, as x-tenant-id is: not one that HTTP itself or traces use')
   }
   if (locked !== undefined && typeof locked !== 'boolean') throw new FST_CTX_INVALID_OPTION(`keys.${name}.locked`, 'takes a boolean')
   if (missing !== undefined && !(Number.isInteger(missing) && missing >= 400 && missing <= 599)) {

@@ -64,9 +64,9 @@ export function responseHeader (options: RequestIdOptions): string | undefined {
 }
 
 function checkOptions (options: RequestIdOptions): void {
-  if (typeof options !== 'object' || options === null) throw new FST_CTX_INVALID_OPTION('requestId', 'takes an object')
+  if (typeof options !== 'object' || options === null) throw new FST_CTX_INVALID_OPTION('requestId', `takes an object of ${[...OPTIONS].join(', ')}`)
   for (const name of Object.keys(options)) {
-    if (!OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(`requestId.${name}`, 'does not exist')
+    if (!OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(`requestId.${name}`, `does not exist: requestId takes ${[...OPTIONS].join(', ')}`)
   }
   for (const name of ['header', 'responseHeader'] as const) {
     const value: unknown = options[name]
@@ -88,5 +88,5 @@ export function isSafeId (value: unknown): value is string {
 }
 
 function warn (what: string): void {
-  warnOnce('FST_CTX_REQUEST_ID', what, `the generator of request ids ${what}: a random UUID is used instead`)
+  warnOnce('FST_CTX_REQUEST_ID', what, `the generator of request ids ${what}: a random UUID is used instead, until it returns 1 to 128 visible ASCII characters`)
 }

@@ -72,16 +72,16 @@ export function readSettings ({ envelope = {}, propagate, trace = true, diagnost
 }
 
 function readEnvelopeOptions (options: EnvelopeOptions): EnvelopeSettings {
-  if (typeof options !== 'object' || options === null) throw new FST_CTX_INVALID_OPTION('envelope', 'takes an object')
-  for (const name of Object.keys(options)) if (!ENVELOPE_OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(`envelope.${name}`, 'does not exist')
+  if (typeof options !== 'object' || options === null) throw new FST_CTX_INVALID_OPTION('envelope', `takes an object of ${[...ENVELOPE_OPTIONS].join(', ')}`)
+  for (const name of Object.keys(options)) if (!ENVELOPE_OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(`envelope.${name}`, `does not exist: envelope takes ${[...ENVELOPE_OPTIONS].join(', ')}`)
   const { maxBytes = 8192, secrets = [], ttl } = options
-  if (!Number.isSafeInteger(maxBytes) || maxBytes < 256) throw new FST_CTX_INVALID_OPTION('envelope.maxBytes', 'takes 256 or more bytes')
+  if (!Number.isSafeInteger(maxBytes) || maxBytes < 256) throw new FST_CTX_INVALID_OPTION('envelope.maxBytes', 'takes a number of bytes, 256 or more')
   if (!Array.isArray(secrets) || secrets.some((secret) => typeof secret !== 'string' || secret.length < SECRET_LENGTH)) {
     throw new FST_CTX_INVALID_OPTION('envelope.secrets', `takes a list of strings of ${SECRET_LENGTH} or more characters`)
   }
-  if ('secrets' in options && secrets.length === 0) throw new FST_CTX_INVALID_OPTION('envelope.secrets', 'is empty: nothing would be signed')
-  if (ttl !== undefined && !(Number.isFinite(ttl) && ttl > 0)) throw new FST_CTX_INVALID_OPTION('envelope.ttl', 'takes more than 0 milliseconds')
-  if (ttl !== undefined && secrets.length === 0) throw new FST_CTX_INVALID_OPTION('envelope.ttl', 'needs secrets: without a signature anybody could make an envelope young again')
+  if ('secrets' in options && secrets.length === 0) throw new FST_CTX_INVALID_OPTION('envelope.secrets', 'is empty, and nothing would be signed: give it a secret, or leave it out')
+  if (ttl !== undefined && !(Number.isFinite(ttl) && ttl > 0)) throw new FST_CTX_INVALID_OPTION('envelope.ttl', 'takes a number of milliseconds, more than 0')
+  if (ttl !== undefined && secrets.length === 0) throw new FST_CTX_INVALID_OPTION('envelope.ttl', 'needs envelope.secrets: without a signature anybody could make an envelope young again')
   return { maxBytes, secrets: [...secrets as readonly string[]], ttl }
 }
 
@@ -90,6 +90,6 @@ function checkTracing (tracing: Tracing, policy: Policy): void {
     throw new FST_CTX_INVALID_OPTION('trace', 'takes a boolean, or what otel() of fastify-ctx/otel makes')
   }
   for (const key of tracing.attributes.keys()) {
-    if (!policy.logged.some(({ name }) => name === key)) throw new FST_CTX_INVALID_OPTION(`trace.attributes.${key}`, 'names no key with log, which says in what form it may be told')
+    if (!policy.logged.some(({ name }) => name === key)) throw new FST_CTX_INVALID_OPTION(`trace.attributes.${key}`, 'names no key with log: give the key log, which says in what form it may be told')
   }
 }

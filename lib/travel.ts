@@ -66,7 +66,7 @@ export abstract class Travel<V> extends Work<V> {
    * new Worker('reports', (job) => ctx.hydrate(job.data.context, () => report(job.data.month)), { connection })
    */
   async hydrate<R> (envelope: unknown, fn: () => R): Promise<Awaited<R>> {
-    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.hydrate', 'a function to call')
+    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.hydrate', 'a function to call second, after the envelope')
     const { settings } = this.#owner.registration
     const read = readEnvelope(envelope, settings.envelope)
     const scope = openScope(this.#owner, undefined, read === undefined ? {} : { requestId: read.requestId }, 'ctx.hydrate')
@@ -116,6 +116,6 @@ export abstract class Travel<V> extends Work<V> {
 
 function readOption (options: DehydrateOptions): boolean {
   const { remaining = true, ...rest } = (options ?? { options }) as DehydrateOptions
-  if (typeof remaining !== 'boolean' || Object.keys(rest).length > 0) throw new FST_CTX_INVALID_ARGUMENT('ctx.dehydrate', 'no option but remaining, a boolean')
+  if (typeof remaining !== 'boolean' || Object.keys(rest).length > 0) throw new FST_CTX_INVALID_ARGUMENT('ctx.dehydrate', "no option but 'remaining', a boolean")
   return remaining
 }

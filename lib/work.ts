@@ -43,7 +43,7 @@ export abstract class Work<V> extends Access<V> {
   impersonate<R> (values: Values<V>, options: ImpersonateOptions, fn: () => R): R {
     const scope = this[kOpen]('ctx.impersonate')
     const reason = (options as ImpersonateOptions | undefined)?.reason
-    if (typeof reason !== 'string' || reason === '') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', 'a reason, a string that is not empty')
+    if (typeof reason !== 'string' || reason === '') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', '{ reason } second, a string that is not empty')
     const inner = openScope(this.#owner, scope, values, 'ctx.impersonate')
     const actors = new Map(impersonationOf(scope)?.actors)
     for (const name of Object.keys(values)) if (!actors.has(name)) actors.set(name, scope.store[name])
@@ -81,7 +81,7 @@ export abstract class Work<V> extends Access<V> {
    * const loadUser = ctx.memo(async (id: string) => db.users.find(id))
    */
   memo<F extends (this: any, ...args: any[]) => unknown> (fn: F, { keyOf }: MemoOptions<F> = {}): F {
-    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.memo', 'a function')
+    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.memo', 'a function to call once for the same arguments')
     // The innermost scope: that of another context within ours has other values, too.
     const here = (): Scope | undefined => this[kScope]()?.root.ended === false ? scopeOfStore(this[kHere]()) : undefined
     function memoized (this: unknown, ...args: any[]): unknown {
@@ -103,7 +103,7 @@ export abstract class Work<V> extends Access<V> {
    * @throws FST_CTX_ENDED the scope is over
    */
   onEnd (fn: () => unknown): void {
-    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.onEnd', 'a function')
+    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.onEnd', 'a function to call at the end')
     putOff(this[kOpen]('ctx.onEnd'), this[kHere]()!, fn)
   }
 
@@ -112,14 +112,14 @@ export abstract class Work<V> extends Access<V> {
    * never unhandled. `app.close()` waits for it, up to the option `closeTimeout`.
    */
   detach (fn: () => unknown): void {
-    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.detach', 'a function')
+    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.detach', 'a function that starts the work, not its promise')
     const scope = this[kScope]()
     startDetached(scope?.registration ?? this.#owner.registration, this.#copy(), fn)
   }
 
   /** Like `detach`, but the work starts once this scope is over: for a request, when the answer is out. */
   after (fn: () => unknown): void {
-    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.after', 'a function')
+    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.after', 'a function that starts the work, not its promise')
     const scope = this[kScope]()
     const copy = this.#copy()
     const start = (): void => { startDetached(scope?.registration ?? this.#owner.registration, copy, fn) }
