@@ -27,8 +27,10 @@ export function putOff (scope: Scope, store: Store, fn: () => unknown): void {
 /** Runs what was put off to the end of a scope: the last first, one after the other, each whatever became of the others. */
 export function runEnds (scope: Scope): Promise<void> | undefined {
   scope.done = true
-  const ends = scope.extras?.ends
-  if (ends === undefined) return undefined
+  const { extras } = scope
+  const ends = extras?.ends
+  if (extras === undefined || ends === undefined) return undefined
+  extras.ends = undefined
   const promise = endInTurn(ends)
   waitFor(scope.registration, { promise, scope, what: 'ctx.onEnd' })
   return promise

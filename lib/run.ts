@@ -7,7 +7,7 @@ import type { Owner } from './owner.ts'
 import { isSafeId } from './request-id.ts'
 import { Scope } from './scope.ts'
 import { currentScope, enter } from './storage.ts'
-import { scopeOf } from './surroundings.ts'
+import { lifeAround, scopeOf } from './surroundings.ts'
 
 /** How `ctx.run` opens its scope, and what may cut its work short. */
 export interface RunOptions extends Limits {
@@ -85,8 +85,14 @@ function finish (scope: Scope): void {
   if (scope.parent === undefined) tellEnded(scope)
   const ended = runEnds(scope)
   const afters = scope.extras?.afters
-  if (ended === undefined) runAfters(afters)
-  else ended.then(() => { runAfters(afters) })
+  if (ended === undefined) return runAfters(afters)
+  // What they read is the request's, too: it does not end before they are done.
+  const life = lifeAround(scope)
+  life?.hold()
+  ended.then(() => {
+    life?.release()
+    runAfters(afters)
+  })
 }
 
 /** The scope of another context that stays current around a new one. */

@@ -51,6 +51,9 @@ export interface Life {
   phase: string
   /** Whether the client went away before it had the answer. */
   readonly lost: boolean
+  /** Puts its end off, until `release` was called as often. */
+  hold (): void
+  release (): void
 }
 
 /** That a key was set, in which phase of the request, and what was set before it. */

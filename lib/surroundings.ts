@@ -1,5 +1,5 @@
 import type { Impersonation } from './extras.ts'
-import type { Scope } from './scope.ts'
+import type { Life, Scope } from './scope.ts'
 
 /** The innermost scope of one context, from `scope` outwards. */
 export function scopeOf (owner: object, scope: Scope | undefined): Scope | undefined {
@@ -10,6 +10,14 @@ export function scopeOf (owner: object, scope: Scope | undefined): Scope | undef
 /** Whether a scope is a request's own: that of a job is not, nor is the copy that detached work has. */
 export function isOfRequest (scope: Scope): boolean {
   return scope.life !== undefined && scopeOf(scope.owner, scope.life.scope) === scope
+}
+
+/** The request whose values are seen in a scope: its own, or that of another context around it. A copy's values are its own. */
+export function lifeAround (scope: Scope): Life | undefined {
+  for (let around: Scope | undefined = scope; around !== undefined; around = around.outer) {
+    if (isOfRequest(around.root)) return around.root.life
+  }
+  return undefined
 }
 
 /** The innermost impersonation that a scope is in. */

@@ -97,7 +97,7 @@ export abstract class Work<V> extends Access<V> {
   /**
    * Puts `fn` off to the end of this scope: of a request, when its answer is out or its client gone; of a `run`, when its
    * function is done. It runs in the scope, the last given first, each whatever becomes of the others; what it throws is
-   * logged. `app.close()` waits for it.
+   * logged. The end of the request around it waits for it, and so does `app.close()`.
    *
    * @throws FST_CTX_NO_SCOPE no scope is open here
    * @throws FST_CTX_ENDED the scope is over

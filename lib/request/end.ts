@@ -15,7 +15,8 @@ export interface Raw { [kLife]?: RequestLife }
  * One request, from the opening of its first scope until its scopes end: once, in the turn after whichever comes first of
  * - the connection of its answer closed, which Node tells after a complete answer as well as after a lost client;
  * - its request was aborted, where Node tells of no answer (the second of two pipelined requests, on Node 20);
- * but never before the last hooks (onResponse, onRequestAbort, onTimeout) that have begun are done.
+ * but never before the last hooks (onResponse, onRequestAbort, onTimeout), and the onEnd callbacks of runs within it, that
+ * have begun are done; and then its own onEnd callbacks.
  */
 export class RequestLife implements Life {
   /** The innermost scope of the request itself; there is one from the moment the life is set on Node's objects. */
@@ -24,18 +25,18 @@ export class RequestLife implements Life {
   /** Whether all of the answer was handed to the system. */
   answered = false
   lost = false
-  #hooks = 0
+  #holds = 0
   #closed = false
   #ended = false
 
-  /** One of the last hooks begins. */
+  /** One of the last hooks begins, or the callbacks of an end. */
   hold (): void {
-    this.#hooks++
+    this.#holds++
   }
 
-  /** One of the last hooks is done, and the next, if there is one, has begun. */
+  /** One of the last hooks is done, and the next, if there is one, has begun; or all callbacks of an end are. */
   release (): void {
-    this.#hooks--
+    this.#holds--
     this.#endIfDone()
   }
 
@@ -56,27 +57,31 @@ export class RequestLife implements Life {
   }
 
   #endIfDone (): void {
-    if (!this.#closed || this.#hooks > 0 || this.#ended) return
-    this.#ended = true
+    if (!this.#closed || this.#holds > 0 || this.#ended) return
     // Most requests put nothing off to their end, and are over at once.
     const { extras, outer } = this.scope
-    if (outer === undefined && extras?.ends === undefined && extras?.afters === undefined && extras?.cancellation === undefined) this.scope.end(last)
-    else this.#endInTurn()
+    if (outer === undefined && extras?.ends === undefined && extras?.afters === undefined && extras?.cancellation === undefined) {
+      this.#ended = true
+      this.scope.end(last)
+    } else this.#endInTurn()
   }
 
+  /** Its own callbacks first, which may begin what it waits for as for them. */
   #endInTurn (): void {
     const scopes = this.#scopes()
     const pending = scopes.map((scope) => runEnds(scope)).filter((promise) => promise !== undefined)
-    const afters = scopes.flatMap((scope) => scope.extras?.afters ?? [])
-    const end = (): void => {
-      for (const scope of scopes) {
-        releaseLimits(scope)
-        scope.end(last)
-      }
-      runAfters(afters)
+    for (const promise of pending) {
+      this.hold()
+      promise.then(() => { this.release() })
     }
-    if (pending.length === 0) end()
-    else Promise.all(pending).then(end)
+    if (pending.length > 0) return
+    this.#ended = true
+    const afters = scopes.flatMap((scope) => scope.extras?.afters ?? [])
+    for (const scope of scopes) {
+      releaseLimits(scope)
+      scope.end(last)
+    }
+    runAfters(afters)
   }
 
   /** The request's own scopes: one for each context that covers it, the innermost first. */

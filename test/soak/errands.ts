@@ -21,20 +21,21 @@ export function addErrands (served: Served): void {
     const { n, closed } = visitOf(request)
     // Nobody may be set, and nothing may be put off any more.
     if (closed) return
-    give(onEnd, n, 'onEnd')
-    give(onEnd, n, 'onEnd, the first to run')
+    // The others have nothing but the callbacks of a run to wait for.
+    if (n % 2 === 0) {
+      give(onEnd, n, 'onEnd')
+      give(onEnd, n, 'onEnd, the first to run')
+    }
     give(ctx.after.bind(ctx), n, 'after')
     give(ctx.detach.bind(ctx), n, 'detached')
+    const told = await tell(served, request, 'handler with work behind it')
     await ctx.run({}, async () => {
-      // The request does not wait for those of a run: only what they read at once is there for certain.
-      ctx.onEnd(() => {
-        looker.look(request, 'onEnd of a run')
-        tally.work.done++
-      })
-      tally.work.begun++
       await shuffle.pause()
+      // The client may have left in a pause, and the values with it: only an end that is still to come waits for these.
+      if (visitOf(request).closed) return
+      for (const which of ['last', 'second', 'first']) give(onEnd, n, `onEnd of a run, the ${which} to run`)
     })
-    return await tell(served, request, 'handler with work behind it')
+    return told
   })
 
   app.get('/call', async (request) => {
