@@ -151,3 +151,24 @@ t.test('what is no key, or no list, fails at start-up and names the route', asyn
     await t.rejects(async () => { await later.ready() }, { code: 'FST_CTX_INVALID_OPTION' })
   }
 })
+
+t.test('what is no key, or no list, of a route that was added before the plugin: each request of it fails, the program is blamed, not the client', async (t) => {
+  for (const [wrong, said] of [
+    [['tenant', 'tenent'], "option 'config.context.require' of /notes/:id names 'tenent', which is no key: correct the name, or declare it"],
+    [[undefined], "option 'config.context.require' of /notes/:id names 'undefined', which is no key: correct the name, or declare it"],
+    ['tenant', "option 'config.context.require' of /notes/:id takes a list of keys: ['tenant']"],
+    [7, "option 'config.context.require' of /notes/:id takes a list of keys: ['tenant']"]
+  ] as const) {
+    const app = Fastify()
+    app.get('/notes/:id', { config: { context: { require: wrong as never } } }, async () => t.fail('called'))
+    app.get('/right', required('tenant'), async () => 'ok')
+    await app.register(ctx.plugin)
+    const { url } = await listen(t, app)
+    for (const headers of [{}, { 'x-tenant-id': 'acme' }, {}]) {
+      const answer = await fetch(`${url}/notes/7`, { headers })
+      t.same(await answer.json(), { statusCode: 500, code: 'FST_CTX_INVALID_OPTION', error: 'Internal Server Error', message: said })
+    }
+    t.equal((await fetch(`${url}/right`)).status, 400, 'others are as they are')
+    t.equal((await fetch(`${url}/right`, { headers: { 'x-tenant-id': 'acme' } })).status, 200)
+  }
+})
