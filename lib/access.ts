@@ -84,6 +84,7 @@ export abstract class Access<V> {
    * @throws FST_CTX_NO_SCOPE no scope is open here
    * @throws FST_CTX_ENDED the scope has ended
    * @throws FST_CTX_NOT_SET the key was never set in this scope
+   * @throws FST_CTX_UNKNOWN_KEY the context has no such key
    * @example
    * const tenant = ctx.require('tenant') // string, not string | undefined
    */
@@ -92,7 +93,9 @@ export abstract class Access<V> {
     if (value !== undefined) return value as ValueOf<V, K>
     const scope = this[kScope]()
     if (scope === undefined) throw new FST_CTX_NO_SCOPE(key)
-    throw scope.root.ended ? new FST_CTX_ENDED(key) : new FST_CTX_NOT_SET(key)
+    if (scope.root.ended) throw new FST_CTX_ENDED(key)
+    this.#owner.checkKey(key)
+    throw new FST_CTX_NOT_SET(key)
   }
 
   /** Whether a key has a value in the current scope. Never throws, never warns. */
@@ -147,7 +150,10 @@ export abstract class Access<V> {
   /** A function that runs any function in today's scope: `const inScope = ctx.snapshot()`, later `inScope(fn, ...args)`. */
   snapshot (): <A extends unknown[], R>(fn: (...args: A) => R, ...args: A) => R {
     const store = this[kHere]()
-    return (fn, ...args) => enter(store, fn, ...args)
+    return (fn, ...args) => {
+      if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.snapshot', 'no function, but what it returned takes one to call')
+      return enter(store, fn, ...args)
+    }
   }
 
   /**
@@ -155,7 +161,7 @@ export abstract class Access<V> {
    * emitters that requests share, or that another request's work fires. Returns the emitter.
    */
   bindEmitter<E extends EventEmitter> (emitter: E): E {
-    if (typeof emitter?.on !== 'function' || typeof emitter.prependListener !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.bindEmitter', 'an EventEmitter')
+    if (typeof emitter?.on !== 'function' || typeof emitter.prependListener !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.bindEmitter', 'an EventEmitter, with on and prependListener')
     return bindListeners(emitter)
   }
 

@@ -3,7 +3,7 @@ import createError from '@fastify/error'
 /** `key('…')` was given a name that cannot be a key: reserved, empty, or one of the methods of `request.ctx`. */
 export const FST_CTX_INVALID_KEY = createError('FST_CTX_INVALID_KEY', "'%s' cannot be the name of a key, as %s: choose another", 500, TypeError)
 
-/** A key that this context does not have was written. */
+/** A key that this context does not have was written, or required. */
 export const FST_CTX_UNKNOWN_KEY = createError('FST_CTX_UNKNOWN_KEY', "this context has no key '%s': correct the name, or declare it in createContext()", 500, TypeError)
 
 /** An option, or the policy of a key, is of the wrong type or unknown. */
@@ -13,7 +13,7 @@ export const FST_CTX_INVALID_OPTION = createError('FST_CTX_INVALID_OPTION', "opt
 export const FST_CTX_INVALID_ARGUMENT = createError('FST_CTX_INVALID_ARGUMENT', '%s takes %s', 500, TypeError)
 
 /** The same context was registered again where it already is, with other options. */
-export const FST_CTX_ALREADY_REGISTERED = createError('FST_CTX_ALREADY_REGISTERED', 'this context is already registered here with other options (a function written anew is another): register it once, or make a second context with createContext()')
+export const FST_CTX_ALREADY_REGISTERED = createError('FST_CTX_ALREADY_REGISTERED', "this context is already registered here with another '%s' (a function written anew is another): register it once, or make a second context with createContext()")
 
 /** `@fastify/request-context` was registered in the same application. */
 export const FST_CTX_REQUEST_CONTEXT_REGISTERED = createError('FST_CTX_REQUEST_CONTEXT_REGISTERED', '@fastify/request-context, or another copy of fastify-ctx, is registered beside fastify-ctx: remove its registration, requestContext.get() and .set() keep working')
@@ -34,7 +34,7 @@ export const FST_CTX_NOT_SET = createError('FST_CTX_NOT_SET', "'%s' is not set i
 export const FST_CTX_REQUEST_ID_FIXED = createError('FST_CTX_REQUEST_ID_FIXED', "'requestId' is fixed when its scope opens: leave it out, or start a scope of its own by ctx.run({ requestId }, fn, { inherit: false })")
 
 /** A seed threw or rejected with nothing (`undefined`, `null`, `false`…), which Fastify would take for success. */
-export const FST_CTX_SEED_FAILED = createError('FST_CTX_SEED_FAILED', "the seed of key '%s' threw or rejected without an error")
+export const FST_CTX_SEED_FAILED = createError('FST_CTX_SEED_FAILED', "the seed of key '%s' threw or rejected without an error: throw an Error, with a statusCode for the answer if you like")
 
 /** A locked key was written again in a scope that has it. */
 export const FST_CTX_LOCKED = createError('FST_CTX_LOCKED', "'%s' is locked, and set already: set it once, or act as somebody else by ctx.impersonate()")

@@ -28,8 +28,13 @@ export function warnLate (key: string, { route }: Scope): void {
 
 /** The request of a scope is over, and its function still runs. */
 export function warnOpen ({ work, root: { route } }: Scope): void {
-  const name = work === undefined || work.name === '' ? `ctx.run(…, ${String(work).replace(/\s+/g, ' ').slice(0, 60)})` : `the function '${work.name}' of a ctx.run`
+  const name = work === undefined || work.name === '' ? `ctx.run(…, ${shortened(String(work))})` : `the function '${work.name}' of a ctx.run`
   warnOnce('FST_CTX_STILL_OPEN', `${name} ${route}`, `the request${of(route)} ended while ${name} was still running: await it, or start it by ctx.detach()`)
+}
+
+function shortened (code: string): string {
+  const line = code.replace(/\s+/g, ' ')
+  return line.length > 60 ? `${line.slice(0, 60)}…` : line
 }
 
 function of (route: string | undefined): string {

@@ -55,7 +55,7 @@ const CLOSE_TIMEOUT = 10_000
 const kRegistered = Symbol('fastify-ctx.registered')
 
 /** An instance, with the contexts that are registered in it or around it. */
-interface Registered extends FastifyInstance { [kRegistered]?: ReadonlyMap<Owner, object> }
+interface Registered extends FastifyInstance { [kRegistered]?: ReadonlyMap<Owner, ContextOptions> }
 
 /** What avvio gives each instance, and the types do not tell. */
 interface Closing extends FastifyInstance { onClose (fn: () => Promise<void>): void }
@@ -71,8 +71,9 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
   const registered = instance[kRegistered]
   const before = registered?.get(owner)
   if (before !== undefined) {
-    if (Object.keys(options).length === 0 || isDeepStrictEqual(options, before)) return
-    throw new FST_CTX_ALREADY_REGISTERED()
+    const others = Object.keys({ ...before, ...options }).filter((name) => !isDeepStrictEqual(options[name as keyof ContextOptions], before[name as keyof ContextOptions]))
+    if (Object.keys(options).length === 0 || others.length === 0) return
+    throw new FST_CTX_ALREADY_REGISTERED(others.join("', '"))
   }
   const { keys = {}, requestId = {} } = options
   const policy = owner.keys ?? readKeys(keys)

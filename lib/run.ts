@@ -19,7 +19,7 @@ const RUN_OPTIONS: ReadonlySet<string> = new Set(['inherit', 'timeout', 'deadlin
 
 /** Opens a scope below `parent`, or a root, with some values. Those of `ctx.impersonate` may be locked. */
 export function openScope (owner: Owner, parent: Scope | undefined, values: Readonly<Record<string, unknown>>, call: 'ctx.run' | 'ctx.impersonate' | 'ctx.hydrate'): Scope {
-  if (typeof values !== 'object' || values === null) throw new FST_CTX_INVALID_ARGUMENT(call, 'an object of values first')
+  if (typeof values !== 'object' || values === null) throw new FST_CTX_INVALID_ARGUMENT(call, 'an object of values first, {} for none')
   const scope = new Scope(owner, parent?.registration ?? owner.registration, parent, outerOf(owner, parent))
   if (parent === undefined) {
     scope.store.requestId = randomUUID()
@@ -36,9 +36,9 @@ export function openScope (owner: Owner, parent: Scope | undefined, values: Read
 
 /** Calls `fn` within a scope, which is done when `fn` is: when it returns, or when its promise settles. */
 export function runIn<R> (scope: Scope, fn: () => R, options: RunOptions | undefined): R {
-  if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a function to call')
+  if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a function to call second, after the values')
   if (options !== undefined) {
-    for (const name of Object.keys(options)) if (!RUN_OPTIONS.has(name)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', `no option '${name}'`)
+    for (const name of Object.keys(options)) if (!RUN_OPTIONS.has(name)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', `no option '${name}', only ${[...RUN_OPTIONS].join(', ')}`)
     limit(scope, options)
   }
   scope.work = fn

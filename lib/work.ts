@@ -36,7 +36,7 @@ export abstract class Work<V> extends Access<V> {
    * carry `actor` and `reason`. What `fn` does, however it ends, leaves the scope around it as it was.
    *
    * @throws FST_CTX_NO_SCOPE there is nobody to act for
-   * @throws FST_CTX_INVALID_ARGUMENT no reason is given
+   * @throws FST_CTX_INVALID_ARGUMENT no reason is given, or no function
    * @example
    * await ctx.impersonate({ user: customer }, { reason: 'ticket 4711' }, () => showInvoices())
    */
@@ -44,6 +44,7 @@ export abstract class Work<V> extends Access<V> {
     const scope = this[kOpen]('ctx.impersonate')
     const reason = (options as ImpersonateOptions | undefined)?.reason
     if (typeof reason !== 'string' || reason === '') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', '{ reason } second, a string that is not empty')
+    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', 'a function to call third, after the reason')
     const inner = openScope(this.#owner, scope, values, 'ctx.impersonate')
     const actors = new Map(impersonationOf(scope)?.actors)
     for (const name of Object.keys(values)) if (!actors.has(name)) actors.set(name, scope.store[name])

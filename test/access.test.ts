@@ -23,6 +23,7 @@ t.test('get, has and require within a scope', async (t) => {
     t.equal(ctx.get('user'), undefined)
     t.equal(ctx.has('user'), false)
     t.throws(() => ctx.require('user'), { code: 'FST_CTX_NOT_SET', message: /'user'/ })
+    t.throws(() => ctx.require('tennant' as never), { code: 'FST_CTX_UNKNOWN_KEY', message: /'tennant'/ })
     for (const name of ['toString', 'constructor', '__proto__']) t.equal(ctx.get(name as never), undefined, name)
   })
 })
@@ -179,6 +180,7 @@ t.test('snapshot: runs any function in the scope of today', async (t) => {
   t.equal(inScope(() => ctx.get('tenant')), 'acme')
   t.equal(ctx.run({ tenant: 'other' }, () => inScope((a: number, b: number) => `${a + b} ${ctx.get('tenant')}`, 1, 2)), '3 acme')
   t.equal(ctx.run({ tenant: 'other' }, () => ctx.snapshot()(() => ctx.get('tenant'))), 'other')
+  for (const none of [undefined, null, {}, 'fn']) t.throws(() => inScope(none as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: /^ctx\.snapshot takes / })
 })
 
 t.test('bindEmitter: listeners run in the scope they were added in; it takes emitters alone', async (t) => {
@@ -187,7 +189,7 @@ t.test('bindEmitter: listeners run in the scope they were added in; it takes emi
   for (const tenant of ['A', 'B']) ctx.run({ tenant }, () => { emitter.on('event', () => { seen.push(ctx.get('tenant')) }) })
   ctx.run({ tenant: 'C' }, () => { emitter.emit('event') })
   t.same(seen, ['A', 'B'])
-  for (const other of [undefined, null, {}, new EventTarget(), { on () {} }]) t.throws(() => ctx.bindEmitter(other as never), { code: 'FST_CTX_INVALID_ARGUMENT' })
+  for (const other of [undefined, null, {}, new EventTarget(), { on () {} }]) t.throws(() => ctx.bindEmitter(other as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: /an EventEmitter, with on and prependListener$/ })
 })
 
 t.test('log', async (t) => {

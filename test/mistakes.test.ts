@@ -62,15 +62,17 @@ t.test('a run that nobody awaited is told when its request ends, with its functi
   app.get('/forgot', async () => {
     ctx.run({ tenant: 'globex' }, async function sendMails () { await promise }).catch(t.fail)
     ctx.run({ tenant: 'globex' }, async () => { await promise }).catch(t.fail)
+    ctx.run({ tenant: 'globex' }, async () => { await promise; return ['a text of more than sixty characters'] }).catch(t.fail)
     await ctx.run({ tenant: 'globex' }, async function awaited () {})
     return 'ok'
   })
   const { url } = await listen(t, app)
   await (await fetch(`${url}/forgot`)).text()
-  while (told.length < 2) await turns()
+  while (told.length < 3) await turns()
   open()
   await turns()
   t.same(told.map(({ message }) => message.replace(/;?\s+/g, ' ')).sort(), [
+    "the request of /forgot ended while ctx.run(…, async () => { await promise return ['a text of more than si…) was still running: await it, or start it by ctx.detach()",
     'the request of /forgot ended while ctx.run(…, async () => { await promise }) was still running: await it, or start it by ctx.detach()',
     "the request of /forgot ended while the function 'sendMails' of a ctx.run was still running: await it, or start it by ctx.detach()"
   ].sort())

@@ -54,7 +54,7 @@ t.test('registered twice', async (t) => {
   const seed = (): string => 'acme'
   const options = { keys: { tenant: { seed, log: true } }, requestId: { header: 'x-id' } } as const
 
-  for (const [what, second] of Object.entries({ 'the same options': { ...options, keys: { ...options.keys } }, 'no options': {}, 'no options but those of Fastify': { prefix: '/x' } })) {
+  for (const [what, second] of Object.entries({ 'the same options': { ...options, keys: { ...options.keys } }, 'no options': {}, 'no options but those of Fastify': { prefix: '/x' }, 'the same options, and one without a value': { ...options, closeTimeout: undefined as never } })) {
     t.test(`with ${what}: the second does nothing, in the same instance and in a child`, async (t) => {
       const app = Fastify()
       await app.register(context, options)
@@ -74,10 +74,15 @@ t.test('registered twice', async (t) => {
   }
 
   t.test('with other options: refused, in the same instance and in a child', async (t) => {
-    for (const second of [{ keys: {} }, { keys: { tenant: { seed: () => 'other', log: true } }, requestId: { header: 'x-id' } }, { requestId: { header: 'x-other' } }]) {
+    for (const [second, named] of [
+      [{ keys: {} }, "'keys', 'requestId'"],
+      [{ keys: { tenant: { seed: () => 'other', log: true } }, requestId: { header: 'x-id' } }, "'keys'"],
+      [{ ...options, requestId: { header: 'x-other' } }, "'requestId'"],
+      [{ ...options, closeTimeout: 1 }, "'closeTimeout'"]
+    ] as const) {
       const app = Fastify()
       await app.register(context, options)
-      await t.rejects(async () => { await app.register(context, second as ReadyMadeOptions) }, { code: 'FST_CTX_ALREADY_REGISTERED' })
+      await t.rejects(async () => { await app.register(context, second as ReadyMadeOptions) }, { code: 'FST_CTX_ALREADY_REGISTERED', message: new RegExp(`with another ${named} \\(`) })
 
       const parent = Fastify()
       parent.register(context, options)

@@ -169,6 +169,9 @@ t.test('misuse throws, and calls nothing', async (t) => {
   ctx.run({}, () => { t.throws(() => ctx.run({ requestId: 'other' }, count), { code: 'FST_CTX_REQUEST_ID_FIXED' }) })
   for (const options of [{ inherits: false }, { timeout: 1, dedline: 2 }]) t.throws(() => ctx.run({}, count, options as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: /'(inherits|dedline)'/ })
   t.throws(() => readyMade.run({ get: 1 } as never, count), { code: 'FST_CTX_INVALID_KEY' })
+  t.throws(() => ctx.run({}, {} as never), { message: 'ctx.run takes a function to call second, after the values' })
+  t.throws(() => ctx.run('acme' as never, count), { message: 'ctx.run takes an object of values first, {} for none' })
+  t.throws(() => ctx.run({}, count, { inherits: false } as never), { message: "ctx.run takes no option 'inherits', only inherit, timeout, deadline, signal" })
   t.equal(calls, 0)
 })
 

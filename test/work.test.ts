@@ -141,7 +141,7 @@ t.test('impersonate', async (t) => {
     ctx.run({}, () => {
       for (const options of [undefined, null, {}, { reason: '' }, { reason: 7 }]) t.throws(() => ctx.impersonate({ user: lin }, options as never, fn), { code: 'FST_CTX_INVALID_ARGUMENT', message: /reason/ })
       t.throws(() => ctx.impersonate(undefined as never, { reason: 'r' }, fn), { code: 'FST_CTX_INVALID_ARGUMENT', message: /ctx\.impersonate/ })
-      t.throws(() => ctx.impersonate({}, { reason: 'r' }, undefined as never), { code: 'FST_CTX_INVALID_ARGUMENT' })
+      t.throws(() => ctx.impersonate({}, { reason: 'r' }, undefined as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: 'ctx.impersonate takes a function to call third, after the reason' })
       t.throws(() => ctx.impersonate({ usr: lin } as never, { reason: 'r' }, fn), { code: 'FST_CTX_UNKNOWN_KEY' })
       t.throws(() => ctx.impersonate({ requestId: 'other' }, { reason: 'r' }, fn), { code: 'FST_CTX_REQUEST_ID_FIXED' })
     })

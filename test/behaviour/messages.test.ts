@@ -46,7 +46,7 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
       const { plugin } = newContext()
       await Fastify().register(plugin).register(plugin, { requestId: { header: 'x-id' } })
     },
-    names: /this context is already registered here with other options/,
+    names: /this context is already registered here with another 'requestId' \(/,
     out: /register it once, or make a second context with createContext\(\)/,
     elsewhere: true
   },
@@ -85,7 +85,7 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
     // eslint-disable-next-line prefer-promise-reject-errors -- that is the mistake
     program: (t) => answered(t, () => {}, createContext({ tenant: key<string>({ seed: () => Promise.reject() }) }) as never),
     names: /the seed of key 'tenant'/,
-    out: /without an error/,
+    out: /threw or rejected without an error: throw an Error, with a statusCode for the answer if you like$/,
     elsewhere: true
   },
   FST_CTX_LOCKED: { program: (t) => answered(t, (ctx) => { ctx.set('tenant', 'globex') }), names: /'tenant'/, out: /set it once, or act as somebody else by ctx\.impersonate\(\)/ },

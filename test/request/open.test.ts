@@ -77,6 +77,8 @@ t.test('seeds', async (t) => {
   })
 })
 
+const WITHOUT_ERROR = "the seed of key 'tenant' threw or rejected without an error: throw an Error, with a statusCode for the answer if you like"
+
 t.test('a seed that fails fails the request', async (t) => {
   const failures: Record<string, [() => string | Promise<string>, number, string]> = {
     'throws an error': [() => { throw new Error('no tenant') }, 500, 'no tenant'],
@@ -84,9 +86,9 @@ t.test('a seed that fails fails the request', async (t) => {
     'throws one with a statusCode': [() => { throw Object.assign(new Error('unknown tenant'), { statusCode: 403 }) }, 403, 'unknown tenant'],
     'rejects with one with a statusCode': [async () => { throw Object.assign(new Error('unknown tenant'), { statusCode: 403 }) }, 403, 'unknown tenant'],
     // eslint-disable-next-line no-throw-literal -- a seed may throw anything: that is tested
-    'throws undefined': [() => { throw undefined }, 500, "the seed of key 'tenant' threw or rejected without an error"],
+    'throws undefined': [() => { throw undefined }, 500, WITHOUT_ERROR],
     // eslint-disable-next-line prefer-promise-reject-errors -- or reject with it
-    'rejects with undefined': [() => Promise.reject(), 500, "the seed of key 'tenant' threw or rejected without an error"]
+    'rejects with undefined': [() => Promise.reject(), 500, WITHOUT_ERROR]
   }
   for (const [what, [seed, status, message]] of Object.entries(failures)) {
     t.test(`one that ${what}: Fastify answers and logs, with the id; later seeds and the handler do not run; the scope ends`, async (t) => {
