@@ -10,7 +10,7 @@ import type { Keys, ValuesOfKeys } from './key.ts'
 import { Owner } from './owner.ts'
 import { pluginOf, type ContextOptions, type ReadyMadeOptions } from './plugin.ts'
 import { readKeys } from './policy.ts'
-import { readSettings, TRAVEL_OPTIONS, type TravelOptions } from './settings.ts'
+import { CREATE_OPTIONS, readSettings, type CreateOptions } from './settings.ts'
 import type { ContextValues } from './types.ts'
 
 /** A context of your own: its calls, and the plugin that gives each request a scope of it. */
@@ -32,15 +32,15 @@ export type ValuesOf<C> = C extends Context<infer V> ? V : never
  * export const ctx = createContext({ tenant: key<string>({ log: true }), user: key<User>() })
  * await app.register(ctx.plugin)
  */
-export function createContext<K extends Keys> (keys: K, options: TravelOptions = {}): OwnContext<ValuesOfKeys<K>> {
+export function createContext<K extends Keys> (keys: K, options: CreateOptions = {}): OwnContext<ValuesOfKeys<K>> {
   const policy = readKeys(keys)
   const owner = new Owner(policy, readSettings(readOptions(options), policy))
   return Object.assign(new Context<ValuesOfKeys<K>>(owner), { plugin: pluginOf<ContextOptions>(owner) })
 }
 
-function readOptions (options: TravelOptions): TravelOptions {
+function readOptions (options: CreateOptions): CreateOptions {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) throw new FST_CTX_INVALID_OPTION('createContext', 'takes an object of options second')
-  for (const name of Object.keys(options)) if (!TRAVEL_OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(name, `does not exist: createContext() takes ${[...TRAVEL_OPTIONS].join(', ')}, and register takes requestId and closeTimeout`)
+  for (const name of Object.keys(options)) if (!CREATE_OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(name, `does not exist: createContext() takes ${[...CREATE_OPTIONS].join(', ')}, and register takes requestId and closeTimeout`)
   return options
 }
 
@@ -71,6 +71,6 @@ export type { RequestIdOptions } from './request-id.ts'
 export type { DehydrateOptions } from './travel.ts'
 export type { Dispatch, Interceptor } from './interceptor.ts'
 export type { Propagate } from './origins.ts'
-export type { EnvelopeOptions, TravelOptions } from './settings.ts'
+export type { CreateOptions, EnvelopeOptions } from './settings.ts'
 export type { Trace, Tracing } from './trace.ts'
 export type { ContextOptions, ReadyMadeOptions } from './plugin.ts'

@@ -17,7 +17,7 @@ import { lifeOf } from './request/end.ts'
 import { openScope } from './request/open.ts'
 import { checkRoutes } from './request/required.ts'
 import type { Life, Registration } from './scope.ts'
-import { readSettings, TRAVEL_OPTIONS, type TravelOptions } from './settings.ts'
+import { CREATE_OPTIONS, readSettings, type CreateOptions } from './settings.ts'
 import { scopeOf } from './surroundings.ts'
 import type { ContextValues, KeyOf, ValueOf, WritableKeyOf } from './types.ts'
 
@@ -41,7 +41,7 @@ export interface ContextOptions {
 }
 
 /** Options of the ready-made context: `app.register(context, options)`. */
-export interface ReadyMadeOptions extends ContextOptions, TravelOptions {
+export interface ReadyMadeOptions extends ContextOptions, CreateOptions {
   /** The policy of each key of `ContextValues` that has one. A function is short for `{ seed }`. */
   readonly keys?: { readonly [K in WritableKeyOf<ContextValues>]?: Seed<ValueOf<ContextValues, K> | undefined> | KeyPolicy<ValueOf<ContextValues, K>> }
 }
@@ -103,7 +103,7 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
 function readOptions (given: ContextOptions, owner: Owner): ReadyMadeOptions {
   const options = Object.fromEntries(Object.entries(given).filter(([name]) => !FASTIFY_OPTIONS.has(name))) as ReadyMadeOptions
   for (const name of Object.keys(options)) {
-    const ofContext = name === 'keys' || TRAVEL_OPTIONS.has(name)
+    const ofContext = name === 'keys' || CREATE_OPTIONS.has(name)
     if (ofContext && owner.keys !== undefined) throw new FST_CTX_INVALID_OPTION(name, 'belongs to createContext(), where the keys of this context are: give it there')
     if (!ofContext && name !== 'requestId' && name !== 'closeTimeout') throw new FST_CTX_INVALID_OPTION(name, 'does not exist: register takes requestId and closeTimeout, and for the ready-made context keys, envelope, propagate, trace and diagnostics')
   }

@@ -14,7 +14,7 @@ export interface EnvelopeOptions {
 }
 
 /** What `createContext` takes beside the keys: what leaves the process and enters it, and what is told of mistakes. */
-export interface TravelOptions {
+export interface CreateOptions {
   /** How `ctx.dehydrate` makes envelopes, and which `ctx.hydrate` takes. */
   readonly envelope?: EnvelopeOptions
   /** Which keys go to which origins, by the headers their policies name. Default: none. */
@@ -45,7 +45,7 @@ export interface EnvelopeSettings {
 }
 
 /** The names of the options. */
-export const TRAVEL_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics'])
+export const CREATE_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics'])
 
 const ENVELOPE_OPTIONS: ReadonlySet<string> = new Set(['maxBytes', 'secrets', 'ttl'])
 
@@ -57,7 +57,7 @@ const SECRET_LENGTH = 32
  *
  * @throws FST_CTX_INVALID_OPTION
  */
-export function readSettings ({ envelope = {}, propagate, trace = true, diagnostics = process.env.NODE_ENV !== 'production' }: TravelOptions, policy: Policy): Settings {
+export function readSettings ({ envelope = {}, propagate, trace = true, diagnostics = process.env.NODE_ENV !== 'production' }: CreateOptions, policy: Policy): Settings {
   const tracing = typeof trace === 'boolean' ? undefined : trace
   if (tracing !== undefined) checkTracing(tracing, policy)
   if (typeof diagnostics !== 'boolean') throw new FST_CTX_INVALID_OPTION('diagnostics', 'takes a boolean')

@@ -4,7 +4,7 @@ import { outboundHeaders } from '../lib/outbound.ts'
 import { Owner } from '../lib/owner.ts'
 import { readKeys } from '../lib/policy.ts'
 import { Scope } from '../lib/scope.ts'
-import { readSettings, type TravelOptions } from '../lib/settings.ts'
+import { readSettings, type CreateOptions } from '../lib/settings.ts'
 import type { Trace, Tracing } from '../lib/trace.ts'
 import { turns, warnings } from './support.ts'
 
@@ -12,7 +12,7 @@ const API = 'https://api.example'
 const PLACE: Trace = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7', traceFlags: 1 }
 
 /** A root scope with a key of each kind, at a place in a trace. */
-function scope (values: Record<string, unknown>, { trace, ...options }: TravelOptions & { trace?: Tracing } = {}, place?: Trace): Scope {
+function scope (values: Record<string, unknown>, { trace, ...options }: CreateOptions & { trace?: Tracing } = {}, place?: Trace): Scope {
   const policy = readKeys({ tenant: { header: 'X-Tenant' }, user: { header: 'x-user' }, token: {} })
   const settings = readSettings({ propagate: { [API]: ['requestId', 'tenant', 'user'], 'https://ids.example': ['requestId'] }, ...options, ...trace && { trace } }, policy)
   const { registration } = new Owner(policy, settings)

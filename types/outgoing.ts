@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { SpanContext } from '@opentelemetry/api'
 import { BatchSpanProcessor, InMemorySpanExporter, NodeTracerProvider, type SpanProcessor } from '@opentelemetry/sdk-trace-node'
 import { Agent, Client, interceptors, Pool, setGlobalDispatcher, type Dispatcher } from 'undici'
-import context, { createContext, ctx, key, type Interceptor, type Propagate, type Trace, type Tracing, type TravelOptions } from '../lib/index.ts'
+import context, { createContext, ctx, key, type CreateOptions, type Interceptor, type Propagate, type Trace, type Tracing } from '../lib/index.ts'
 import { otel, type OtelOptions, type OtelTracing } from '../lib/otel.ts'
 import { expectEqual, expectType } from './expect.ts'
 
@@ -68,7 +68,7 @@ export function otelFitsTheOptionAndTheProvider () {
   expectEqual<OtelTracing extends Tracing ? true : false, true>(true)
   createContext({ tenant: key<string>({ log: true }) }, { trace: tracing })
   app.register(context, { keys: { tenant: { log: true } }, trace: otel() })
-  expectType<boolean | Tracing | undefined>().of(({} as TravelOptions).trace)
+  expectType<boolean | Tracing | undefined>().of(({} as CreateOptions).trace)
   const options: OtelOptions = {}
   otel(options)
 

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import {
-  createContext, ctx, key, type DehydrateOptions, type EnvelopeOptions, type Packing, type PolicyRow, type ReadyMadeOptions, type Trace, type Tracing, type TravelOptions
+  createContext, ctx, key, type CreateOptions, type DehydrateOptions, type EnvelopeOptions, type Packing, type PolicyRow, type ReadyMadeOptions, type Trace, type Tracing
 } from '../lib/index.ts'
 import { expectEqual, expectType } from './expect.ts'
 
@@ -124,7 +124,7 @@ export function theOptionsOfAContextOfItsOwn (tracing: Tracing) {
 export function theOptionsOfTheReadyMadeContext () {
   expectType<ReadyMadeOptions>().of({ keys: { user: { carry: { pack: (user) => user.id, unpack: (id: string) => ({ id }) } } }, envelope: { maxBytes: 512 } } as ReadyMadeOptions)
   const options: ReadyMadeOptions = { keys: { tenant: { carry: true, header: 'x-tenant' } }, trace: true }
-  expectType<TravelOptions['trace']>().of(options.trace)
+  expectType<CreateOptions['trace']>().of(options.trace)
 
   // An unpack of another type.
   // @ts-expect-error

@@ -2,7 +2,7 @@
 import Fastify from 'fastify'
 import t from 'tap'
 import { createContext, key } from '../../lib/index.ts'
-import type { TravelOptions } from '../../lib/settings.ts'
+import type { CreateOptions } from '../../lib/settings.ts'
 import { exchange, gate, Lines, listen, type Tap } from '../support.ts'
 import { upstream } from './upstream.ts'
 
@@ -12,7 +12,7 @@ const TRACEPARENT = `00-${TRACE}-${SPAN}-01`
 const FIELDS = { trace_id: TRACE, span_id: SPAN, trace_flags: '01' }
 
 /** An application that calls a listed origin, and whose answer is where the request is in a trace. */
-async function serve (t: Tap, options: TravelOptions = {}) {
+async function serve (t: Tap, options: CreateOptions = {}) {
   const target = await upstream(t)
   const lines = new Lines(t)
   const ctx = createContext({ tenant: key<string>({ log: true, header: 'x-tenant', carry: true }) }, { propagate: { [target.origin]: ['requestId'] }, ...options })
