@@ -1,5 +1,23 @@
-// Which version of what is measured, and on which Node it may run.
+// What is measured: by which service, in which version, and on which Node it may run.
 import { readFileSync } from 'node:fs'
+
+/** The service of benchmarks/peers that a variant is measured by, where it answers requests. */
+const SERVICES = {
+  bare: 'bare',
+  'bare again': 'bare',
+  'als.run by hand': 'by-hand',
+  'request-context': 'request-context',
+  'fastify-ctx': 'fastify-ctx',
+  'fastify-ctx, defaults': 'fastify-ctx-defaults',
+  'bare Nest': 'nest',
+  'nestjs-cls': 'nestjs-cls'
+}
+
+/** The application of a variant, which is loaded in no process that measures another. */
+export async function startPeer (variant) {
+  const { start } = await import(`./peers/${SERVICES[variant]}.mjs`)
+  return await start()
+}
 
 /** The packages whose versions decide the figures. */
 const PACKAGES = ['fastify', '@fastify/request-context', 'pino', 'nestjs-cls', '@nestjs/core', '@nestjs/platform-fastify']

@@ -1,5 +1,6 @@
 // Makes the tables of docs/performance.md, between their marks, and docs/performance.svg from the kept results.
 import { readFileSync, writeFileSync } from 'node:fs'
+import { replaceBlock, table } from '../scripts/markdown.mjs'
 import { chartOf } from './chart.mjs'
 import { judge } from './goals.mjs'
 import { readQuestions } from './questions.mjs'
@@ -93,16 +94,4 @@ function instructionsOf (question, lines, of) {
 
 function heads (lines) {
   return lines.map((line) => `Node ${line}`)
-}
-
-function table (head, rows) {
-  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
-}
-
-function replaceBlock (text, name, content) {
-  const [begin, end] = [`<!-- ${name} -->`, `<!-- end of ${name} -->`]
-  const from = text.indexOf(begin)
-  const to = text.indexOf(end)
-  if (from === -1 || to === -1) throw new Error(`docs/performance.md has no block '${name}'`)
-  return `${text.slice(0, from + begin.length)}\n${content}\n${text.slice(to)}`
 }

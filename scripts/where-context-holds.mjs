@@ -1,6 +1,7 @@
 // npm run where-context-holds: visits the points of test/behaviour/points.ts on each supported version of Node, and
 // writes what was seen there into docs/where-context-holds.md.
 import { readFileSync, writeFileSync } from 'node:fs'
+import { replaceBlock, table } from './markdown.mjs'
 import { findNode, VERSIONS } from './nodes.mjs'
 import { run } from './tap.mjs'
 
@@ -68,16 +69,4 @@ function total (rows) {
 function worst (rows = []) {
   const [first] = rows.filter((row) => row !== undefined).sort((a, b) => countsOf(b).leak - countsOf(a).leak || countsOf(b).lost - countsOf(a).lost)
   return first?.seen ?? '–'
-}
-
-function table (head, rows) {
-  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
-}
-
-function replaceBlock (text, name, content) {
-  const [begin, end] = [`<!-- ${name} -->`, `<!-- end of ${name} -->`]
-  const from = text.indexOf(begin)
-  const to = text.indexOf(end)
-  if (from === -1 || to === -1) throw new Error(`docs/where-context-holds.md has no block '${name}'`)
-  return `${text.slice(0, from + begin.length)}\n${content}\n${text.slice(to)}`
 }

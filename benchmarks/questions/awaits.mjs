@@ -1,13 +1,6 @@
 // What does a context cost a handler that awaits 20 times? On Node 20 each promise is told of the storage.
 import { injected } from '../load.mjs'
-
-const PEERS = {
-  bare: 'bare',
-  'bare again': 'bare',
-  'als.run by hand': 'by-hand',
-  'request-context': 'request-context',
-  'fastify-ctx': 'fastify-ctx'
-}
+import { startPeer } from '../peers.mjs'
 
 export default {
   name: 'awaits',
@@ -17,12 +10,11 @@ export default {
   control: 'bare again',
   count: 2500,
   cases: ['20 awaits'],
-  variants: Object.keys(PEERS),
+  variants: ['bare', 'bare again', 'als.run by hand', 'request-context', 'fastify-ctx'],
   instructions: { cases: ['20 awaits'], variants: ['bare', 'als.run by hand', 'request-context', 'fastify-ctx'] },
   goals: [{ of: 'fastify-ctx', against: 'request-context', atMost: 1 }],
 
   async prepare (variant) {
-    const { start } = await import(`../peers/${PEERS[variant]}.mjs`)
-    return { '20 awaits': injected(await start(), { url: '/awaits' }) }
+    return { '20 awaits': injected(await startPeer(variant), { url: '/awaits' }) }
   }
 }

@@ -1,15 +1,9 @@
 // Does a request cost more when others are under way? All of them wait in their handlers before the first is answered.
 import { together } from '../load.mjs'
+import { startPeer } from '../peers.mjs'
 import { gate } from '../peers/work.mjs'
 
 const AT_ONCE = [10, 1000, 10_000]
-
-const PEERS = {
-  bare: 'bare',
-  'bare again': 'bare',
-  'request-context': 'request-context',
-  'fastify-ctx': 'fastify-ctx'
-}
 
 export default {
   name: 'concurrency',
@@ -21,12 +15,11 @@ export default {
   warmUp: 5000,
   cases: AT_ONCE.map((count) => `${count} at once`),
   quickCases: ['10 at once', '1000 at once'],
-  variants: Object.keys(PEERS),
+  variants: ['bare', 'bare again', 'request-context', 'fastify-ctx'],
   goals: [{ of: 'fastify-ctx', base: 'bare', from: '10 at once', to: '10000 at once', growthAtMost: 1.10 }],
 
   async prepare (variant) {
-    const { start } = await import(`../peers/${PEERS[variant]}.mjs`)
-    const app = await start()
+    const app = await startPeer(variant)
     // A few at once need no ten thousand requests to be measured.
     return Object.fromEntries(AT_ONCE.map((count) => [`${count} at once`, Object.assign(together(app, gate, count), { count: Math.max(count, 2500) })]))
   }

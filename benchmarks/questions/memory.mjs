@@ -2,17 +2,10 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { GCProfiler } from 'node:v8'
 import { holdRequests, injected } from '../load.mjs'
+import { startPeer } from '../peers.mjs'
 import { gate } from '../peers/work.mjs'
 
 const HELD = 10_000
-
-const PEERS = {
-  bare: 'bare',
-  'bare again': 'bare',
-  'als.run by hand': 'by-hand',
-  'request-context': 'request-context',
-  'fastify-ctx': 'fastify-ctx'
-}
 
 export default {
   name: 'memory',
@@ -26,15 +19,14 @@ export default {
   warmUp: 1000,
   mostRounds: 1,
   cases: ['held by a waiting request', 'allocated by a request'],
-  variants: Object.keys(PEERS),
+  variants: ['bare', 'bare again', 'als.run by hand', 'request-context', 'fastify-ctx'],
   goals: [
     { of: 'fastify-ctx', over: 'bare', atMost: 1000, cases: ['held by a waiting request'] },
     { of: 'fastify-ctx', over: 'request-context', atMost: 400 }
   ],
 
   async prepare (variant) {
-    const { start } = await import(`../peers/${PEERS[variant]}.mjs`)
-    const app = await start()
+    const app = await startPeer(variant)
     const send = injected(app)
     // Compiled code, inline caches and Fastify's pools are none of a request's.
     await send(3000)

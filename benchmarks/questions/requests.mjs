@@ -1,16 +1,6 @@
 // What does a context cost a request whose handler reads the id, the tenant and the user three times?
 import { injected, overSockets } from '../load.mjs'
-
-const PEERS = {
-  bare: 'bare',
-  'bare again': 'bare',
-  'als.run by hand': 'by-hand',
-  'request-context': 'request-context',
-  'fastify-ctx': 'fastify-ctx',
-  'fastify-ctx, defaults': 'fastify-ctx-defaults',
-  'bare Nest': 'nest',
-  'nestjs-cls': 'nestjs-cls'
-}
+import { startPeer } from '../peers.mjs'
 
 export default {
   name: 'requests',
@@ -21,7 +11,7 @@ export default {
   count: 2500,
   cases: ['GET by inject', 'POST by inject', 'GET over sockets', 'POST over sockets'],
   quickCases: ['GET by inject', 'POST over sockets'],
-  variants: Object.keys(PEERS),
+  variants: ['bare', 'bare again', 'als.run by hand', 'request-context', 'fastify-ctx', 'fastify-ctx, defaults', 'bare Nest', 'nestjs-cls'],
   instructions: { cases: ['GET by inject', 'POST by inject'], variants: ['bare', 'als.run by hand', 'request-context', 'fastify-ctx'] },
   goals: [
     { of: 'fastify-ctx', against: 'request-context', atMost: 1 },
@@ -30,8 +20,7 @@ export default {
   ],
 
   async prepare (variant) {
-    const { start } = await import(`../peers/${PEERS[variant]}.mjs`)
-    const app = await start()
+    const app = await startPeer(variant)
     return {
       'GET by inject': injected(app),
       'POST by inject': injected(app, { method: 'POST' }),
