@@ -24,12 +24,17 @@ export function lineOf (scope: Scope): Line {
 export function keepLine (scope: Scope): void {
   if (!wanted) return
   const line = lineOf(scope)
-  line.values = []
-  for (const fields of [line.own, line.fields]) {
-    for (const name of Object.keys(fields)) {
-      const field = fields[name]
-      if (typeof field === 'object' && field !== null) fields[name] = asJson(field)
-    }
+  line.values = NO_VALUES
+  keepFields(line.own)
+  if (line.fields !== line.own) keepFields(line.fields)
+}
+
+const NO_VALUES: readonly unknown[] = []
+
+function keepFields (fields: Fields): void {
+  for (const name in fields) {
+    const field = fields[name]
+    if (typeof field === 'object' && field !== null) fields[name] = asJson(field)
   }
 }
 
@@ -58,9 +63,14 @@ export function fieldOf (scope: Scope, name: string): unknown {
 
 function isCurrent (line: Line, scope: Scope, trace: Trace | undefined): boolean {
   if (line.trace !== trace) return false
+  const { store } = scope
+  const { values } = line
   const { logged } = scope.registration.policy
-  for (let i = 0; i < logged.length; i++) {
-    if (scope.store[logged[i]!.name] !== line.values[i]) return false
+  // The first two, which is all that most have, at places of their own: each sees one name, and reads it cheaply.
+  if (logged.length > 0 && store[logged[0]!.name] !== values[0]) return false
+  if (logged.length > 1 && store[logged[1]!.name] !== values[1]) return false
+  for (let i = 2; i < logged.length; i++) {
+    if (store[logged[i]!.name] !== values[i]) return false
   }
   return scope.outer === undefined || line.outer === lineOf(scope.outer)
 }
@@ -81,7 +91,7 @@ function makeLine (scope: Scope, trace: Trace | undefined): Line {
   if (impersonation !== undefined) Object.assign(own, actorFields(impersonation, policy))
   const outer = scope.outer === undefined ? undefined : lineOf(scope.outer)
   const fields = outer === undefined ? own : { ...fieldsAround(scope), ...own }
-  return { values, trace, own, outer, fields, twins: [] }
+  return { values, trace, own, outer, fields, text: undefined, bound: [] }
 }
 
 /** The fields of the other contexts around a scope: of each, its innermost scope. */

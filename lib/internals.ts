@@ -52,17 +52,31 @@ export function requestIdLabel (instance: FastifyInstance): string {
   return controller?.requestIdLogLabel ?? instance.initialConfig.requestIdLogLabel ?? 'reqId'
 }
 
-/** The symbols under which one copy of pino keeps what its loggers share. */
-export interface PinoSymbols {
-  readonly write: symbol
-  readonly bindings: symbol
-  readonly mixin: symbol
-  readonly nestedKey: symbol
-  readonly messageKey: symbol
-  readonly errorKey: symbol
-  readonly levels: symbol
-  readonly time: symbol
+/** A pino logger as its write sees it. */
+export interface PinoLogger {
+  [symbol: symbol]: unknown
+  setBindings (bindings: object): void
 }
+
+/** What writes a line of a pino logger. */
+export type PinoWrite = (this: PinoLogger, object: unknown, message: string | undefined, level: number) => void
+
+/** The symbols under which one copy of pino keeps what its loggers share, by what we call them and by how it describes them. */
+const PINO = {
+  write: 'write',
+  bindings: 'chindings',
+  mixin: 'mixin',
+  nestedKey: 'nestedKey',
+  messageKey: 'messageKey',
+  errorKey: 'errorKey',
+  levels: 'lsCache',
+  time: 'time',
+  stream: 'stream',
+  serializers: 'serializers',
+  stringifiers: 'stringifiers'
+} as const
+
+export type PinoSymbols = { readonly [K in keyof typeof PINO]: symbol }
 
 const pinos = new WeakMap<object, PinoSymbols | undefined>()
 
@@ -76,11 +90,12 @@ export function pinoSymbols (logger: object): PinoSymbols | undefined {
 }
 
 function findPinoSymbols (logger: object): PinoSymbols | undefined {
-  const symbols = ['write', 'chindings', 'mixin', 'nestedKey', 'messageKey', 'errorKey', 'lsCache', 'time'].map((name) => symbolOf(logger, `pino.${name}`))
-  if (symbols.includes(undefined)) return undefined
-  const [write, bindings, mixin, nestedKey, messageKey, errorKey, levels, time] = symbols as [symbol, symbol, symbol, symbol, symbol, symbol, symbol, symbol]
-  return { write, bindings, mixin, nestedKey, messageKey, errorKey, levels, time }
+  const symbols = Object.entries(PINO).map(([name, description]) => [name, symbolOf(logger, `pino.${description}`)] as const)
+  return symbols.every(([, symbol]) => symbol !== undefined) ? Object.fromEntries(symbols) as PinoSymbols : undefined
 }
 
 /** pino's formatters, which it keeps under a public symbol. */
 export const kFormatters: unique symbol = Symbol.for('pino.formatters') as never
+
+/** Marks a stream that is told more of each line than its text. */
+export const kNeedsMetadata: unique symbol = Symbol.for('pino.metadata') as never

@@ -7,7 +7,28 @@ export type Logger = FastifyBaseLogger
 /** The fields that a scope adds to its log lines, by name. */
 export type Fields = Record<string, unknown>
 
-/** What the log lines of a scope carry, and the loggers that carry it. */
+/** A logger that wrote lines of a scope, and what they are written with. */
+export interface Bound {
+  readonly logger: object
+  /** What the logger had bound itself when this was made: after `setBindings()` it is another. */
+  readonly bindings: unknown
+  /** That and the fields, as text, where it is all that the line has of its own; otherwise `twin` writes it. */
+  readonly text: string | undefined
+  readonly twin: object | undefined
+}
+
+/** The fields of a line as text. */
+export interface LineText {
+  /** The logger that writes them so. */
+  readonly by: object
+  /** What that logger had bound itself, none of which is among the fields: where one is, there is no `first`. */
+  readonly own: string
+  /** The first field, which is the request id, and the rest. */
+  readonly first: string | undefined
+  readonly rest: string
+}
+
+/** What the log lines of a scope carry, and the loggers that wrote them. */
 export interface Line {
   /** The values the fields were made of, in the order of the policy's `logged`: other values, another line. */
   values: readonly unknown[]
@@ -19,6 +40,7 @@ export interface Line {
   readonly own: Fields
   /** These, and those of other contexts around it. */
   readonly fields: Fields
-  /** The loggers with the fields bound, one for each that wrote lately. */
-  readonly twins: object[]
+  text: LineText | undefined
+  /** One for each logger that wrote lately. */
+  readonly bound: Bound[]
 }

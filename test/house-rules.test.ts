@@ -12,7 +12,7 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const ORDER = [
   'errors.ts', 'types.ts', 'trace.ts', 'line.ts', 'cache.ts', 'extras.ts', 'internals.ts', 'warnings.ts', 'key.ts', 'policy.ts', 'request-id.ts',
   'origins.ts', 'settings.ts', 'signature.ts', 'envelope.ts', 'scope.ts', 'surroundings.ts', 'storage.ts', 'mistakes.ts', 'diagnostics.ts', 'tracing.ts', 'fields.ts', 'outbound.ts', 'interceptor.ts',
-  'logging.ts', 'cancel.ts', 'background.ts', 'owner.ts', 'run.ts', 'emitter.ts', 'explain.ts', 'packing.ts', 'access.ts', 'work.ts', 'travel.ts', 'context.ts',
+  'twin.ts', 'field-text.ts', 'writer.ts', 'logging.ts', 'cancel.ts', 'background.ts', 'owner.ts', 'run.ts', 'emitter.ts', 'explain.ts', 'packing.ts', 'access.ts', 'work.ts', 'travel.ts', 'context.ts',
   'request/end.ts', 'request/reenter-events.ts', 'request/reenter-hooks.ts', 'request/reenter-websockets.ts', 'request/required.ts', 'request/open.ts',
   'plugin.ts', 'index.ts', 'worker.ts', 'otel.ts',
   'testing/random.ts', 'testing/canary.ts', 'testing/wiretap.ts', 'testing/source.ts', 'testing/wait.ts', 'testing/test-body.ts', 'testing/shot.ts', 'testing/plan.ts', 'testing/target.ts',
