@@ -52,8 +52,11 @@ function emittingRaw (emit: Emit, closed: (life: RequestLife, raw: any) => void)
     const event = args[0]
     const life = lifeOfRaw(this)!
     if (event === 'finish') life.answered = true
-    // What nobody listens to, as most, needs no scope; an error must reach Node either way.
-    const heard = this.listenerCount(event) === 0 || currentStore() === life.scope.store ? emit.apply(this, args) : emitFromOutside.apply(this, args)
+    let heard = false
+    // What nobody listens to, as most, goes nowhere; but an error must reach Node, and an `emit` of somebody else what it waits for.
+    if (this.listenerCount(event) > 0 || event === 'error' || emit !== plainEmit) {
+      heard = currentStore() === life.scope.store ? emit.apply(this, args) : emitFromOutside.apply(this, args)
+    }
     if (event === 'close') closed(life, this)
     return heard
   }

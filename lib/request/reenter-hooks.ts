@@ -144,26 +144,30 @@ function native (result: unknown): unknown {
 
 /** Sends the answer, and with it runs the hooks and the error handler that come then, in the scope of the request. */
 export function sendInScope (reply: FastifyReply): void {
-  if (reply.send !== plainSend) {
-    plainSend = reply.send
-    scopedSend = sending(plainSend)
-  }
-  reply.send = scopedSend!
+  const send = reply.send as ScopedSend
+  if (send[kScoped] === true) return
+  // Where it is Fastify's own, all replies of these routes have it from one place.
+  const holder = Object.hasOwn(reply, 'send') ? reply : Object.getPrototypeOf(reply) as FastifyReply
+  holder.send = sending(send)
 }
 
 type Send = FastifyReply['send']
 
-/** All replies have the same `send`, and so one that calls it serves them all. */
-let plainSend: Send | undefined
-let scopedSend: Send | undefined
+const kScoped = Symbol('fastify-ctx.scoped')
+
+interface ScopedSend extends Send { [kScoped]?: true }
 
 function sending (send: Send): Send {
-  return function sendInScope (this: FastifyReply, payload?: unknown) {
-    const { store } = lifeOfRaw(this.raw)!.scope
+  function sendInScope (this: FastifyReply, payload?: unknown): FastifyReply {
+    const life = lifeOfRaw(this.raw)
+    if (life === undefined) return send.call(this, payload)
+    const { store } = life.scope
     // A stream may be fed by another request's code, which its listeners must not run in.
     if (isStream(payload)) emitInScope(payload, store)
     return enter(store, sendNow, this, send, payload)
   }
+  sendInScope[kScoped] = true
+  return sendInScope as ScopedSend
 }
 
 function sendNow (reply: FastifyReply, send: Send, payload: unknown): FastifyReply {
