@@ -11,8 +11,12 @@ let pool: pg.Pool
 /** Opens the database: one connection, which the requests of all tenants share. */
 export function open (connectionString: string): void {
   pool = new pg.Pool({ connectionString, max: 1 })
-  // First of all on each connection. A superuser would see the rows of everybody.
-  pool.on('connect', (client) => { client.query('set role notes_app').catch((error) => { log.error(error) }) })
+  pool.on('connect', (client) => {
+    // First of all on each connection. A superuser would see the rows of everybody.
+    client.query('set role notes_app').catch((error) => { log.error(error) })
+    // Lost in a transaction, between two queries: the next one fails. An event that nobody hears would end the process.
+    client.on('error', () => {})
+  })
   pool.on('error', (error) => { log.error(error, 'the connection is lost; the next query opens another') })
 }
 

@@ -44,6 +44,30 @@ t.test('a connection that is lost: the request fails, and the next one has anoth
   t.same((await service.get('/forgotten', ada)).body, [])
 })
 
+t.test('a connection that is lost in a transaction, between its queries: that transaction fails, and the process goes on', async (t) => {
+  const program = `
+    import { setTimeout as sleep } from 'node:timers/promises'
+    import pg from 'pg'
+    import { ctx } from './examples/notes/context.ts'
+    import * as database from './examples/notes/database.ts'
+    database.open(process.env.DATABASE_URL)
+    const other = new pg.Client(process.env.SUPERUSER)
+    await other.connect()
+    const count = () => ctx.run({ tenant: 'globex' }, () => database.transaction(async () => (await database.query('select * from notes')).length))
+    const lost = await ctx.run({ tenant: 'acme' }, () => database.transaction(async () => {
+      const [{ pid }] = await database.query('select pg_backend_pid() as pid')
+      await other.query('select pg_terminate_backend($1)', [pid])
+      await sleep(200)
+      return database.query('select 1')
+    })).catch((error) => error instanceof Error)
+    console.error(JSON.stringify({ lost, next: await count() }))
+    await other.end()
+    await database.close()`
+  const env = { PATH: process.env.PATH, DATABASE_URL: owner, SUPERUSER: superuser, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
+  const { stderr } = await promisify(execFile)(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], { cwd: ROOT, env })
+  t.same(JSON.parse(stderr), { lost: true, next: 2 })
+})
+
 t.test('a query that nobody awaited, and comes after its transaction: it does not run in that of the next tenant', async (t) => {
   const program = `
     import { ctx } from './examples/notes/context.ts'
