@@ -19,16 +19,22 @@ async function measured (): Promise<Table> {
   return JSON.parse(stdout) as Table
 }
 
-/** The first table of the page, by row and peer. */
-function written (): Table {
-  const page = readFileSync(new URL('../../docs/comparison.md', import.meta.url), 'utf8')
-  const lines = (/^\|.*?(?=\n\n)/ms.exec(page)?.[0] ?? '').split('\n')
+/** The first table of a page that compares, by row and peer. */
+function written (page: string): Table {
+  const text = readFileSync(new URL(`../../${page}`, import.meta.url), 'utf8')
+  const lines = (/^\| +\| fastify-ctx .*?(?=\n\n)/ms.exec(text)?.[0] ?? '').split('\n')
   const [head = [], , ...rows] = lines.map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()))
   return Object.fromEntries(rows.map(([row = '', ...cells]) => [row, Object.fromEntries(cells.map((cell, i) => [head[i + 1]!.replaceAll('`', ''), cell]))]))
 }
 
 t.test('the first table of docs/comparison.md, each peer run: says in each cell what is seen', async (t) => {
-  const [seen, table] = [await measured(), written()]
+  const [seen, table] = [await measured(), written('docs/comparison.md')]
   t.same(Object.keys(table), Object.keys(seen), 'each row, in this order')
   for (const [row, cells] of Object.entries(seen)) t.same(table[row], cells, row)
+})
+
+t.test('the table of the README is part of it, the same in each cell', async (t) => {
+  const [readme, page] = [written('README.md'), written('docs/comparison.md')]
+  t.ok(Object.keys(readme).length >= 5)
+  for (const [row, cells] of Object.entries(readme)) t.same(cells, page[row], row)
 })
