@@ -45,7 +45,7 @@ async function countVariant (question, node, variant) {
   try {
     const counts = []
     for (const name of question.instructions.cases) {
-      await worker.measure(name, WARM_UP)
+      await worker.warmUp(name, WARM_UP)
       await run('callgrind_control', ['--instr=on', pid])
       // What was counted so far goes into a file of its own, which is none of a batch.
       await run('callgrind_control', ['--dump', pid])

@@ -4,7 +4,7 @@ import { lowest } from './statistics.mjs'
 import { startWorker } from './workers.mjs'
 
 /** Requests before the first round, so that what is measured is compiled. */
-const WARM_UP = 10_000
+const WARM_UP = 15_000
 
 /**
  * What each variant cost in each case: one figure for each set of processes, the mean of its three lowest rounds. What
@@ -26,7 +26,7 @@ export async function measure (question, node, { sets, rounds, share, most, quic
         const taking = workers.filter(({ worker }) => worker.cases.includes(name))
         const seen = new Map(taking.map(({ variant }) => [variant, []]))
         const last = Math.min(rounds, question.mostRounds ?? rounds)
-        for (const { worker } of taking) await worker.measure(name, warmUp)
+        for (const { worker } of taking) await worker.warmUp(name, warmUp)
         for (let round = 0; round < last; round++) {
           // Each round begins with another, so that none always follows the same.
           for (let i = 0; i < taking.length; i++) {

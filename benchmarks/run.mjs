@@ -35,7 +35,7 @@ const { values: options } = parseArgs({
 const start = Date.now()
 const effort = {
   sets: Number(options.sets ?? (options.quick ? 1 : 3)),
-  rounds: Number(options.rounds ?? (options.quick ? 3 : 8)),
+  rounds: Number(options.rounds ?? (options.quick ? 3 : 6)),
   quick: options.quick,
   share: options.quick ? 0.3 : 1,
   most: Number(options.requests ?? Infinity)

@@ -16,13 +16,20 @@ export async function startWorker (node, question, variant, around = []) {
   const [command, ...args] = [...around, node, ...(question.flags ?? []), SCRIPT, question.name, variant]
   const child = spawn(command, args, { env, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   const { cases } = await answerOf(child, `${question.name}, ${variant}`)
+  const ask = (message) => {
+    child.send(message)
+    return answerOf(child, `${question.name}, ${variant}, ${message.run}`)
+  }
   return {
     cases,
     pid: child.pid,
+    /** Runs a case so often that it is compiled. */
+    async warmUp (run, count) {
+      await ask({ run, count, warmUp: true })
+    },
     /** What one of so many cost. */
     async measure (run, count) {
-      child.send({ run, count })
-      const { figure } = await answerOf(child, `${question.name}, ${variant}, ${run}`)
+      const { figure } = await ask({ run, count })
       return figure
     },
     async stop () {

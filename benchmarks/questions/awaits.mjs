@@ -8,7 +8,7 @@ export default {
   unit: 'µs',
   base: 'bare',
   control: 'bare again',
-  count: 2500,
+  count: 5000,
   cases: ['20 awaits'],
   variants: ['bare', 'bare again', 'als.run by hand', 'request-context', 'fastify-ctx'],
   instructions: { cases: ['20 awaits'], variants: ['bare', 'als.run by hand', 'request-context', 'fastify-ctx'] },

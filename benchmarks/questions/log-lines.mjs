@@ -16,7 +16,7 @@ export default {
   unit: 'µs',
   base: 'request-context + mixin',
   control: ['bare', 'bare again'],
-  count: 2000,
+  count: 5000,
   cases: ['3 lines', '10 lines'],
   variants: Object.keys(PEERS),
   instructions: { cases: ['3 lines', '10 lines'], variants: ['bare', 'als.run + mixin', 'request-context + mixin', 'fastify-ctx'] },

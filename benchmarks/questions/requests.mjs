@@ -8,7 +8,7 @@ export default {
   unit: 'µs',
   base: 'bare',
   control: 'bare again',
-  count: 2500,
+  count: 5000,
   cases: ['GET by inject', 'POST by inject', 'GET over sockets', 'POST over sockets'],
   quickCases: ['GET by inject', 'POST over sockets'],
   variants: ['bare', 'bare again', 'als.run by hand', 'request-context', 'fastify-ctx', 'fastify-ctx, defaults', 'bare Nest', 'nestjs-cls'],
