@@ -56,7 +56,7 @@ function machineOf ({ machine, nodes, versions, questions }) {
     ['Node.js', Object.values(nodes).join(', ')],
     ['packages', Object.entries(versions).map(([name, version]) => `\`${name}\` ${version}`).join(', ')],
     ['command', '`npm run bench -- --save`'],
-    ['taken', `${most('sets')} sets of processes, up to ${most('rounds')} rounds in each`]
+    ['taken', `up to ${most('sets')} sets of processes, and up to ${most('rounds')} rounds in each`]
   ])
 }
 

@@ -105,7 +105,7 @@ t.test('words that stand nowhere in the code', async (t) => {
 })
 
 t.test('the package', async (t) => {
-  const { exports, files, scripts, dependencies, peerDependencies, devDependencies } = JSON.parse(read('package.json')) as Package
+  const { version, exports, files, scripts, dependencies, peerDependencies, devDependencies } = JSON.parse(read('package.json')) as Package
 
   t.test('each target of exports is made of a file that exists', async (t) => {
     for (const target of Object.values(exports)) {
@@ -120,7 +120,22 @@ t.test('the package', async (t) => {
 
   t.test('docs/dependencies.md lists the dependencies', async (t) => {
     const listed = read('docs/dependencies.md').match(/^\| `.*?(?= \|)/gm)!.flatMap((cell) => matches(cell, /`([^`]+)`/g))
-    t.same(listed.sort(), Object.keys({ ...dependencies, ...peerDependencies, ...devDependencies }).sort())
+    t.same([...new Set(listed)].sort(), Object.keys({ ...dependencies, ...peerDependencies, ...devDependencies }).sort())
+  })
+
+  t.test('docs/dependencies.md says where each dependency at run time comes from', async (t) => {
+    const written = matches(read('docs/dependencies.md'), /^(\| `\S+` \| github\.com.*)$/gm)
+    const installed = Object.keys(dependencies).map((name) => {
+      const { license, repository, dependencies: brought = {} } = JSON.parse(read(`node_modules/${name}/package.json`)) as Origin
+      const source = repository.url.replace(/^.*?(?=github\.com)|\.git$/g, '')
+      const list = Object.keys(brought).map((name) => `\`${name}\``).join(', ')
+      return `| \`${name}\` | ${source} | ${license} | ${list === '' ? '' : `${list} `}|`
+    })
+    t.same(written.sort(), installed.sort())
+  })
+
+  t.test('the changelog begins with this version', async (t) => {
+    t.equal(/^## \[([^\]]+)\]/m.exec(read('CHANGELOG.md'))?.[1], version)
   })
 
   t.test('each npm script that the docs name exists', async (t) => {
@@ -168,6 +183,14 @@ interface Package {
   readonly dependencies: Readonly<Record<string, string>>
   readonly peerDependencies: Readonly<Record<string, string>>
   readonly devDependencies: Readonly<Record<string, string>>
+  readonly version: string
+}
+
+/** What a package says of where it comes from. */
+interface Origin {
+  readonly license: string
+  readonly repository: { readonly url: string }
+  readonly dependencies?: object
 }
 
 /** A fenced ts block, with the lines around it that readers need not see. */

@@ -131,7 +131,10 @@ t.test('setBindings(), of a child and of the logger: from the next line on', asy
   logger.setBindings({ part: 2 })
   logger.info('logger after')
   child.info('child, still')
-  t.same(['before', 'child after', 'logger after', 'child, still'].map((message) => lines.one(message).part), [undefined, 1, 2, 1])
+  use(lineOf({ reqId: 'b', tenant: 'B' }))
+  child.info('child, for another')
+  t.same(['before', 'child after', 'logger after', 'child, still', 'child, for another'].map((message) => lines.one(message).part), [undefined, 1, 2, 1, 1])
+  t.equal(lines.one('child, for another').tenant, 'B')
 })
 
 t.test('what a line names itself wins, and a child for each line is not kept', async (t) => {
