@@ -1,4 +1,4 @@
-// npm run bench                 each question on each Node line that is there: about half an hour
+// npm run bench                 each question on each Node line that is there: three quarters of an hour
 // npm run bench -- --quick      each question on this Node, in few rounds: under a minute
 // npm run bench -- --save       keeps the results in benchmarks/results.json, and makes docs/performance.md of them
 //

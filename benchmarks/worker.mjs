@@ -1,11 +1,13 @@
 // One variant of one question in a process of its own. Told which case to run, and how often, it answers with what one
 // cost: CPU time of this process, or the figure that the case itself found.
+import { setTimeout as pause } from 'node:timers/promises'
 import v8 from 'node:v8'
 import vm from 'node:vm'
 import { stopClient } from './load.mjs'
 
 v8.setFlagsFromString('--expose-gc')
 const collect = vm.runInNewContext('gc')
+const COLLECTIONS = 4
 
 const [name, variant] = process.argv.slice(2)
 const { default: question } = await import(`./questions/${name}.mjs`)
@@ -22,12 +24,16 @@ process.once('disconnect', () => {
 process.send({ cases: Object.keys(cases) })
 
 /**
- * A collection halfway: where none of Node's ticks happens to be alive in the first one, `process.nextTick` is slower ever after.
- * So it is for every process that lives long, and so it is to be for all that are compared.
+ * With collections while nothing runs: where none of Node's ticks is alive in one, `process.nextTick` is slower ever after. So
+ * it is for every process that lives long, and so it is to be for all that are compared, not for some by chance.
  */
 async function warm (run, count) {
-  await measure(run, count / 2)
-  collect()
+  for (let i = 0; i < COLLECTIONS; i++) {
+    await measure(run, count / COLLECTIONS / 2)
+    await pause(20)
+    collect()
+    await pause(20)
+  }
   await measure(run, count / 2)
 }
 
