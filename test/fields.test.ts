@@ -32,6 +32,17 @@ t.test('the line of a scope has the request id and each key with log that is set
   t.same(lineOf(root(logged, { tenant: 'acme', user: { id: 'ada' }, token: 'hush' })).fields, { reqId: 'id-1', tenant: 'acme', user: 'ada' })
 })
 
+t.test('it is another when any one of its values is, whichever and however many they are', async (t) => {
+  const names = ['a', 'b', 'c', 'd']
+  const scope = root(Object.fromEntries(names.map((name) => [name, { log: true }])), { a: 1, b: 1, c: 1, d: 1 })
+  for (const name of names) {
+    const before = lineOf(scope)
+    t.equal(lineOf(scope), before)
+    scope.write(name, 2)
+    t.match(lineOf(scope).fields, { ...before.fields, [name]: 2 })
+  }
+})
+
 t.test('it is made once, and again when a value is another, here or in the parent', async (t) => {
   let calls = 0
   const keys = { tenant: { log: true }, user: { log: (user: string) => { calls++; return user } }, token: {} }
