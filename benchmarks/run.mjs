@@ -37,7 +37,7 @@ const effort = {
   sets: Number(options.sets ?? (options.quick ? 1 : 3)),
   rounds: Number(options.rounds ?? (options.quick ? 3 : 6)),
   quick: options.quick,
-  share: options.quick ? 0.3 : 1,
+  share: options.quick ? 0.15 : 1,
   most: Number(options.requests ?? Infinity)
 }
 const questions = await readQuestions(options.questions?.split(','))

@@ -30,9 +30,9 @@ process.send({ cases: Object.keys(cases) })
 async function warm (run, count) {
   for (let i = 0; i < COLLECTIONS; i++) {
     await measure(run, count / COLLECTIONS / 2)
-    await pause(20)
+    await pause(10)
     collect()
-    await pause(20)
+    await pause(10)
   }
   await measure(run, count / 2)
 }
