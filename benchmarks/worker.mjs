@@ -7,6 +7,7 @@ import { stopClient } from './load.mjs'
 
 v8.setFlagsFromString('--expose-gc')
 const collect = vm.runInNewContext('gc')
+/** So many that one of them finds no tick alive. */
 const COLLECTIONS = 4
 
 const [name, variant] = process.argv.slice(2)

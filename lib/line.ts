@@ -40,6 +40,7 @@ export interface Line {
   readonly own: Fields
   /** These, and those of other contexts around it. */
   readonly fields: Fields
+  /** These as text, made at the first line. */
   text: LineText | undefined
   /** One for each logger that wrote lately. */
   readonly bound: Bound[]

@@ -27,7 +27,7 @@ export function correlatedWriter (root: PinoLogger, write: PinoWrite, symbols: P
     if (text === undefined) return write.call(twin as PinoLogger, object, message, level)
     const before = standIn[kBindings]
     standIn[kBindings] = text
-    // A getter of what is logged may itself log.
+    // A getter of what is logged may itself log, before pino has read what the stand-in has bound.
     try { write.call(standIn, object, message, level) } finally { standIn[kBindings] = before }
   }
 

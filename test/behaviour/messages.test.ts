@@ -82,7 +82,7 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
   FST_CTX_NOT_SET: { program: (t) => answered(t, (ctx) => ctx.require('user')), names: /'user'/, out: /give the key a seed, or set it before/ },
   FST_CTX_REQUEST_ID_FIXED: { program: (t) => answered(t, (ctx) => { ctx.set('requestId' as never, CANARY as never) }), names: /'requestId'/, out: /leave it out, or .* inherit: false/ },
   FST_CTX_SEED_FAILED: {
-    // eslint-disable-next-line prefer-promise-reject-errors -- that is the mistake
+    // eslint-disable-next-line prefer-promise-reject-errors -- a seed that rejects with no error is the mistake that is told here
     program: (t) => answered(t, () => {}, createContext({ tenant: key<string>({ seed: () => Promise.reject() }) }) as never),
     names: /the seed of key 'tenant'/,
     out: /threw or rejected without an error: throw an Error, with a statusCode for the answer if you like$/,

@@ -87,7 +87,7 @@ t.test('a seed that fails fails the request', async (t) => {
     'rejects with one with a statusCode': [async () => { throw Object.assign(new Error('unknown tenant'), { statusCode: 403 }) }, 403, 'unknown tenant'],
     // eslint-disable-next-line no-throw-literal -- a seed may throw anything: that is tested
     'throws undefined': [() => { throw undefined }, 500, WITHOUT_ERROR],
-    // eslint-disable-next-line prefer-promise-reject-errors -- or reject with it
+    // eslint-disable-next-line prefer-promise-reject-errors -- a seed may reject with anything, too: that is tested
     'rejects with undefined': [() => Promise.reject(), 500, WITHOUT_ERROR]
   }
   for (const [what, [seed, status, message]] of Object.entries(failures)) {

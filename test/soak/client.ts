@@ -4,18 +4,12 @@ import type { Readable, Writable } from 'node:stream'
 import { Pool } from 'undici'
 import type { Shuffle } from '../behaviour/isolation/shuffle.ts'
 import { canary } from '../behaviour/isolation/checker.ts'
+import { exchange, leave, type Headers, type Origins } from '../behaviour/isolation/exchange.ts'
 import { bodyOf, headersOf } from './message.ts'
 import { statusOf, type Planned } from './shapes.ts'
 import { talk } from './talk.ts'
 import type { Tally } from './tally.ts'
 import { identityOf } from './visit.ts'
-
-export interface Origins {
-  readonly http1: string
-  readonly http2: string
-}
-
-type Headers = Readonly<Record<string, unknown>>
 
 /** Sends what is planned on connections that all share, leaves as planned, and checks what comes back. */
 export class Client {
@@ -61,28 +55,14 @@ export class Client {
   async #sendHttp1 (planned: Planned): Promise<void> {
     const { method, headers } = headersOf(planned)
     const request = http.request(`${this.#origins.http1}/${planned.name}`, { agent: this.#agent, method, headers })
-    const closed = new Promise((resolve) => { request.once('close', resolve) })
-    const answered = new Promise<http.IncomingMessage | undefined>((resolve, reject) => {
-      request.on('response', resolve).on('error', reject).on('close', () => { resolve(undefined) })
-    })
-    await Promise.all([this.#write(planned, request), answered.then(async (response) => {
-      if (response !== undefined) await this.#read(planned, response.statusCode, response.headers, response)
-    })])
-    await closed
+    await exchange<http.IncomingMessage>(request, () => this.#write(planned, request), (answer) => this.#read(planned, answer.statusCode, answer.headers, answer))
   }
 
   async #sendHttp2 (planned: Planned): Promise<void> {
     const { method, headers } = headersOf(planned)
     const session = this.#sessions[planned.n % this.#sessions.length]!
     const request = session.request({ ':path': `/${planned.name}`, ':method': method, ...headers })
-    const closed = new Promise((resolve) => { request.once('close', resolve) })
-    const answered = new Promise<http2.IncomingHttpHeaders | undefined>((resolve, reject) => {
-      request.on('response', resolve).on('error', reject).on('close', () => { resolve(undefined) })
-    })
-    await Promise.all([this.#write(planned, request), answered.then(async (headers) => {
-      if (headers !== undefined) await this.#read(planned, Number(headers[':status']), headers, request)
-    })])
-    await closed
+    await exchange<http2.IncomingHttpHeaders>(request, () => this.#write(planned, request), (headers) => this.#read(planned, Number(headers[':status']), headers, request))
   }
 
   async #sendPipelined (planned: Planned): Promise<void> {
@@ -126,13 +106,4 @@ export class Client {
 
 function newAgent (): http.Agent {
   return new http.Agent({ keepAlive: true, maxFreeSockets: 64 })
-}
-
-/**
- * Goes without waiting. By HTTP/2 with the code that browsers send: after a plain `destroy()`, which sends NO_ERROR, Node 20
- * to 24 may forget a stream that is being answered.
- */
-function leave (stream: Readable | Writable): void {
-  if ('rstCode' in stream) (stream as unknown as http2.ClientHttp2Stream).close(http2.constants.NGHTTP2_CANCEL)
-  stream.destroy()
 }

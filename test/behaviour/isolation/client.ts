@@ -3,15 +3,9 @@ import http2 from 'node:http2'
 import type { Readable, Writable } from 'node:stream'
 import { Client, WebSocket } from 'undici'
 import { canary, type Checker } from './checker.ts'
+import { exchange, leave, type Headers, type Origins } from './exchange.ts'
 import type { Planned } from './plan.ts'
 import type { Shuffle } from './shuffle.ts'
-
-export interface Origins {
-  readonly http1: string
-  readonly http2: string
-}
-
-type Headers = Readonly<Record<string, unknown>>
 
 const STATUS: Partial<Record<Planned['shape'], number>> = { error: 418, missing: 404, timeout: 503 }
 
@@ -51,26 +45,12 @@ export class Clients {
 
   async #sendHttp1 (planned: Planned): Promise<void> {
     const request = http.request(`${this.#origins.http1}/${planned.shape}`, { agent: this.#agent, method: methodOf(planned), headers: headersOf(planned) })
-    const closed = new Promise((resolve) => { request.once('close', resolve) })
-    const answered = new Promise<http.IncomingMessage | undefined>((resolve, reject) => {
-      request.on('response', resolve).on('error', reject).on('close', () => { resolve(undefined) })
-    })
-    await Promise.all([this.#write(planned, request), answered.then(async (response) => {
-      if (response !== undefined) await this.#read(planned, response.statusCode, response.headers, response)
-    })])
-    await closed
+    await exchange<http.IncomingMessage>(request, () => this.#write(planned, request), (answer) => this.#read(planned, answer.statusCode, answer.headers, answer))
   }
 
   async #sendHttp2 (planned: Planned): Promise<void> {
     const request = this.#session.request({ ':path': `/${planned.shape}`, ':method': methodOf(planned), ...headersOf(planned) })
-    const closed = new Promise((resolve) => { request.once('close', resolve) })
-    const answered = new Promise<http2.IncomingHttpHeaders | undefined>((resolve, reject) => {
-      request.on('response', resolve).on('error', reject).on('close', () => { resolve(undefined) })
-    })
-    await Promise.all([this.#write(planned, request), answered.then(async (headers) => {
-      if (headers !== undefined) await this.#read(planned, Number(headers[':status']), headers, request)
-    })])
-    await closed
+    await exchange<http2.IncomingHttpHeaders>(request, () => this.#write(planned, request), (headers) => this.#read(planned, Number(headers[':status']), headers, request))
   }
 
   async #sendPipelined (planned: Planned): Promise<void> {
@@ -132,15 +112,6 @@ export class Clients {
     socket.close()
     await closed
   }
-}
-
-/**
- * Goes without waiting. By HTTP/2 with the code that browsers send: after a plain `destroy()`, which sends NO_ERROR, Node 20
- * to 24 may forget a stream that is being answered, and with or without this plugin its server never closes.
- */
-function leave (stream: Readable | Writable): void {
-  if ('rstCode' in stream) (stream as unknown as http2.ClientHttp2Stream).close(http2.constants.NGHTTP2_CANCEL)
-  stream.destroy()
 }
 
 function heard (socket: WebSocket, event: 'open' | 'message' | 'close'): Promise<unknown> {
