@@ -57,7 +57,10 @@ export abstract class Access<V> {
    * const tenant = ctx.get('tenant')
    */
   get<K extends KeyOf<V>> (key: K): ValueOf<V, K> | undefined {
-    const value = this.#read(key)
+    // What most reads come down to, in as few steps as there are: the innermost scope is most often one of this context.
+    const store = this[kHere]()
+    const scope = scopeOfStore(store)
+    const value = scope !== undefined && scope.owner === this.#owner ? store![key] : scopeOf(this.#owner, scope)?.store[key]
     if (value === undefined) this.#warn(key)
     return value as ValueOf<V, K> | undefined
   }

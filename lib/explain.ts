@@ -1,5 +1,6 @@
+import type { Origin } from './extras.ts'
 import type { Owner } from './owner.ts'
-import type { Origin, Registration, Scope } from './scope.ts'
+import type { Registration, Scope } from './scope.ts'
 import { isOfRequest } from './surroundings.ts'
 
 /** Why a key has its value, or none. Values themselves are never in it. */

@@ -23,6 +23,13 @@ export interface Memoized {
   readonly state: readonly unknown[]
 }
 
+/** That a key was set, in which phase of the request, and what was set before it. */
+export interface Origin {
+  readonly key: string
+  phase: string
+  readonly before: Origin | undefined
+}
+
 /** What only some scopes have: nothing of it is allocated for those that do not use it. */
 export interface Extras {
   cache: Cache | undefined

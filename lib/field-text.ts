@@ -2,8 +2,10 @@ import type { PinoLogger, PinoSymbols } from './internals.ts'
 import type { Fields, LineText } from './line.ts'
 import { likenessOf, names } from './twin.ts'
 
-/** A string that stands in JSON as it is. */
-const SIMPLE = /^[ !#-[\]-~]{0,64}$/
+/** The longest string that is looked at for what JSON escapes. */
+const MOST = 64
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
 
 /** What gives fields as the text that a logger writes where it has them bound, by what it has bound itself. */
 export function fieldText (root: PinoLogger, symbols: PinoSymbols): (fields: Fields, own: string) => LineText {
@@ -21,7 +23,7 @@ export function fieldText (root: PinoLogger, symbols: PinoSymbols): (fields: Fie
       if (!isFree(name, own)) return { by: root, own, first: undefined, rest: '' }
       const value = fields[name]
       // As pino does, for what needs neither a serializer, nor redaction, nor escapes: most fields are an id.
-      const isPlain = !redacts && typeof value === 'string' && serializers[name] === undefined && SIMPLE.test(value)
+      const isPlain = !redacts && typeof value === 'string' && serializers[name] === undefined && isSimple(value)
       const text = isPlain ? `,"${name}":"${value}"` : asBound(name, value)
       if (first === undefined) first = text
       else rest += text
@@ -45,4 +47,14 @@ export function fieldText (root: PinoLogger, symbols: PinoSymbols): (fields: Fie
     binder.setBindings({ [name]: value })
     return binder[symbols.bindings] as string
   }
+}
+
+/** Whether a string stands in JSON as it is: short, and of ASCII without quotes, backslashes and controls. */
+function isSimple (value: string): boolean {
+  if (value.length > MOST) return false
+  for (let i = 0; i < value.length; i++) {
+    const code = value.charCodeAt(i)
+    if (code < 0x20 || code > 0x7e || code === QUOTE || code === BACKSLASH) return false
+  }
+  return true
 }

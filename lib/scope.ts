@@ -1,4 +1,4 @@
-import type { Extras } from './extras.ts'
+import type { Extras, Origin } from './extras.ts'
 import type { Line, Logger } from './line.ts'
 import type { Policy } from './policy.ts'
 import type { Settings } from './settings.ts'
@@ -56,14 +56,10 @@ export interface Life {
   release (): void
 }
 
-/** That a key was set, in which phase of the request, and what was set before it. */
-export interface Origin {
-  readonly key: string
-  phase: string
-  readonly before: Origin | undefined
-}
-
-/** The values of one unit of work: a request, a job, or a nested `ctx.run`. It has a parent, or is a root. */
+/**
+ * The values of one unit of work: a request, a job, or a nested `ctx.run`. It has a parent, or is a root. What is private is
+ * so for the compiler: `#` would give each scope its members one by one, by a way that V8 leaves unoptimized.
+ */
 export class Scope {
   /** The context whose keys these are. */
   readonly owner: object
@@ -97,9 +93,9 @@ export class Scope {
   /** Whether its values are gone, as those of a request are when it is over. */
   ended = false
   /** Of a child: the keys that it was given values of its own for. */
-  #own: string[] | undefined = undefined
-  #children: Array<WeakRef<Scope>> | undefined = undefined
-  #pruneAt = 8
+  private own: string[] | undefined = undefined
+  private children: Array<WeakRef<Scope>> | undefined = undefined
+  private pruneAt = 8
 
   constructor (owner: object, registration: Registration, parent?: Scope, outer?: Scope, life?: Life) {
     this.owner = owner
@@ -110,18 +106,18 @@ export class Scope {
     this.life = life
     this.store = new NewStore(this)
     if (parent === undefined) return
-    for (const name in parent.store) this.#put(name, parent.store[name])
-    parent.#adopt(this)
+    for (const name in parent.store) this.put(name, parent.store[name])
+    parent.adopt(this)
   }
 
   /** Keeps a child in sight, without keeping it alive. */
-  #adopt (child: Scope): void {
-    this.#children ??= []
-    if (this.#children.length >= this.#pruneAt) {
-      this.#children = this.#children.filter((reference) => reference.deref() !== undefined)
-      this.#pruneAt = 2 * Math.max(4, this.#children.length)
+  private adopt (child: Scope): void {
+    this.children ??= []
+    if (this.children.length >= this.pruneAt) {
+      this.children = this.children.filter((reference) => reference.deref() !== undefined)
+      this.pruneAt = 2 * Math.max(4, this.children.length)
     }
-    this.#children.push(new WeakRef(child))
+    this.children.push(new WeakRef(child))
   }
 
   /**
@@ -130,45 +126,47 @@ export class Scope {
    */
   end (last: (scope: Scope) => void): void {
     if (this.ended) return
-    for (const reference of this.#children ?? []) reference.deref()?.end(last)
-    this.#children = undefined
+    for (const reference of this.children ?? []) reference.deref()?.end(last)
+    this.children = undefined
     last(this)
-    const { ends, cancellation } = this.extras ?? {}
-    this.extras = undefined
-    // Work that nobody waited for still runs: what it put off to its end, and what cut it short, is not lost.
-    if ((ends ?? cancellation) !== undefined) Object.assign(this.use(), { ends, cancellation })
+    if (this.extras !== undefined) {
+      const { ends, cancellation } = this.extras
+      this.extras = undefined
+      // Work that nobody waited for still runs: what it put off to its end, and what cut it short, is not lost.
+      if ((ends ?? cancellation) !== undefined) Object.assign(this.use(), { ends, cancellation })
+    }
     this.origins = undefined
     this.done = true
     this.ended = true
-    for (const name in this.store) this.#put(name, undefined)
+    for (const name in this.store) this.put(name, undefined)
   }
 
   /** Gives a key its value in this scope, and in those below that have none of their own. */
   write (name: string, value: unknown): void {
     this.version++
-    if (this.parent !== undefined && !this.owns(name)) (this.#own ??= []).push(name)
-    if (this.#children !== undefined) this.#hand(name, value, this.store[name])
-    this.#put(name, value)
+    if (this.parent !== undefined && !this.owns(name)) (this.own ??= []).push(name)
+    if (this.children !== undefined) this.hand(name, value, this.store[name])
+    this.put(name, value)
     if (this.registration.written !== undefined && !this.ended) this.registration.written(this, name)
   }
 
   /** Whether a key was given its value here, not in a scope around this one. */
   owns (name: string): boolean {
-    return this.parent === undefined ? Object.hasOwn(this.store, name) : this.#own?.includes(name) === true
+    return this.parent === undefined ? Object.hasOwn(this.store, name) : this.own?.includes(name) === true
   }
 
   /** Hands a value down. A child that has another than `before` was given it by whoever wrote to its store. */
-  #hand (name: string, value: unknown, before: unknown): void {
-    for (const reference of this.#children ?? []) {
+  private hand (name: string, value: unknown, before: unknown): void {
+    for (const reference of this.children ?? []) {
       const child = reference.deref()
       if (child === undefined || child.owns(name) || !Object.is(child.store[name], before)) continue
-      child.#hand(name, value, before)
-      child.#put(name, value)
+      child.hand(name, value, before)
+      child.put(name, value)
     }
   }
 
   /** A locked key stays as it is for whoever writes to the store itself. */
-  #put (name: string, value: unknown): void {
+  private put (name: string, value: unknown): void {
     const { locked } = this.registration.policy
     if (locked.size === 0 || !locked.has(name)) this.store[name] = value
     else Object.defineProperty(this.store, name, { value, writable: value === undefined, enumerable: true, configurable: true })

@@ -1,12 +1,12 @@
 import type { FastifyRequest } from 'fastify'
+import type { IncomingHttpHeaders } from 'node:http'
 import type { Scope } from './scope.ts'
 import { readTrace, type Trace } from './trace.ts'
 
 /** Notes where in a trace a request begins: in the tracer's active span, else where its headers say. */
-export function openTrace (scope: Scope, request: FastifyRequest): void {
+export function openTrace (scope: Scope, request: FastifyRequest, { traceparent, tracestate }: IncomingHttpHeaders): void {
   const { tracing, readsTrace } = scope.registration.settings
   if (tracing !== undefined) scope.trace = tracing.ofRequest(request)
-  const { traceparent, tracestate } = request.raw.headers
   if (scope.trace === undefined && readsTrace && traceparent !== undefined) scope.trace = readTrace(traceparent, tracestate)
 }
 

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import t from 'tap'
 import { Owner } from '../lib/owner.ts'
@@ -18,9 +19,9 @@ function tracer (current?: Trace, ofRequest?: Trace): Tracing {
 const rootOf = (trace?: boolean | Tracing): Scope => new Scope({}, new Owner(NO_KEYS, readSettings(trace === undefined ? {} : { trace }, NO_KEYS)).registration)
 
 /** Where a request with these headers begins. */
-function opened (trace?: boolean | Tracing, headers: object = { traceparent: `00-${HEADER.traceId}-${HEADER.spanId}-01`, tracestate: 'foo=1' }): Trace | undefined {
+function opened (trace?: boolean | Tracing, headers: IncomingHttpHeaders = { traceparent: `00-${HEADER.traceId}-${HEADER.spanId}-01`, tracestate: 'foo=1' }): Trace | undefined {
   const root = rootOf(trace)
-  openTrace(root, { raw: { headers } } as FastifyRequest)
+  openTrace(root, { raw: { headers } } as FastifyRequest, headers)
   return root.trace
 }
 

@@ -16,7 +16,7 @@ export interface Raw { [kLife]?: RequestLife }
  * - the connection of its answer closed, which Node tells after a complete answer as well as after a lost client;
  * - its request was aborted, where Node tells of no answer (the second of two pipelined requests, on Node 20);
  * but never before the last hooks (onResponse, onRequestAbort, onTimeout), and the onEnd callbacks of runs within it, that
- * have begun are done; and then its own onEnd callbacks.
+ * have begun are done; and then its own onEnd callbacks. Private members are as those of a scope are.
  */
 export class RequestLife implements Life {
   /** The innermost scope of the request itself; there is one from the moment the life is set on Node's objects. */
@@ -25,26 +25,26 @@ export class RequestLife implements Life {
   /** Whether all of the answer was handed to the system. */
   answered = false
   lost = false
-  #holds = 0
-  #closed = false
-  #ended = false
+  private holds = 0
+  private closed = false
+  private ended = false
 
   /** One of the last hooks begins, or the callbacks of an end. */
   hold (): void {
-    this.#holds++
+    this.holds++
   }
 
   /** One of the last hooks is done, and the next, if there is one, has begun; or all callbacks of an end are. */
   release (): void {
-    this.#holds--
-    this.#endIfDone()
+    this.holds--
+    this.endIfDone()
   }
 
   /** The connection of the answer closed: after all of it was sent, or before. */
   close (complete: boolean): void {
-    if (!complete && !this.lost && !this.#closed) {
+    if (!complete && !this.lost && !this.closed) {
       this.lost = true
-      for (const scope of this.#scopes()) abortGone(scope)
+      for (const scope of this.scopes()) abortGone(scope)
     }
     // What Node tells in this same turn, and whoever awaits it, still finds the values.
     if (closed.push(this) === 1) setImmediate(endClosed)
@@ -52,30 +52,30 @@ export class RequestLife implements Life {
 
   /** The turn in which the connection closed is over. */
   over (): void {
-    this.#closed = true
-    this.#endIfDone()
+    this.closed = true
+    this.endIfDone()
   }
 
-  #endIfDone (): void {
-    if (!this.#closed || this.#holds > 0 || this.#ended) return
+  private endIfDone (): void {
+    if (!this.closed || this.holds > 0 || this.ended) return
     // Most requests put nothing off to their end, and are over at once.
     const { extras, outer } = this.scope
-    if (outer === undefined && extras?.ends === undefined && extras?.afters === undefined && extras?.cancellation === undefined) {
-      this.#ended = true
+    if (outer === undefined && (extras === undefined || (extras.ends ?? extras.afters ?? extras.cancellation) === undefined)) {
+      this.ended = true
       this.scope.end(last)
-    } else this.#endInTurn()
+    } else this.endInTurn()
   }
 
   /** Its own callbacks first, which may begin what it waits for as for them. */
-  #endInTurn (): void {
-    const scopes = this.#scopes()
+  private endInTurn (): void {
+    const scopes = this.scopes()
     const pending = scopes.map((scope) => runEnds(scope)).filter((promise) => promise !== undefined)
     for (const promise of pending) {
       this.hold()
       promise.then(() => { this.release() })
     }
     if (pending.length > 0) return
-    this.#ended = true
+    this.ended = true
     const afters = scopes.flatMap((scope) => scope.extras?.afters ?? [])
     for (const scope of scopes) {
       releaseLimits(scope)
@@ -85,7 +85,7 @@ export class RequestLife implements Life {
   }
 
   /** The request's own scopes: one for each context that covers it, the innermost first. */
-  #scopes (): Scope[] {
+  private scopes (): Scope[] {
     const scopes: Scope[] = []
     for (let scope: Scope | undefined = this.scope; scope?.life === this; scope = scope.outer) scopes.push(scope)
     return scopes

@@ -29,7 +29,8 @@ export function openScope (owner: object, registration: Registration, responseHe
     life.scope = scope
     scope.store.requestId = request.id
     scope.log = request.log
-    openTrace(scope, request)
+    const { headers } = request.raw
+    openTrace(scope, request, headers)
     const route = routeContext(request)
     if (route !== undefined) {
       scope.route = route.config?.url
@@ -41,13 +42,12 @@ export function openScope (owner: object, registration: Registration, responseHe
       emitRawInScope(request.raw, reply.raw)
       sendInScope(reply)
       if (route !== undefined && route.handlerTimeout > 0) limitHandler(request.signal, scope, route.handlerTimeout)
-      holdWebsockets(request)
+      if (headers.upgrade !== undefined) holdWebsockets(request)
       tieLogger(request.log, request.id, life)
     }
     tellOpened(scope)
     if (responseHeader !== undefined) reply.header(responseHeader, request.id)
-    if (registration.policy.seeds.length === 0) enter(scope.store, done)
-    else enter(scope.store, seed, scope, request, 0, done)
+    enter(scope.store, seed, scope, request, 0, done)
   }
 }
 
@@ -71,16 +71,19 @@ function seed (scope: Scope, request: FastifyRequest, from: number, done: HookHa
     } catch (error) {
       return done(asError(error, name))
     }
-    if (typeof (value as PromiseLike<unknown> | undefined)?.then === 'function') {
-      Promise.resolve(value).then((value) => {
-        keep(scope, name, value)
-        seed(scope, request, i + 1, done)
-      }, (error: unknown) => { done(asError(error, name)) })
-      return
-    }
+    if (typeof (value as PromiseLike<unknown> | undefined)?.then === 'function') return seedLater(scope, request, i, done, value)
     keep(scope, name, value)
   }
   done()
+}
+
+/** Waits for a seed, and reads those after it. A function of its own: its callbacks would be made for each seed that nobody waits for. */
+function seedLater (scope: Scope, request: FastifyRequest, at: number, done: HookHandlerDoneFunction, value: unknown): void {
+  const { name } = scope.registration.policy.seeds[at]!
+  Promise.resolve(value).then((value) => {
+    keep(scope, name, value)
+    seed(scope, request, at + 1, done)
+  }, (error: unknown) => { done(asError(error, name)) })
 }
 
 function keep (scope: Scope, name: string, value: unknown): void {

@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { notFoundContext, type RouteContext } from '../internals.ts'
 import { earlyStore } from '../mistakes.ts'
 import type { Store } from '../scope.ts'
-import { enter } from '../storage.ts'
+import { currentStore, enter } from '../storage.ts'
 import { lifeOf, lifeOfRaw } from './end.ts'
 import { emitInScope } from './reenter-events.ts'
 
@@ -81,7 +81,8 @@ function guard (handler: Hook): Hook {
     const life = lifeOf(request)
     if (life === undefined) return handler(request, reply)
     life.phase = 'handler'
-    return native(enter(life.scope.store, handler, request, reply))
+    const { store } = life.scope
+    return native(currentStore() === store ? handler(request, reply) : enter(store, handler, request, reply))
   }
   guarded.add(inScope)
   return inScope
@@ -98,7 +99,7 @@ function guardHook (hook: Hook, callbackAt: number, name: string): Hook {
       if (callbackAt === 2) b = resumed(store, b as Hook)
       else c = resumed(store, c as Hook)
     }
-    return native(enter(store, hook, request, a, b, c))
+    return native(currentStore() === store ? hook(request, a, b, c) : enter(store, hook, request, a, b, c))
   }
 }
 
@@ -164,7 +165,7 @@ function sending (send: Send): Send {
     const { store } = life.scope
     // A stream may be fed by another request's code, which its listeners must not run in.
     if (isStream(payload)) emitInScope(payload, store)
-    return enter(store, sendNow, this, send, payload)
+    return currentStore() === store ? send.call(this, payload) : enter(store, sendNow, this, send, payload)
   }
   sendInScope[kScoped] = true
   return sendInScope as ScopedSend
@@ -175,5 +176,5 @@ function sendNow (reply: FastifyReply, send: Send, payload: unknown): FastifyRep
 }
 
 function isStream (payload: unknown): payload is EventEmitter {
-  return typeof payload === 'object' && payload !== null && 'pipe' in payload && 'emit' in payload
+  return typeof payload === 'object' && payload !== null && typeof (payload as EventEmitter & { pipe?: unknown }).pipe === 'function' && 'emit' in payload
 }

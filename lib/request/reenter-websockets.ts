@@ -7,7 +7,6 @@ const held = new WeakSet<object>()
 
 /** Makes the websockets of `@fastify/websocket` emit in the scope of the request that opened them, which lasts as long as they do. */
 export function holdWebsockets (request: FastifyRequest): void {
-  if (request.raw.headers.upgrade === undefined) return
   const { websocketServer } = request.server as FastifyInstance & { websocketServer?: EventEmitter }
   if (websocketServer === undefined || held.has(websocketServer)) return
   held.add(websocketServer)
