@@ -27,38 +27,36 @@ export function canCount () {
 /** Thousands of instructions of each variant in each case: of the cheapest of many batches, in which nothing was compiled or collected. */
 export async function countInstructions (question, node) {
   const { cases, variants } = question.instructions
-  const waiting = variants.filter((variant) => runsOn(variant, node.version))
-  const counts = Object.fromEntries(cases.map((name) => [name, Object.fromEntries(waiting.map((variant) => [variant, 0]))]))
+  const taking = variants.filter((variant) => runsOn(variant, node.version))
+  const counts = Object.fromEntries(cases.map((name) => [name, Object.fromEntries(taking.map((variant) => [variant, 0]))]))
+  const waiting = cases.flatMap((name) => taking.map((variant) => ({ name, variant })))
   const takeNext = async () => {
-    for (let variant = waiting.shift(); variant !== undefined; variant = waiting.shift()) {
-      for (const [name, count] of await countVariant(question, node, variant)) counts[name][variant] = count
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+      counts[next.name][next.variant] = await countVariant(question, node, next)
     }
   }
   await Promise.all(Array.from({ length: AT_ONCE }, takeNext))
   return counts
 }
 
-async function countVariant (question, node, variant) {
+/** Those of one variant in one case, in a process of its own. */
+async function countVariant (question, node, { name, variant }) {
   const folder = mkdtempSync(join(tmpdir(), 'instructions-'))
   const worker = await startWorker(node.path, question, variant, ['valgrind', '--tool=callgrind', '--instr-atstart=no', '--quiet', `--callgrind-out-file=${join(folder, 'out')}`])
   const pid = String(worker.pid)
   try {
-    const counts = []
-    for (const name of question.instructions.cases) {
-      await worker.warmUp(name, WARM_UP)
-      await run('callgrind_control', ['--instr=on', pid])
-      // What was counted so far goes into a file of its own, which is none of a batch.
+    await worker.warmUp(name, WARM_UP)
+    await run('callgrind_control', ['--instr=on', pid])
+    // What was counted so far goes into a file of its own, which is none of a batch.
+    await run('callgrind_control', ['--dump', pid])
+    const before = dumpsIn(folder)
+    for (let batch = 0; batch < BATCHES; batch++) {
+      await worker.measure(name, BATCH)
       await run('callgrind_control', ['--dump', pid])
-      const before = dumpsIn(folder)
-      for (let batch = 0; batch < BATCHES; batch++) {
-        await worker.measure(name, BATCH)
-        await run('callgrind_control', ['--dump', pid])
-      }
-      await run('callgrind_control', ['--instr=off', pid])
-      const taken = [...dumpsIn(folder)].filter(([file]) => !before.has(file)).map(([, total]) => total)
-      counts.push([name, Number((Math.min(...taken) / BATCH / 1000).toFixed(1))])
     }
-    return counts
+    await run('callgrind_control', ['--instr=off', pid])
+    const taken = [...dumpsIn(folder)].filter(([file]) => !before.has(file)).map(([, total]) => total)
+    return Number((Math.min(...taken) / BATCH / 1000).toFixed(1))
   } finally {
     await worker.stop()
     rmSync(folder, { recursive: true })

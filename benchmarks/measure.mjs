@@ -1,10 +1,10 @@
-// Asks one question on one Node: all variants in turn, A/B/A/B, round after round, each in a process of its own.
+// Asks one question on one Node, case by case: all variants in turn, A/B/A/B, round after round, each in a process of its own.
 import { runsOn } from './peers.mjs'
 import { lowest } from './statistics.mjs'
 import { startWorker } from './workers.mjs'
 
 /** Requests before the first round, so that what is measured is compiled. */
-const WARM_UP = 15_000
+const WARM_UP = 30_000
 
 /**
  * What each variant cost in each case: one figure for each set of processes, the mean of its three lowest rounds. What
@@ -18,14 +18,15 @@ export async function measure (question, node, { sets, rounds, share, most, quic
   const count = Math.min(most, question.count * share)
   const warmUp = Math.min(most, (question.warmUp ?? WARM_UP) * share)
   const figures = {}
+  const variants = question.variants.filter((variant) => runsOn(variant, node.version))
+  const last = Math.min(rounds, question.mostRounds ?? rounds)
   for (let set = 0; set < sets; set++) {
-    const variants = question.variants.filter((variant) => runsOn(variant, node.version))
-    const workers = await Promise.all(variants.map(async (variant) => ({ variant, worker: await startWorker(node.path, question, variant) })))
-    try {
-      for (const name of quick ? question.quickCases ?? question.cases : question.cases) {
+    for (const name of quick ? question.quickCases ?? question.cases : question.cases) {
+      // Processes of its own for each case: code that has seen requests of two kinds is slower for both.
+      const workers = await Promise.all(variants.map(async (variant) => ({ variant, worker: await startWorker(node.path, question, variant) })))
+      try {
         const taking = workers.filter(({ worker }) => worker.cases.includes(name))
         const seen = new Map(taking.map(({ variant }) => [variant, []]))
-        const last = Math.min(rounds, question.mostRounds ?? rounds)
         for (const { worker } of taking) await worker.warmUp(name, warmUp)
         for (let round = 0; round < last; round++) {
           // Each round begins with another, so that none always follows the same.
@@ -35,9 +36,9 @@ export async function measure (question, node, { sets, rounds, share, most, quic
           }
         }
         for (const [variant, taken] of seen) ((figures[name] ??= {})[variant] ??= []).push(rounded(lowest(taken)))
+      } finally {
+        await Promise.all(workers.map(({ worker }) => worker.stop()))
       }
-    } finally {
-      await Promise.all(workers.map(({ worker }) => worker.stop()))
     }
   }
   return figures

@@ -1,5 +1,5 @@
 // What does a context cost a handler that awaits 20 times? On Node 20 each promise is told of the storage.
-import { injected } from '../load.mjs'
+import { overSockets } from '../load.mjs'
 import { startPeer } from '../peers.mjs'
 
 export default {
@@ -15,6 +15,6 @@ export default {
   goals: [{ of: 'fastify-ctx', against: 'request-context', atMost: 1 }],
 
   async prepare (variant) {
-    return { '20 awaits': injected(await startPeer(variant), { url: '/awaits' }) }
+    return { '20 awaits': await overSockets(await startPeer(variant), { path: '/awaits' }) }
   }
 }

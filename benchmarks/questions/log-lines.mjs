@@ -1,6 +1,6 @@
 // What do correlated log lines cost, half of them by `request.log`, half by the logger of a module? Each line carries the id,
 // the tenant and the user; those of `bare` only the id, and only where `request.log` writes them.
-import { injected } from '../load.mjs'
+import { overSockets } from '../load.mjs'
 
 const PEERS = {
   bare: 'bare',
@@ -26,8 +26,8 @@ export default {
     const { start } = await import(`../peers/${PEERS[variant]}.mjs`)
     const app = await start({ logs: true })
     return {
-      '3 lines': injected(app, { url: '/lines/3' }),
-      '10 lines': injected(app, { url: '/lines/10' })
+      '3 lines': await overSockets(app, { path: '/lines/3' }),
+      '10 lines': await overSockets(app, { path: '/lines/10' })
     }
   }
 }
