@@ -1,14 +1,18 @@
 // The load over sockets, in a process of its own, so that the server's CPU time is the server's alone. Told by its parent
-// what to send: so many requests, over so many keep-alive connections with one request at a time on each.
+// what to send: so many requests, over so many keep-alive connections with one request at a time on each, or all
+// at once.
 import { once } from 'node:events'
 import { connect } from 'node:net'
+
+/** How each answer begins. */
+const OK = 'HTTP/1.1 200 '
 
 /** The open connections, by port. */
 const open = new Map()
 
-process.on('message', async ({ port, method, path, count, connections }) => {
+process.on('message', async ({ port, method, path, count, connections, pipelined }) => {
   try {
-    await send(await connected(port, connections), request(method, path), count)
+    await (pipelined ? sendAtOnce : send)(await connected(port, connections), request(method, path), count)
     process.send({ done: true })
   } catch (error) {
     process.send({ error: error.message })
@@ -50,10 +54,33 @@ async function send (sockets, message, count) {
     function take (part) {
       received += part.toString('latin1')
       if (!isWhole(received)) return
-      if (!received.startsWith('HTTP/1.1 200 ')) reject(new Error(received))
+      if (!received.startsWith(OK)) reject(new Error(received))
       received = ''
       next()
     }
+  })))
+}
+
+/** All without waiting for an answer, which takes no connection for each. */
+async function sendAtOnce (sockets, message, count) {
+  await Promise.all(sockets.map((socket, i) => new Promise((resolve, reject) => {
+    const share = Math.floor((count + i) / sockets.length)
+    let answers = 0
+    let rest = ''
+    const take = (part) => {
+      const parts = (rest + part.toString('latin1')).split(OK)
+      answers += parts.length - 1
+      // An answer may begin at the end of one part.
+      rest = parts.at(-1).slice(1 - OK.length)
+      if (answers < share) return
+      socket.off('data', take)
+      socket.off('error', reject)
+      resolve()
+    }
+    socket.on('data', take)
+    socket.once('error', reject)
+    if (share === 0) take('')
+    else socket.write(message.repeat(share))
   })))
 }
 

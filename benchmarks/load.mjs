@@ -35,17 +35,17 @@ export function together (app, gate, atOnce) {
 }
 
 /** Starts requests that wait for the gate. */
-export function holdRequests (app, count) {
+function holdRequests (app, count) {
   const headers = { 'x-tenant-id': 'acme' }
   return Promise.all(Array.from({ length: count }, () => app.inject({ url: '/held', headers })))
 }
 
-/** Requests of one kind from another process. */
-export async function overSockets (app, { method = 'GET', path = '/' } = {}) {
+/** Requests of one kind from another process: one at a time on each connection, or `pipelined`, all at once. */
+export async function overSockets (app, { method = 'GET', path = '/', pipelined = false } = {}) {
   if (!app.server.listening) await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address()
   return async (count) => {
-    client().send({ port, method, path, count, connections: CONNECTIONS })
+    client().send({ port, method, path, count, connections: CONNECTIONS, pipelined })
     const [{ error }] = await once(client(), 'message')
     if (error !== undefined) throw new Error(error)
   }

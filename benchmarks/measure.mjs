@@ -27,7 +27,7 @@ export async function measure (question, node, { sets, rounds, share, most, quic
       try {
         const taking = workers.filter(({ worker }) => worker.cases.includes(name))
         const seen = new Map(taking.map(({ variant }) => [variant, []]))
-        for (const { worker } of taking) await worker.warmUp(name, warmUp)
+        await Promise.all(taking.map(({ worker }) => worker.warmUp(name, warmUp)))
         for (let round = 0; round < last; round++) {
           // Each round begins with another, so that none always follows the same.
           for (let i = 0; i < taking.length; i++) {

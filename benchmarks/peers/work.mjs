@@ -28,9 +28,17 @@ function newGate () {
   let opened
   let promise
   const gate = {
+    /** How many wait for it. */
+    waiting: 0,
     close () { promise = new Promise((resolve) => { opened = resolve }) },
-    open () { opened() },
-    passed: () => promise
+    open () {
+      opened()
+      gate.waiting = 0
+    },
+    passed () {
+      gate.waiting++
+      return promise
+    }
   }
   gate.close()
   return gate
