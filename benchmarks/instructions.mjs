@@ -8,7 +8,7 @@ import { runsOn } from './peers.mjs'
 import { startWorker } from './workers.mjs'
 
 const WARM_UP = 10_000
-const BATCHES = 12
+const BATCHES = 6
 const BATCH = 200
 /** Processes at a time. */
 const AT_ONCE = 2
