@@ -7,7 +7,7 @@ import { promisify } from 'node:util'
 import { runsOn } from './peers.mjs'
 import { startWorker } from './workers.mjs'
 
-const WARM_UP = 10_000
+const WARM_UP = 16_000
 const BATCHES = 6
 const BATCH = 200
 /** Processes at a time. */

@@ -16,7 +16,8 @@ const WARM_UP = 30_000
  */
 export async function measure (question, node, { sets, rounds, share, most, quick }) {
   const count = Math.min(most, question.count * share)
-  const warmUp = Math.min(most, (question.warmUp ?? WARM_UP) * share)
+  // A quick look needs no more than that most is compiled.
+  const warmUp = Math.min(most, (question.warmUp ?? WARM_UP) * (quick ? share / 4 : share))
   const figures = {}
   const variants = question.variants.filter((variant) => runsOn(variant, node.version))
   const last = Math.min(rounds, question.mostRounds ?? rounds)
@@ -27,7 +28,7 @@ export async function measure (question, node, { sets, rounds, share, most, quic
       try {
         const taking = workers.filter(({ worker }) => worker.cases.includes(name))
         const seen = new Map(taking.map(({ variant }) => [variant, []]))
-        await Promise.all(taking.map(({ worker }) => worker.warmUp(name, warmUp)))
+        if (warmUp > 0) await Promise.all(taking.map(({ worker }) => worker.warmUp(name, warmUp)))
         for (let round = 0; round < last; round++) {
           // Each round begins with another, so that none always follows the same.
           for (let i = 0; i < taking.length; i++) {

@@ -30,7 +30,7 @@ process.send({ cases: Object.keys(cases) })
  */
 async function warm (run, count) {
   for (let i = 0; i < COLLECTIONS; i++) {
-    await measure(run, count / COLLECTIONS / 4)
+    await measure(run, count / COLLECTIONS)
     await pause(10)
     collect()
     await pause(10)

@@ -11,7 +11,6 @@ export default {
   count: 5000,
   cases: ['20 awaits'],
   variants: ['bare', 'bare again', 'als.run by hand', 'request-context', 'fastify-ctx'],
-  instructions: { cases: ['20 awaits'], variants: ['bare', 'als.run by hand', 'request-context', 'fastify-ctx'] },
   goals: [{ of: 'fastify-ctx', against: 'request-context', atMost: 1 }],
 
   async prepare (variant) {

@@ -16,7 +16,8 @@ export default {
   // As large as needed to allocate for a thousand requests without a collection.
   flags: ['--expose-gc', '--min-semi-space-size=64', '--max-semi-space-size=64'],
   count: HELD,
-  warmUp: 1000,
+  // What is prepared and asked does that itself.
+  warmUp: 0,
   mostRounds: 1,
   cases: ['held by a waiting request', 'allocated by a request'],
   variants: ['bare', 'bare again', 'als.run by hand', 'request-context', 'fastify-ctx'],

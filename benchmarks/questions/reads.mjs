@@ -73,16 +73,17 @@ async function ours (readIn) {
   }, (app) => app.register(context, { keys: { tenant: () => 'acme', user: () => ({ id: 'u1' }), step: {} } }))
 }
 
-/** In the handler of a request, where it is read in life: Node finds its store there by another way than at the top of a program. */
+/** In the handler of a request over a socket, where it is read in life: Node finds its store there by another way than at the top of a program. */
 async function inHandler (read, prepare = async () => {}) {
   const { default: Fastify } = await import('fastify')
   const app = Fastify()
   await prepare(app)
   let wanted = 0
   app.get('/', async (request) => { read(wanted, request) })
+  const url = await app.listen({ port: 0, host: '127.0.0.1' })
   return async (count) => {
     wanted = count
-    const { statusCode, body } = await app.inject('/')
-    if (statusCode !== 200) throw new Error(body)
+    const answer = await fetch(url)
+    if (answer.status !== 200) throw new Error(await answer.text())
   }
 }

@@ -12,7 +12,7 @@ export default {
   cases: ['GET by inject', 'POST by inject', 'GET over sockets', 'POST over sockets'],
   quickCases: ['GET by inject', 'POST over sockets'],
   variants: ['bare', 'bare again', 'als.run by hand', 'request-context', 'fastify-ctx', 'fastify-ctx, defaults', 'bare Nest', 'nestjs-cls'],
-  instructions: { cases: ['GET by inject', 'POST by inject', 'GET over sockets', 'POST over sockets'], variants: ['bare', 'als.run by hand', 'request-context', 'fastify-ctx'] },
+  instructions: { cases: ['GET over sockets', 'POST over sockets'], variants: ['bare', 'als.run by hand', 'request-context', 'fastify-ctx'] },
   goals: [
     { of: 'fastify-ctx', against: 'request-context', atMost: 1 },
     { of: 'fastify-ctx', against: 'bare', atMost: 1.05, nodes: ['24', '26'] },
