@@ -58,7 +58,7 @@ export interface Life {
 
 /**
  * The values of one unit of work: a request, a job, or a nested `ctx.run`. It has a parent, or is a root. What is private is
- * so for the compiler only: `#` members are defined on each object one by one, which V8 leaves slow in a process of long life.
+ * so for the compiler alone: `#` members are defined on each object one by one, which V8 leaves slow in a process of long life.
  */
 export class Scope {
   /** The context whose keys these are. */
