@@ -18,14 +18,12 @@ import type { KeyOf, ValueOf, Values, WritableKeyOf } from './types.ts'
 export const kHere: unique symbol = Symbol('fastify-ctx.here')
 export const kScope: unique symbol = Symbol('fastify-ctx.scope')
 export const kOpen: unique symbol = Symbol('fastify-ctx.open')
+export const kOwner: unique symbol = Symbol('fastify-ctx.owner')
 
 /** The calls that `ctx` and `request.ctx` share: they differ in the store they act on. */
 export abstract class Access<V> {
-  readonly #owner: Owner
-
-  constructor (owner: Owner) {
-    this.#owner = owner
-  }
+  /** The context whose calls these are. */
+  protected abstract readonly [kOwner]: Owner
 
   /**
    * The scope that a call needs.
@@ -45,7 +43,7 @@ export abstract class Access<V> {
 
   /** The scope these calls act on. */
   protected [kScope] (): Scope | undefined {
-    return scopeOf(this.#owner, scopeOfStore(this[kHere]()))
+    return scopeOf(this[kOwner], scopeOfStore(this[kHere]()))
   }
 
   /**
@@ -57,10 +55,7 @@ export abstract class Access<V> {
    * const tenant = ctx.get('tenant')
    */
   get<K extends KeyOf<V>> (key: K): ValueOf<V, K> | undefined {
-    // What most reads come down to, in as few steps as there are: the innermost scope is most often one of this context.
-    const store = this[kHere]()
-    const scope = scopeOfStore(store)
-    const value = scope !== undefined && scope.owner === this.#owner ? store![key] : scopeOf(this.#owner, scope)?.store[key]
+    const value = this.#read(key)
     if (value === undefined) this.#warn(key)
     return value as ValueOf<V, K> | undefined
   }
@@ -69,13 +64,13 @@ export abstract class Access<V> {
   #read (key: string): unknown {
     const store = this[kHere]()
     const scope = scopeOfStore(store)
-    return scope?.owner === this.#owner ? store![key] : scopeOf(this.#owner, scope)?.store[key]
+    return scope !== undefined && scope.owner === this[kOwner] ? store![key] : scopeOf(this[kOwner], scope)?.store[key]
   }
 
   /** A read gave nothing, which may be a mistake. */
   #warn (key: string): void {
     const scope = this[kScope]()
-    const { settings } = (scope ?? this.#owner).registration
+    const { settings } = (scope ?? this[kOwner]).registration
     if (!settings.diagnostics) return
     if (scope === undefined) warnEarly(key)
     else if (scope.root.ended) warnLate(key, scope.root)
@@ -97,7 +92,7 @@ export abstract class Access<V> {
     const scope = this[kScope]()
     if (scope === undefined) throw new FST_CTX_NO_SCOPE(key)
     if (scope.root.ended) throw new FST_CTX_ENDED(key)
-    this.#owner.checkKey(key)
+    this[kOwner].checkKey(key)
     throw new FST_CTX_NOT_SET(key)
   }
 
@@ -118,7 +113,7 @@ export abstract class Access<V> {
    */
   set<K extends WritableKeyOf<V>> (key: K, value: ValueOf<V, K> | undefined): void {
     if (key === 'requestId') throw new FST_CTX_REQUEST_ID_FIXED()
-    this.#owner.checkKey(key)
+    this[kOwner].checkKey(key)
     const scope = this[kOpen](key)
     checkLock(key, scope)
     scope.write(key, value)
@@ -141,7 +136,7 @@ export abstract class Access<V> {
    */
   run<R> (values: Values<V>, fn: () => R, options?: RunOptions): R {
     const parent = options?.inherit === false ? undefined : this[kScope]()
-    return runIn(openScope(this.#owner, parent, values, 'ctx.run'), fn, options)
+    return runIn(openScope(this[kOwner], parent, values, 'ctx.run'), fn, options)
   }
 
   /** A function that runs `fn` in today's scope, whenever and by whomever it is called. Costs nanoseconds. */
@@ -170,7 +165,7 @@ export abstract class Access<V> {
 
   /** The logger of the current request; outside one, that of the application; without one, a silent logger. */
   get log (): Logger {
-    return this[kScope]()?.root.log ?? this.#owner.registration.log ?? (silent ??= pino({ enabled: false }))
+    return this[kScope]()?.root.log ?? this[kOwner].registration.log ?? (silent ??= pino({ enabled: false }))
   }
 
   /**

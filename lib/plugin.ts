@@ -16,7 +16,7 @@ import { DEFAULT_HEADER, requestIds, responseHeader, type RequestIdOptions, type
 import { lifeOf } from './request/end.ts'
 import { openScope } from './request/open.ts'
 import { checkRoutes } from './request/required.ts'
-import type { Life, Registration } from './scope.ts'
+import type { Registration, Scope } from './scope.ts'
 import { CREATE_OPTIONS, readSettings, type CreateOptions } from './settings.ts'
 import { scopeOf } from './surroundings.ts'
 import type { ContextValues, KeyOf, ValueOf, WritableKeyOf } from './types.ts'
@@ -53,9 +53,13 @@ const FASTIFY_OPTIONS: ReadonlySet<string> = new Set(['prefix', 'logLevel', 'log
 const CLOSE_TIMEOUT = 10_000
 
 const kRegistered = Symbol('fastify-ctx.registered')
+const kAccess = Symbol('fastify-ctx.access')
 
 /** An instance, with the contexts that are registered in it or around it. */
 interface Registered extends FastifyInstance { [kRegistered]?: ReadonlyMap<Owner, ContextOptions> }
+
+/** A request, with what its `ctx` is, made when it is first read. */
+interface Accessed extends FastifyRequest { [kAccess]?: object | null }
 
 /** What avvio gives each instance, and the types do not tell. */
 interface Closing extends FastifyInstance { onClose (fn: () => Promise<void>): void }
@@ -94,7 +98,9 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
   if (registered === undefined || (header ?? pattern ?? generate) !== undefined) instance.setGenReqId(ids)
   if (!instance.hasRequestDecorator('ctx')) {
     const access = requestAccess(owner, policy.names, owner.keys === undefined)
-    instance.decorateRequest('ctx', { getter () { return accessOf(this, owner, access) } })
+    // Kept on the request, where a read finds it in one step.
+    instance.decorateRequest(kAccess, null)
+    instance.decorateRequest('ctx', { getter (this: Accessed) { return (this[kAccess] ?? accessOf(this, owner, access)) as RequestContext<ContextValues> } })
     checkRoutes(instance, policy)
   }
   instance.addHook('onRequest', openScope(owner, registration, responseHeader(requestId)))
@@ -136,12 +142,12 @@ function closeAfterWork (instance: Closing, owner: Owner, registration: Registra
   })
 }
 
-function accessOf (request: FastifyRequest, owner: Owner, make: (life: Life | undefined) => object): RequestContext<ContextValues> {
-  const life = lifeOf(request)
-  const scope = scopeOf(owner, life?.scope)
-  if (scope === undefined) return make(life) as RequestContext<ContextValues>
-  scope.access ??= make(life)
-  return scope.access as RequestContext<ContextValues>
+function accessOf (request: Accessed, owner: Owner, make: (root: Scope | undefined) => object): object {
+  const root = scopeOf(owner, lifeOf(request)?.scope)
+  // Before the scope opens, what is made belongs to none, and is not kept.
+  if (root === undefined) return make(root)
+  request[kAccess] = make(root)
+  return request[kAccess]
 }
 
 /** `fastify.requestContext` and `request.requestContext`, as `@fastify/request-context` has them; beside ours that plugin is refused. */

@@ -77,8 +77,6 @@ export class Scope {
   route: string | undefined = undefined
   /** What the log lines of this scope carry, made at its first line. */
   line: Line | undefined = undefined
-  /** What `request.ctx` is, made when it is first read. */
-  access: object | undefined = undefined
   extras: Extras | undefined = undefined
   /** Of a `run`: its function, as long as it runs. */
   work: ((...args: never[]) => unknown) | undefined = undefined

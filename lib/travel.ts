@@ -1,10 +1,9 @@
-import { kOpen, kScope } from './access.ts'
+import { kOpen, kOwner, kScope } from './access.ts'
 import { deadlineOf } from './cancel.ts'
 import { readEnvelope, writeEnvelope } from './envelope.ts'
 import { FST_CTX_INVALID_ARGUMENT } from './errors.ts'
 import type { Interceptor } from './interceptor.ts'
 import { outboundHeaders } from './outbound.ts'
-import type { Owner } from './owner.ts'
 import { packScope, unpackInto } from './packing.ts'
 import { openScope, runIn } from './run.ts'
 import { readTrace, writeTrace, type Trace } from './trace.ts'
@@ -19,13 +18,6 @@ export interface DehydrateOptions {
 
 /** The calls that take a scope out of the process, and into it: nothing but what the keys' policies say. */
 export abstract class Travel<V> extends Work<V> {
-  readonly #owner: Owner
-
-  constructor (owner: Owner) {
-    super(owner)
-    this.#owner = owner
-  }
-
   /**
    * The current scope as a text that goes anywhere: into a job, to a worker, to a child process. It holds the request id,
    * the values of the keys with `carry`, the actor and the reason of an impersonation, the place in the trace, and the time
@@ -67,9 +59,9 @@ export abstract class Travel<V> extends Work<V> {
    */
   async hydrate<R> (envelope: unknown, fn: () => R): Promise<Awaited<R>> {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.hydrate', 'a function to call second, after the envelope')
-    const { settings } = this.#owner.registration
+    const { settings } = this[kOwner].registration
     const read = readEnvelope(envelope, settings.envelope)
-    const scope = openScope(this.#owner, undefined, read === undefined ? {} : { requestId: read.requestId }, 'ctx.hydrate')
+    const scope = openScope(this[kOwner], undefined, read === undefined ? {} : { requestId: read.requestId }, 'ctx.hydrate')
     scope.use().madeBy = 'hydrate'
     const work = async (): Promise<Awaited<R>> => {
       if (read !== undefined) await unpackInto(scope, read)
@@ -104,7 +96,7 @@ export abstract class Travel<V> extends Work<V> {
    * const agent = new Agent().compose(ctx.interceptor)
    */
   get interceptor (): Interceptor {
-    return this.#owner.interceptor
+    return this[kOwner].interceptor
   }
 
   /** The current place in a distributed trace: that of OpenTelemetry's active span, where it is used; else what the request's `traceparent` header told. */

@@ -1,10 +1,9 @@
-import { Access, kHere, kOpen, kScope } from './access.ts'
+import { Access, kHere, kOpen, kOwner, kScope } from './access.ts'
 import { copyOf, putOff, startDetached } from './background.ts'
 import { Cache, Memos } from './cache.ts'
 import { deadlineOf, signalOf } from './cancel.ts'
 import { FST_CTX_INVALID_ARGUMENT } from './errors.ts'
 import { explainKey, policyOf, type Explanation, type PolicyRow } from './explain.ts'
-import type { Owner } from './owner.ts'
 import { openScope, runIn } from './run.ts'
 import { scopeOfStore, type Scope } from './scope.ts'
 import { impersonationOf } from './surroundings.ts'
@@ -24,13 +23,6 @@ export interface MemoOptions<F extends (...args: any[]) => unknown> {
 
 /** The calls for work within a scope, beside reading and writing it. */
 export abstract class Work<V> extends Access<V> {
-  readonly #owner: Owner
-
-  constructor (owner: Owner) {
-    super(owner)
-    this.#owner = owner
-  }
-
   /**
    * Calls `fn` as somebody else: like `run`, but locked keys may be shadowed, `actor` tells the real values, and log lines
    * carry `actor` and `reason`. What `fn` does, however it ends, leaves the scope around it as it was.
@@ -45,7 +37,7 @@ export abstract class Work<V> extends Access<V> {
     const reason = (options as ImpersonateOptions | undefined)?.reason
     if (typeof reason !== 'string' || reason === '') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', '{ reason } second, a string that is not empty')
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', 'a function to call third, after the reason')
-    const inner = openScope(this.#owner, scope, values, 'ctx.impersonate')
+    const inner = openScope(this[kOwner], scope, values, 'ctx.impersonate')
     const actors = new Map(impersonationOf(scope)?.actors)
     for (const name of Object.keys(values)) if (!actors.has(name)) actors.set(name, scope.store[name])
     inner.use().impersonation = { actors, reason }
@@ -115,7 +107,7 @@ export abstract class Work<V> extends Access<V> {
   detach (fn: () => unknown): void {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.detach', 'a function that starts the work, not its promise')
     const scope = this[kScope]()
-    startDetached(scope?.registration ?? this.#owner.registration, this.#copy(), fn)
+    startDetached(scope?.registration ?? this[kOwner].registration, this.#copy(), fn)
   }
 
   /** Like `detach`, but the work starts once this scope is over: for a request, when the answer is out. */
@@ -123,7 +115,7 @@ export abstract class Work<V> extends Access<V> {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.after', 'a function that starts the work, not its promise')
     const scope = this[kScope]()
     const copy = this.#copy()
-    const start = (): void => { startDetached(scope?.registration ?? this.#owner.registration, copy, fn) }
+    const start = (): void => { startDetached(scope?.registration ?? this[kOwner].registration, copy, fn) }
     if (scope === undefined || scope.root.done) start()
     else (scope.root.use().afters ??= []).push(start)
   }
@@ -153,7 +145,7 @@ export abstract class Work<V> extends Access<V> {
 
   /** The keys, where each comes from and where it may go: for a review, or a snapshot test. */
   policy (): readonly PolicyRow[] {
-    return policyOf(this.#owner)
+    return policyOf(this[kOwner])
   }
 
   #copy (): Scope | undefined {

@@ -9,12 +9,12 @@ interface Values { readonly requestId: string, readonly tenant: string, readonly
 
 type Access = RequestContext<Values>
 
-/** The life of a request, with one scope. */
-function lifeOf (owner: Owner, values: Record<string, unknown>): Life {
+/** The scope of a request. */
+function scopeOf (owner: Owner, values: Record<string, unknown>): Scope {
   const life = { phase: 'handler', lost: false } as Life
   life.scope = new Scope(owner, owner.registration, undefined, undefined, life)
   Object.assign(life.scope.store, { requestId: 'id-1' }, values)
-  return life
+  return life.scope
 }
 
 const keys = readKeys({ tenant: {}, 'x-user': {} })
@@ -23,9 +23,9 @@ for (const open of [false, true]) {
   t.test(`request.ctx, ${open ? 'where any name may be a key' : 'with the keys of its context'}`, async (t) => {
     const owner = open ? new Owner() : new Owner(keys)
     const ctx = new Context<Values>(owner)
-    const make = requestAccess(owner, keys.names, open) as (life: Life | undefined) => Access
-    const life = lifeOf(owner, { tenant: 'acme' })
-    const access = make(life)
+    const make = requestAccess(owner, keys.names, open) as (root: Scope | undefined) => Access
+    const scope = scopeOf(owner, { tenant: 'acme' })
+    const access = make(scope)
 
     t.test('each key is a property', async (t) => {
       t.equal(access.tenant, 'acme')
@@ -38,14 +38,14 @@ for (const open of [false, true]) {
     })
 
     t.test('it acts on its request where no scope is current, and where that of another is', async (t) => {
-      const other = lifeOf(owner, { tenant: 'other' })
-      t.equal(enter(other.scope.store, () => access.tenant), 'acme')
-      t.equal(enter(other.scope.store, () => ctx.get('tenant')), 'other')
-      enter(other.scope.store, () => { access.set('x-user', 'eve') })
+      const other = scopeOf(owner, { tenant: 'other' })
+      t.equal(enter(other.store, () => access.tenant), 'acme')
+      t.equal(enter(other.store, () => ctx.get('tenant')), 'other')
+      enter(other.store, () => { access.set('x-user', 'eve') })
       t.equal(access['x-user'], 'eve')
       t.equal(make(other)['x-user'], undefined)
-      t.equal(enter(other.scope.store, () => access.run({}, () => ctx.get('tenant'))), 'acme')
-      t.equal(enter(other.scope.store, access.bind(() => ctx.get('tenant'))), 'acme')
+      t.equal(enter(other.store, () => access.run({}, () => ctx.get('tenant'))), 'acme')
+      t.equal(enter(other.store, access.bind(() => ctx.get('tenant'))), 'acme')
     })
 
     t.test('and on the scope within its request that is current', async (t) => {
@@ -59,7 +59,7 @@ for (const open of [false, true]) {
 
     t.test('of a request without a scope it reads nothing, and writes nothing', async (t) => {
       const none = make(undefined)
-      t.equal(enter(life.scope.store, () => none.tenant), undefined)
+      t.equal(enter(scope.store, () => none.tenant), undefined)
       t.equal(none.has('tenant'), false)
       t.throws(() => { none.tenant = 'x' }, { code: 'FST_CTX_NO_SCOPE' })
       t.throws(() => none.requestId, { code: 'FST_CTX_NO_SCOPE' })
