@@ -7,39 +7,41 @@ const MOST = 64
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 
-/** What gives fields as the text that a logger writes where it has them bound, by what it has bound itself. */
+/** What gives fields as the text that a logger writes where it has them bound, after what it has bound itself. */
 export function fieldText (root: PinoLogger, symbols: PinoSymbols): (fields: Fields, own: string) => LineText {
   const binder = likenessOf(root, symbols)
   const serializers = root[symbols.serializers] as Record<string, unknown>
   const redacts = Reflect.ownKeys(root[symbols.stringifiers] as object).length > 0
-  /** Names that `freeOf`, what the logger has bound itself, does not have. */
-  const free = new Set<string>()
-  let freeOf: string | undefined
+  /** How a field of each name begins, for names that `startsBeside`, what the logger has bound itself, does not have. */
+  const starts = new Map<string, string>()
+  let startsBeside: string | undefined
 
   return function textOf (fields, own) {
-    let first: string | undefined
-    let rest = ''
+    let text = own
+    let idEnd = 0
     for (const name in fields) {
-      if (!isFree(name, own)) return { by: root, own, first: undefined, rest: '' }
+      const start = startOf(name, own)
+      if (start === undefined) return { by: root, own, text: undefined, idEnd }
       const value = fields[name]
       // As pino does, for what needs neither a serializer, nor redaction, nor escapes: most fields are an id.
       const isPlain = !redacts && typeof value === 'string' && serializers[name] === undefined && isSimple(value)
-      const text = isPlain ? `,"${name}":"${value}"` : asBound(name, value)
-      if (first === undefined) first = text
-      else rest += text
+      text += isPlain ? `${start}${value}"` : asBound(name, value)
+      if (idEnd === 0) idEnd = text.length
     }
-    return { by: root, own, first, rest }
+    return { by: root, own, text, idEnd }
   }
 
-  function isFree (name: string, own: string): boolean {
-    if (freeOf !== own) {
-      free.clear()
-      freeOf = own
+  function startOf (name: string, own: string): string | undefined {
+    if (startsBeside !== own) {
+      starts.clear()
+      startsBeside = own
     }
-    if (free.has(name)) return true
-    if (names(own, name)) return false
-    free.add(name)
-    return true
+    let start = starts.get(name)
+    if (start === undefined && !names(own, name)) {
+      start = `,"${name}":"`
+      starts.set(name, start)
+    }
+    return start
   }
 
   function asBound (name: string, value: unknown): string {

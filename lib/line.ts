@@ -21,11 +21,12 @@ export interface Bound {
 export interface LineText {
   /** The logger that writes them so. */
   readonly by: object
-  /** What that logger had bound itself, none of which is among the fields: where one is, there is no `first`. */
+  /** What that logger had bound itself. */
   readonly own: string
-  /** The first field, which is the request id, and the rest. */
-  readonly first: string | undefined
-  readonly rest: string
+  /** That, and after it the fields; `undefined` where one of them is among what the logger has bound. */
+  readonly text: string | undefined
+  /** Where in it the first field ends, which is the request id. */
+  readonly idEnd: number
 }
 
 /** What the log lines of a scope carry, and the loggers that wrote them. */

@@ -30,7 +30,7 @@ export function correlate (logger: Logger, policy: Policy, idLabel: string): boo
   const write = root[symbols.write] as PinoWrite
   root[kCorrelated] = symbols
   root[symbols.write] = function correlatedWrite (this: PinoLogger, object: unknown, message: string | undefined, level: number): void {
-    const scope = scopeOfLine(this)
+    const scope = scopeOfLine(this, symbols)
     if (scope === undefined) write.call(this, object, message, level)
     else writeWith(lineOf(scope), this, object, message, level)
   }
@@ -38,21 +38,12 @@ export function correlate (logger: Logger, policy: Policy, idLabel: string): boo
   return true
 }
 
-/**
- * Ties the logger that Fastify made for a request to that request: its lines are the request's wherever they are written.
- * A logger that the application shares between requests is left alone: it has the request id of none, or of an earlier one.
- */
-export function tieLogger (logger: Logger, id: string, life: Life): void {
+/** Ties the logger that Fastify made for a request to that request: its lines are the request's wherever they are written. */
+export function tieLogger (logger: Logger, life: Life): void {
   const pino = logger as unknown as PinoLogger
-  const symbols = pino[kCorrelated] as PinoSymbols | undefined
-  if (symbols === undefined) return
-  if (Object.hasOwn(pino, kLife)) pino[kLife] = undefined
-  else if (hasBound(pino[symbols.bindings] as string, life.scope.registration.idLabel, id)) pino[kLife] = life
-}
-
-/** Whether an id is among bindings. Fastify binds it last, and most have nothing that JSON escapes. */
-function hasBound (bindings: string, label: string, id: string): boolean {
-  return bindings.endsWith(`"${label}":"${id}"`) || bindings.includes(`"${label}":${JSON.stringify(id)}`)
+  if (pino[kCorrelated] === undefined) return
+  // Of two requests that have the same logger, none has it for itself.
+  pino[kLife] = Object.hasOwn(pino, kLife) ? undefined : life
 }
 
 /** The fields of a scope for a line of any other pino logger, as a fresh object; none where the line has them already. */
@@ -85,8 +76,19 @@ function ownNames (logger: PinoLogger, symbols: PinoSymbols): readonly string[] 
 }
 
 /** The scope a line belongs to: the current one, but never that of another request than the logger's own. */
-function scopeOfLine (logger: PinoLogger): Scope | undefined {
+function scopeOfLine (logger: PinoLogger, symbols: PinoSymbols): Scope | undefined {
   const current = currentScope()
   const life = logger[kLife] as Life | undefined
-  return life === undefined || current?.root.life === life ? current : life.scope
+  if (life === undefined || current?.root.life === life) return current
+  return isOf(life.scope, logger[symbols.bindings] as string) ? life.scope : current
+}
+
+/**
+ * Whether a logger that is tied to the request of a scope, or a child of it, has bound its id. One that the application
+ * shares between requests has the id of none, or of an earlier one. Fastify binds it last, and most have nothing that JSON escapes.
+ */
+function isOf (scope: Scope, bindings: string): boolean {
+  const { idLabel } = scope.registration
+  const id = lineOf(scope).own[idLabel]
+  return bindings.endsWith(`"${idLabel}":"${String(id)}"`) || bindings.includes(`"${idLabel}":${JSON.stringify(id)}`)
 }

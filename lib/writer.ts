@@ -56,15 +56,16 @@ export function correlatedWriter (root: PinoLogger, write: PinoWrite, symbols: P
   function textFor (line: Line, bindings: string): string | undefined {
     const own = root[kBindings] as string
     if (line.text?.by !== root || line.text.own !== own) line.text = textOf(line.fields, own)
-    const { first, rest } = line.text
-    if (first === undefined) return undefined
-    if (bindings === own) return own + first + rest
+    const { text, idEnd } = line.text
+    if (text === undefined) return undefined
+    // Most have bound nothing else, or the request id, which Fastify binds to the logger of a request.
+    if (bindings === own || (bindings.length === idEnd && bindings === text.slice(0, idEnd))) return text
     if (!bindings.startsWith(own)) return undefined
-    // The first field is the request id, which Fastify binds to the logger of a request.
-    const hasId = bindings.startsWith(first, own.length)
-    const more = own.length + (hasId ? first.length : 0)
-    if (bindings.length > more && namesAny(bindings.slice(more), line.fields)) return undefined
-    return hasId ? bindings + rest : bindings + first + rest
+    const id = text.slice(own.length, idEnd)
+    const hasId = bindings.startsWith(id, own.length)
+    const more = hasId ? idEnd : own.length
+    if (namesAny(bindings.slice(more), line.fields)) return undefined
+    return bindings + text.slice(more)
   }
 }
 

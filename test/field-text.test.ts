@@ -7,8 +7,8 @@ import { pinoSymbols, type PinoLogger } from '../lib/internals.ts'
 function both (fields: Record<string, unknown>, options: LoggerOptions = {}): { readonly ours: string, readonly pinos: string } {
   const logger = pino({ base: null, ...options }, { write () {} })
   const symbols = pinoSymbols(logger)!
-  const { first, rest } = fieldText(logger as unknown as PinoLogger, symbols)(fields, '')
-  return { ours: `${first}${rest}`, pinos: (logger.child(fields) as unknown as PinoLogger)[symbols.bindings] as string }
+  const { text } = fieldText(logger as unknown as PinoLogger, symbols)(fields, '')
+  return { ours: text!, pinos: (logger.child(fields) as unknown as PinoLogger)[symbols.bindings] as string }
 }
 
 for (const [what, fields] of Object.entries({
@@ -45,9 +45,10 @@ t.test('fields of which one is among what the logger has bound: no text', async 
   const symbols = pinoSymbols(logger)!
   const textOf = fieldText(logger as unknown as PinoLogger, symbols)
   const own = (logger as unknown as PinoLogger)[symbols.bindings] as string
-  t.same(textOf({ reqId: 'a', tenant: 'acme' }, own), { by: logger, own, first: undefined, rest: '' })
-  t.same(textOf({ reqId: 'a', user: 'ada' }, own), { by: logger, own, first: ',"reqId":"a"', rest: ',"user":"ada"' })
+  t.equal(textOf({ reqId: 'a', tenant: 'acme' }, own).text, undefined)
+  const idEnd = `${own},"reqId":"a"`.length
+  t.same(textOf({ reqId: 'a', user: 'ada' }, own), { by: logger, own, text: `${own},"reqId":"a","user":"ada"`, idEnd })
   // After setBindings() it has others.
-  t.same(textOf({ reqId: 'a', tenant: 'acme' }, ',"user":1').rest, ',"tenant":"acme"')
-  t.equal(textOf({ reqId: 'a', user: 'ada' }, ',"user":1').first, undefined)
+  t.same(textOf({ reqId: 'a', tenant: 'acme' }, ',"user":1').text, ',"user":1,"reqId":"a","tenant":"acme"')
+  t.equal(textOf({ reqId: 'a', user: 'ada' }, ',"user":1').text, undefined)
 })

@@ -43,7 +43,7 @@ export function openScope (owner: object, registration: Registration, responseHe
       sendInScope(reply)
       if (route !== undefined && route.handlerTimeout > 0) limitHandler(request.signal, scope, route.handlerTimeout)
       if (headers.upgrade !== undefined) holdWebsockets(request)
-      tieLogger(request.log, request.id, life)
+      tieLogger(request.log, life)
     }
     tellOpened(scope)
     if (responseHeader !== undefined) reply.header(responseHeader, request.id)
