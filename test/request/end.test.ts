@@ -56,6 +56,48 @@ t.test('a complete answer: every onResponse hook has the values, then they are g
   t.equal(socket.destroyed, false)
 })
 
+t.test('a handler that goes on after it sent the answer has the values until the turn is over', async (t) => {
+  for (const method of ['GET', 'POST']) {
+    const seen = gate<unknown>()
+    const { url, held } = await setting(t, (app, ctx) => {
+      app.route({
+        method: ['GET', 'POST'],
+        url: '/',
+        handler: async (_request, reply) => {
+          // Node tells all of a short answer's end before what is awaited here goes on.
+          reply.send('ok')
+          for (let i = 0; i < 9; i++) await i
+          seen.open(ctx.get('tenant'))
+          return reply
+        }
+      })
+    })
+    await fetch(url, { method, headers: { 'content-type': 'text/plain' }, body: method === 'GET' ? null : 'hi' })
+    t.equal(await seen.promise, 'acme', method)
+    await turns()
+    t.equal(held(), false)
+  }
+})
+
+t.test('who listens for the end has the values until the turn is over', async (t) => {
+  for (const [event, of] of [['finish', 'reply'], ['close', 'reply'], ['end', 'request'], ['close', 'request']] as const) {
+    const seen = gate<unknown>()
+    const { url, held } = await setting(t, (app, ctx) => {
+      app.get('/', async (request, reply) => {
+        (of === 'reply' ? reply : request).raw.once(event, async () => {
+          for (let i = 0; i < 9; i++) await i
+          seen.open(ctx.get('tenant'))
+        })
+        return 'ok'
+      })
+    })
+    await fetch(url)
+    t.equal(await seen.promise, 'acme', `${event} of the ${of}`)
+    await turns()
+    t.equal(held(), false)
+  }
+})
+
 t.test('a hook before ours sees the values in onResponse, too', async (t) => {
   const seen: unknown[] = []
   const done = gate()
