@@ -1,4 +1,4 @@
-// npm run bench                 each question on each Node line that is there: three quarters of an hour
+// npm run bench                 each question on each Node line that is there: about an hour
 // npm run bench -- --quick      each question on this Node, in few rounds: under a minute
 // npm run bench -- --save       keeps the results in benchmarks/results.json, and makes docs/performance.md of them
 //
@@ -34,7 +34,7 @@ const { values: options } = parseArgs({
 
 const start = Date.now()
 const effort = {
-  sets: Number(options.sets ?? (options.quick ? 1 : 3)),
+  sets: Number(options.sets ?? (options.quick ? 1 : 2)),
   rounds: Number(options.rounds ?? (options.quick ? 3 : 6)),
   quick: options.quick,
   share: options.quick ? 0.15 : 1,
