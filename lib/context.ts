@@ -74,11 +74,9 @@ abstract class RequestAccess extends Travel<Record<string, unknown>> {
  */
 export function requestAccess (owner: Owner, names: Iterable<string>, open: boolean): (root: Scope | undefined) => object {
   class KeyedAccess extends RequestAccess {
-    declare protected readonly [kOwner]: Owner
+    protected get [kOwner] (): Owner { return owner }
   }
   const { prototype } = KeyedAccess
-  // All that one context has made share it.
-  Object.defineProperty(prototype, kOwner, { value: owner })
   for (const name of names) {
     Object.defineProperty(prototype, name, {
       get (this: RequestAccess) { return this.get(name) },

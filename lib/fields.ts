@@ -79,8 +79,7 @@ function makeLine (scope: Scope, trace: Trace | undefined): Line {
   const { policy, idLabel } = scope.registration
   const parent = scope.root.ended ? scope.parent : undefined
   // Opened after the end: what the lines carried is all that is left of the request.
-  const own: Fields = parent === undefined ? {} : { ...lineOf(parent).own }
-  if (parent === undefined) own[idLabel] = scope.store.requestId
+  const own: Fields = parent === undefined ? { [idLabel]: scope.store.requestId } : { ...lineOf(parent).own }
   if (trace !== undefined) Object.assign(own, traceFields(trace))
   const values: unknown[] = []
   for (const { name, log } of policy.logged) {

@@ -80,14 +80,14 @@ function scopeOfLine (logger: PinoLogger, symbols: PinoSymbols): Scope | undefin
   const current = currentScope()
   const life = logger[kLife] as Life | undefined
   if (life === undefined || current?.root.life === life) return current
-  return isOf(life.scope, logger[symbols.bindings] as string) ? life.scope : current
+  return hasIdOf(life.scope, logger[symbols.bindings] as string) ? life.scope : current
 }
 
 /**
  * Whether a logger that is tied to the request of a scope, or a child of it, has bound its id. One that the application
  * shares between requests has the id of none, or of an earlier one. Fastify binds it last, and most have nothing that JSON escapes.
  */
-function isOf (scope: Scope, bindings: string): boolean {
+function hasIdOf (scope: Scope, bindings: string): boolean {
   const { idLabel } = scope.registration
   const id = lineOf(scope).own[idLabel]
   return bindings.endsWith(`"${idLabel}":"${String(id)}"`) || bindings.includes(`"${idLabel}":${JSON.stringify(id)}`)

@@ -144,10 +144,10 @@ function closeAfterWork (instance: Closing, owner: Owner, registration: Registra
 
 function accessOf (request: Accessed, owner: Owner, make: (root: Scope | undefined) => object): object {
   const root = scopeOf(owner, lifeOf(request)?.scope)
-  // Before the scope opens, what is made belongs to none, and is not kept.
-  if (root === undefined) return make(root)
-  request[kAccess] = make(root)
-  return request[kAccess]
+  const access = make(root)
+  // Before the scope opens it belongs to none, and is not kept.
+  if (root !== undefined) request[kAccess] = access
+  return access
 }
 
 /** `fastify.requestContext` and `request.requestContext`, as `@fastify/request-context` has them; beside ours that plugin is refused. */

@@ -58,7 +58,8 @@ export function correlatedWriter (root: PinoLogger, write: PinoWrite, symbols: P
     if (line.text?.by !== root || line.text.own !== own) line.text = textOf(line.fields, own)
     const { text, idEnd } = line.text
     if (text === undefined) return undefined
-    // Most have bound nothing else, or the request id, which Fastify binds to the logger of a request.
+    // Most have bound nothing else, or the request id, which Fastify binds to the logger of a request. Compared whole:
+    // V8 makes a loop over the characters of `startsWith`, which costs more than all else here.
     if (bindings === own || (bindings.length === idEnd && bindings === text.slice(0, idEnd))) return text
     if (!bindings.startsWith(own)) return undefined
     const id = text.slice(own.length, idEnd)
