@@ -4,9 +4,9 @@
  * @module fastify-ctx/otel
  */
 import { context, createTraceState, isSpanContextValid, trace, type AttributeValue, type Context as OtelContext, type Span } from '@opentelemetry/api'
-import { fieldOf } from './fields.ts'
-import { currentScope } from './storage.ts'
-import type { Trace, Tracing } from './trace.ts'
+import { fieldOf } from './logging/fields.ts'
+import { currentScope } from './scope/storage.ts'
+import type { Trace, Tracing } from './tracing/trace-context.ts'
 
 /** How OpenTelemetry and a context meet. */
 export interface OtelOptions {

@@ -1,4 +1,4 @@
-// npm run where-context-holds: visits the points of test/behaviour/points.ts on each supported version of Node, and
+// npm run where-context-holds: visits the points of test/integration/points.ts on each supported version of Node, and
 // writes what was seen there into docs/where-context-holds.md.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { replaceBlock, table } from './markdown.mjs'
@@ -34,7 +34,7 @@ writeFileSync(doc, text)
 async function visitOn (version) {
   const output = []
   const { path } = await findNode(version, output)
-  const status = path === undefined ? 1 : await run(path, ['--no-warnings', '--import', 'tsx', 'test/behaviour/points/print.ts'], process.env, (line) => { output.push(line) })
+  const status = path === undefined ? 1 : await run(path, ['--no-warnings', '--import', 'tsx', 'test/integration/points/print.ts'], process.env, (line) => { output.push(line) })
   const printed = output.find((line) => line.startsWith('{"ours"'))
   if (status !== 0 || printed === undefined) throw new Error(`Node ${version}: ${output.join('\n')}`)
   return JSON.parse(printed)

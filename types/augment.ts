@@ -1,5 +1,5 @@
 // An augmentation holds in the whole compilation: this one is that of every file of this repository. From outside it is
-// written `declare module 'fastify-ctx'`, which test/package.test.ts compiles in projects of their own.
+// written `declare module 'fastify-ctx'`, which test/repo/package.test.ts compiles in projects of their own.
 import type { Present } from '../lib/types.ts'
 
 export interface User { readonly id: string }

@@ -1,8 +1,8 @@
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import type { Client } from './client.ts'
 import type { Burst } from './plan.ts'
-import type { Shot } from './shot.ts'
-import { within } from './wait.ts'
+import type { Shot } from './sent-request.ts'
+import { within } from './timeout.ts'
 
 /** Milliseconds after which a request is no longer waited for by the others: the application may never answer it alone. */
 const PATIENCE = 100

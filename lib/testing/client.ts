@@ -3,9 +3,9 @@ import net, { type Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import tls from 'node:tls'
 import { brotliDecompressSync, unzipSync } from 'node:zlib'
-import { headersOf, type Answer, type Shot } from './shot.ts'
+import { headersOf, type Answer, type Shot } from './sent-request.ts'
 import type { Target } from './target.ts'
-import { within } from './wait.ts'
+import { within } from './timeout.ts'
 
 /** Milliseconds within which a server accepts what connections it does. */
 const WARM_UP = 250

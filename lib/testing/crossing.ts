@@ -1,5 +1,5 @@
 import type { Canaries } from './canary.ts'
-import type { Shot } from './shot.ts'
+import type { Shot } from './sent-request.ts'
 
 /** A request as a report names it. */
 export interface FiredRequest {

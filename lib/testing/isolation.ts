@@ -1,15 +1,15 @@
 import { randomInt } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
-import { FST_CTX_INVALID_ARGUMENT } from '../errors.ts'
+import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
 import { fire } from './burst.ts'
 import { Canaries } from './canary.ts'
 import { Client } from './client.ts'
 import { crossingsInAnswer, type Crossing } from './crossing.ts'
 import { plan } from './plan.ts'
 import { crossingError, unansweredError } from './report.ts'
-import type { MakeRequest, Shot } from './shot.ts'
+import type { MakeRequest, Shot } from './sent-request.ts'
 import { openTarget, type App } from './target.ts'
-import { Watch } from './watch.ts'
+import { Watch } from './observer.ts'
 
 /** How `assertIsolated` fires, and what it lets pass. */
 export interface IsolationOptions {

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from 'node:util'
-import { FST_CTX_INVALID_ARGUMENT } from '../errors.ts'
+import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
 import { makeCanary, type Canaries } from './canary.ts'
 import { Random } from './random.ts'
-import { bytesOf, Shot, type IsolationRequest, type MakeRequest } from './shot.ts'
+import { bytesOf, Shot, type IsolationRequest, type MakeRequest } from './sent-request.ts'
 
 /**
  * How the requests of a burst meet:

@@ -1,6 +1,6 @@
 import { AssertionError } from 'node:assert'
 import type { Crossing, FiredRequest, Found } from './crossing.ts'
-import type { Shot } from './shot.ts'
+import type { Shot } from './sent-request.ts'
 
 /** How many kinds of crossings a report describes. */
 const MOST = 10

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import type { Server } from 'node:http'
 import { Server as TlsServer } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
-import { FST_CTX_INVALID_ARGUMENT } from '../errors.ts'
+import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
 
 /** Any application, whatever its server, logger and type provider. */
 export type App = FastifyInstance<any, any, any, any, any>

@@ -1,6 +1,6 @@
 // BullMQ on Redis, which is to listen on the port in REDIS_PORT: `npm run test:services` starts it.
 import t from 'tap'
-import { testJobs } from '../behaviour/jobs/body.ts'
+import { testJobs } from '../integration/jobs/body.ts'
 
 const port = Number(process.env.REDIS_PORT)
 if (!(port > 0)) throw new Error('REDIS_PORT is not set: run `npm run test:services`')

@@ -1,4 +1,4 @@
-import { canary } from '../behaviour/isolation/checker.ts'
+import { canary } from '../integration/isolation/checker.ts'
 import type { Served } from './bench.ts'
 import { visitOf } from './visit.ts'
 

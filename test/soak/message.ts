@@ -1,4 +1,4 @@
-import { canary } from '../behaviour/isolation/checker.ts'
+import { canary } from '../integration/isolation/checker.ts'
 import type { Planned } from './shapes.ts'
 import { identityOf } from './visit.ts'
 

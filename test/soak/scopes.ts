@@ -1,5 +1,5 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import type { ScopeMessage } from '../../lib/diagnostics.ts'
+import type { ScopeMessage } from '../../lib/scope/diagnostics-channel.ts'
 
 /** Counts the scopes that opened and ended in this thread, and what of them is not collected yet. */
 export class Scopes {

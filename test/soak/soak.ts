@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
-import { Shuffle } from '../behaviour/isolation/shuffle.ts'
+import { Shuffle } from '../integration/isolation/shuffle.ts'
 import { Accidents } from './accidents.ts'
 import type { Bench } from './bench.ts'
 import { Client } from './client.ts'

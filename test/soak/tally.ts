@@ -1,5 +1,5 @@
-import { canary } from '../behaviour/isolation/checker.ts'
-import { repeatedNames } from '../support.ts'
+import { canary } from '../integration/isolation/checker.ts'
+import { repeatedNames } from '../support/support.ts'
 import { ownersIn, type Visit } from './visit.ts'
 
 /** What can be wrong: another's value, none, an answer that is not as planned. */

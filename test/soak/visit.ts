@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { canary } from '../behaviour/isolation/checker.ts'
+import { canary } from '../integration/isolation/checker.ts'
 
 /** What is known of one request from outside its context. */
 export interface Visit {

@@ -1,0 +1,109 @@
+import { kHere, kOwner } from './access.ts'
+import type { Owner } from '../lifecycle/context-definition.ts'
+import { scopeOfStore, type Scope, type Store } from '../scope/scope.ts'
+import { currentStore } from '../scope/storage.ts'
+import { Travel } from './travel.ts'
+import type { HeldValue, WritableKeyOf } from '../types.ts'
+
+/** What callers hold: it reads and writes the scope that is current where it is called. */
+export class Context<V> extends Travel<V> {
+  readonly #owner: Owner
+
+  constructor (owner: Owner) {
+    super()
+    this.#owner = owner
+  }
+
+  protected get [kOwner] (): Owner {
+    return this.#owner
+  }
+
+  protected [kHere] (): Store | undefined {
+    return currentStore()
+  }
+}
+
+/** `request.ctx`: the calls of `ctx` for that request, wherever they are made, and each key as a property. */
+export type RequestContext<V> =
+  & Pick<Travel<V>, keyof Travel<V>>
+  & { [K in WritableKeyOf<V>]: HeldValue<V[K]> }
+  & {
+    /** The id of the request, the same as `request.id`. */
+    readonly requestId: string
+  }
+
+/**
+ * What `request.ctx` is: it acts on the scope of its request, or on the one within it that is current. Its keys are
+ * properties of a class made for them.
+ */
+abstract class RequestAccess extends Travel<Record<string, unknown>> {
+  /** The request's own scope; `undefined` before it is open. */
+  readonly #root: Scope | undefined
+
+  constructor (root: Scope | undefined) {
+    super()
+    this.#root = root
+    // A write to what is no key would be seen by no reader: it throws a TypeError.
+    Object.preventExtensions(this)
+  }
+
+  get requestId (): string {
+    return this.require('requestId') as string
+  }
+
+  /** In fewer steps where a scope of this request is current, as it most often is. */
+  override get (key: string): unknown {
+    const store = currentStore()
+    const scope = scopeOfStore(store)
+    const value = scope !== undefined && scope.root === this.#root ? store![key] : undefined
+    return value === undefined ? super.get(key) : value
+  }
+
+  protected [kHere] (): Store | undefined {
+    const life = this.#root?.life
+    if (life === undefined) return undefined
+    const store = currentStore()
+    return scopeOfStore(store)?.root.life === life ? store : life.scope.store
+  }
+}
+
+/**
+ * Makes what `request.ctx` is, for one set of keys.
+ *
+ * @param open whether any other name may be a key, too
+ */
+export function requestAccess (owner: Owner, names: Iterable<string>, open: boolean): (root: Scope | undefined) => object {
+  class KeyedAccess extends RequestAccess {
+    protected get [kOwner] (): Owner { return owner }
+  }
+  const { prototype } = KeyedAccess
+  for (const name of names) {
+    Object.defineProperty(prototype, name, {
+      get (this: RequestAccess) { return this.get(name) },
+      set (this: RequestAccess, value: unknown) { this.set(name, value) }
+    })
+  }
+  if (open) {
+    // The calls move up, so that only what is neither a call nor a declared key reaches the proxy.
+    Object.setPrototypeOf(Object.defineProperties(prototype, inherited(prototype)), anyKey)
+  }
+  return (root) => new KeyedAccess(root)
+}
+
+/** What an object and its prototypes have, the nearest first. */
+function inherited (object: object): PropertyDescriptorMap {
+  const own = Object.getOwnPropertyDescriptors(object)
+  const prototype: unknown = Object.getPrototypeOf(object)
+  return prototype === null || prototype === Object.prototype ? own : { ...inherited(prototype as object), ...own }
+}
+
+const anyKey = new Proxy(Object.prototype, {
+  get (target, name, access: RequestAccess) {
+    return typeof name === 'symbol' || name in target ? Reflect.get(target, name, access) : access.get(name)
+  },
+  set (_target, name, value: unknown, access: RequestAccess) {
+    if (typeof name === 'symbol') return false
+    access.set(name, value)
+    return true
+  }
+})

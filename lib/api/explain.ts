@@ -1,0 +1,135 @@
+import type { Origin } from '../scope/scope-state.ts'
+import type { Owner } from '../lifecycle/context-definition.ts'
+import type { Registration, Scope } from '../scope/scope.ts'
+import { isOfRequest } from '../scope/lookup.ts'
+
+/** Why a key has its value, or none. Values themselves are never in it. */
+export interface Explanation {
+  /** The key that was asked for. */
+  readonly key: string
+  /** `set`: it has a value. `unset`: it has none. `ended`: its scope is over. `no scope`: none is open here. */
+  readonly state: 'set' | 'unset' | 'ended' | 'no scope'
+  /** What gave it its value: a seed, the request (its id), a call of `set` or `run` or `impersonate`, an envelope, or the copy made for `detach`. */
+  readonly by: 'seed' | 'request' | 'set' | 'run' | 'impersonate' | 'hydrate' | 'detach' | undefined
+  /** The kind of hook that was running when `set` was called, `handler`, `a job` or `detached work`. */
+  readonly phase: string | undefined
+  /** How many scopes outwards it was given: 0 is the current one. */
+  readonly depth: number | undefined
+  /** The same in one sentence. */
+  readonly text: string
+}
+
+/** What a key may do, for a review: where it comes from and where it goes. */
+export interface PolicyRow {
+  /** The name of the key. */
+  readonly key: string
+  /** Whether each request starts with a value. */
+  readonly seeded: boolean
+  /** Whether log lines carry it: the value itself, or what the policy's function makes of it. */
+  readonly logged: 'no' | 'value' | 'mapped'
+  /** Whether only `ctx.impersonate` may shadow it, once it is set. */
+  readonly locked: boolean
+  /** Whether envelopes carry it: the value itself, or what the policy's `pack` makes of it. */
+  readonly carried: 'no' | 'value' | 'packed'
+  /** The name of the request header that takes it along. */
+  readonly header: string | undefined
+  /** The origins that it goes to by its header. */
+  readonly origins: readonly string[]
+  /** The name of the attribute of spans that it is. */
+  readonly attribute: string | undefined
+  /** The status code of the answer where a route requires it and it is not set. */
+  readonly missing: number
+}
+
+/** The status code of the answer where a required key has no other. */
+export const MISSING = 400
+
+export function explainKey (key: string, scope: Scope | undefined): Explanation {
+  const nothing = { key, by: undefined, phase: undefined, depth: undefined }
+  if (scope === undefined) return { ...nothing, state: 'no scope', text: `'${key}' has no value: no scope of this context is open here` }
+  const { root } = scope
+  const place = root.route === undefined ? '' : ` of ${root.route}`
+  if (root.ended) return { ...nothing, state: 'ended', text: `'${key}' has no value any more: the request${place} is over` }
+  let depth = 0
+  for (let holder: Scope | undefined = scope; holder !== undefined; holder = holder.parent, depth++) {
+    if (holder.owns(key)) return found(key, holder, depth, place)
+  }
+  const why = isSeeded(key, scope.registration) ? 'its seed gave none, and nothing set it since' : 'it has no seed, and nothing set it'
+  return { ...nothing, state: 'unset', text: `'${key}' has no value in this scope${place}: ${why}` }
+}
+
+function found (key: string, holder: Scope, depth: number, place: string): Explanation {
+  const origin = originOf(key, holder)
+  const by = whatGave(key, holder, origin)
+  const set = holder.store[key] !== undefined
+  const where = depth === 0 ? 'in this scope' : `${depth} scope${depth === 1 ? '' : 's'} outwards`
+  const how = {
+    seed: 'by its seed',
+    request: 'by the request',
+    set: origin === undefined ? 'by requestContext.set' : `by ctx.set in ${origin.phase}`,
+    run: 'by ctx.run',
+    hydrate: 'by the envelope given to ctx.hydrate',
+    impersonate: 'by ctx.impersonate',
+    detach: 'by the copy that detached work has'
+  }[by]
+  const shadowed = holder.parent?.store[key] === undefined ? '' : ', and hides the value around it'
+  return {
+    key,
+    state: set ? 'set' : 'unset',
+    by,
+    phase: origin?.phase,
+    depth,
+    text: `'${key}' was ${set ? 'given' : 'set to undefined'} ${where}${place} ${how}${shadowed}`
+  }
+}
+
+function whatGave (key: string, holder: Scope, origin: Origin | undefined): NonNullable<Explanation['by']> {
+  const { life, parent, registration } = holder
+  if (origin !== undefined) return 'set'
+  if (holder.extras?.impersonation?.actors.has(key) === true && parent !== undefined) return 'impersonate'
+  if (holder.extras?.madeBy !== undefined) return holder.extras.madeBy
+  if (life === undefined) return 'run'
+  if (key === 'requestId') return 'request'
+  return isSeeded(key, registration) ? 'seed' : 'set'
+}
+
+function isSeeded (key: string, { policy }: Registration): boolean {
+  return policy.seeds.some(({ name }) => name === key)
+}
+
+/** Keeps in mind in which phase a key was set. */
+export function noteOrigin (key: string, scope: Scope): void {
+  const phase = phaseOf(scope.root)
+  const origin = originOf(key, scope)
+  if (origin === undefined) scope.origins = { key, phase, before: scope.origins }
+  else origin.phase = phase
+}
+
+function phaseOf (root: Scope): string {
+  if (root.life === undefined) return 'a job'
+  return isOfRequest(root) ? root.life.phase : 'detached work'
+}
+
+function originOf (key: string, scope: Scope): Origin | undefined {
+  let { origins: origin } = scope
+  while (origin !== undefined && origin.key !== key) origin = origin.before
+  return origin
+}
+
+export function policyOf (owner: Owner): readonly PolicyRow[] {
+  const { policy: { names, seeds, logged, locked, missing, carried, headers }, settings: { propagate, tracing } } = owner.registration
+  return [...names].map((key) => {
+    const log = logged.find(({ name }) => name === key)?.log
+    return {
+      key,
+      seeded: seeds.some(({ name }) => name === key),
+      logged: log === undefined ? 'no' : log === true ? 'value' : 'mapped',
+      locked: locked.has(key),
+      carried: !carried.has(key) ? 'no' : carried.get(key) === undefined ? 'value' : 'packed',
+      header: headers.get(key),
+      origins: Object.keys(propagate).filter((origin) => propagate[origin]!.includes(key)),
+      attribute: tracing?.attributes.get(key),
+      missing: missing.get(key) ?? MISSING
+    }
+  })
+}

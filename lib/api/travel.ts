@@ -1,0 +1,113 @@
+import { kOpen, kOwner, kScope } from './access.ts'
+import { deadlineOf } from '../lifecycle/cancellation.ts'
+import { readEnvelope, writeEnvelope } from '../envelope/format.ts'
+import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
+import type { Interceptor } from '../propagation/undici-interceptor.ts'
+import { outboundHeaders } from '../propagation/headers.ts'
+import { packScope, unpackInto } from '../envelope/pack.ts'
+import { openScope, runIn } from '../lifecycle/run.ts'
+import { readTrace, writeTrace, type Trace } from '../tracing/trace-context.ts'
+import { traceOf } from '../scope/active-trace.ts'
+import { Work } from './work.ts'
+
+/** What of a scope an envelope takes along, beside its values. */
+export interface DehydrateOptions {
+  /** `false`: not the time that is left for the work, which a job that outlives its request has no use for. Default `true`. */
+  readonly remaining?: boolean
+}
+
+/** The calls that take a scope out of the process, and into it: nothing but what the keys' policies say. */
+export abstract class Travel<V> extends Work<V> {
+  /**
+   * The current scope as a text that goes anywhere: into a job, to a worker, to a child process. It holds the request id,
+   * the values of the keys with `carry`, the actor and the reason of an impersonation, the place in the trace, and the time
+   * that is left. Signed where `envelope.secrets` are given; who can read the text can read the values.
+   *
+   * @returns JSON of up to `envelope.maxBytes` bytes: a string to hand on as it is
+   * @throws FST_CTX_NO_SCOPE no scope is open here
+   * @throws FST_CTX_ENDED the scope has ended
+   * @throws FST_CTX_NOT_CARRIABLE a value is none that JSON holds
+   * @throws FST_CTX_ENVELOPE_TOO_LARGE it has too many bytes
+   * @example
+   * await queue.add('report', { month: '2026-11', context: ctx.dehydrate() })
+   */
+  dehydrate (options: DehydrateOptions = {}): string {
+    const remaining = readOption(options)
+    const scope = this[kOpen]('ctx.dehydrate')
+    const trace = traceOf(scope)
+    const deadline = remaining ? deadlineOf(scope) : Infinity
+    return writeEnvelope({
+      requestId: scope.store.requestId as string,
+      ...packScope(scope),
+      traceparent: trace === undefined ? undefined : writeTrace(trace),
+      tracestate: trace?.traceState?.serialize(),
+      remaining: deadline === Infinity ? undefined : Math.max(0, Math.round(deadline - Date.now()))
+    }, scope.registration.settings.envelope)
+  }
+
+  /**
+   * Calls `fn` in the scope that an envelope holds: a root, whose parent is nowhere in this process. What is no envelope of
+   * `dehydrate` gives a scope without values, and a warning; where `envelope.secrets` are given it is refused instead, and
+   * `fn` is not called.
+   *
+   * @param envelope what `dehydrate` made, from wherever it comes: nothing of it is trusted
+   * @returns what `fn` returns, or its rejection
+   * @throws FST_CTX_ENVELOPE_REFUSED forged, altered, too old, or not signed
+   * @throws FST_CTX_UNPACK_FAILED the `unpack` of a key threw: its `cause`
+   * @example
+   * new Worker('reports', (job) => ctx.hydrate(job.data.context, () => report(job.data.month)), { connection })
+   */
+  async hydrate<R> (envelope: unknown, fn: () => R): Promise<Awaited<R>> {
+    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.hydrate', 'a function to call second, after the envelope')
+    const { settings } = this[kOwner].registration
+    const read = readEnvelope(envelope, settings.envelope)
+    const scope = openScope(this[kOwner], undefined, read === undefined ? {} : { requestId: read.requestId }, 'ctx.hydrate')
+    scope.use().madeBy = 'hydrate'
+    const work = async (): Promise<Awaited<R>> => {
+      if (read !== undefined) await unpackInto(scope, read)
+      return await fn()
+    }
+    const limits = read?.remaining === undefined ? undefined : { timeout: read.remaining }
+    const from = readTrace(read?.traceparent, read?.tracestate)
+    // A tracer that is at work here already has told where this work began.
+    if (from === undefined || scope.trace !== undefined) return await runIn(scope, work, limits)
+    scope.trace = from
+    const { tracing } = settings
+    return await runIn(scope, tracing === undefined ? work : () => tracing.within(from, work), limits)
+  }
+
+  /**
+   * The headers by which the current scope goes to the origin of a URL, for clients that `fetch` has no part in: the request
+   * id, the keys with `header`, the place in the trace. None where `propagate` does not list the origin.
+   *
+   * @example
+   * http.request(url, { headers: { ...ctx.headersFor(url), accept: 'text/csv' } })
+   */
+  headersFor (url: string | URL): Record<string, string> {
+    const scope = this[kScope]()
+    return scope === undefined ? {} : outboundHeaders(scope, url, { traced: false })
+  }
+
+  /**
+   * For a dispatcher of undici's that is not the global one: its requests carry what those of `fetch` do. Compose it before
+   * `redirect` and `retry`, and after `cache`, `deduplicate` and `dns`.
+   *
+   * @example
+   * const agent = new Agent().compose(ctx.interceptor)
+   */
+  get interceptor (): Interceptor {
+    return this[kOwner].interceptor
+  }
+
+  /** The current place in a distributed trace: that of OpenTelemetry's active span, where it is used; else what the request's `traceparent` header told. */
+  get trace (): Trace | undefined {
+    const scope = this[kScope]()
+    return scope === undefined ? undefined : traceOf(scope)
+  }
+}
+
+function readOption (options: DehydrateOptions): boolean {
+  const { remaining = true, ...rest } = (options ?? { options }) as DehydrateOptions
+  if (typeof remaining !== 'boolean' || Object.keys(rest).length > 0) throw new FST_CTX_INVALID_ARGUMENT('ctx.dehydrate', "no option but 'remaining', a boolean")
+  return remaining
+}

@@ -1,0 +1,123 @@
+import { FST_CTX_INVALID_KEY, FST_CTX_INVALID_OPTION } from '../common/errors.ts'
+import type { KeyPolicy, Packing, Seed } from './key.ts'
+
+/** The keys of a context as its parts read them: checked once, walked without allocation. */
+export interface Policy {
+  readonly names: ReadonlySet<string>
+  readonly seeds: ReadonlyArray<{ readonly name: string, readonly seed: Seed<unknown> }>
+  readonly locked: ReadonlySet<string>
+  readonly missing: ReadonlyMap<string, number>
+  readonly logged: ReadonlyArray<{ readonly name: string, readonly log: true | ((value: unknown) => unknown) }>
+  /** What leaves by `dehydrate`, as it is where there is no packing. */
+  readonly carried: ReadonlyMap<string, Packing<unknown> | undefined>
+  /** What may leave by a request header, and by which. */
+  readonly headers: ReadonlyMap<string, string>
+}
+
+/** The policy of a context without keys. */
+export const NO_KEYS: Policy = { names: new Set(), seeds: [], locked: new Set(), missing: new Map(), logged: [], carried: new Map(), headers: new Map() }
+
+const OPTIONS: ReadonlySet<string> = new Set(['seed', 'log', 'carry', 'header', 'locked', 'missing'])
+
+/** The members of `request.ctx`, beside which each key has its accessor. */
+const MEMBERS: ReadonlySet<string> = new Set([
+  'requestId', 'get', 'require', 'has', 'set', 'run', 'bind', 'snapshot', 'bindEmitter', 'log', 'mixin', 'plugin',
+  'impersonate', 'actor', 'cache', 'memo', 'onEnd', 'detach', 'after', 'signal', 'deadline', 'explain', 'policy',
+  'dehydrate', 'hydrate', 'trace', 'headersFor', 'interceptor'
+])
+
+/** What pino, Fastify, a trace and an impersonation write under names of their own: a field of the same name would stand twice on a line. */
+const LINE_NAMES: ReadonlySet<string> = new Set([
+  'actor', 'reason', 'trace_id', 'span_id', 'trace_flags', 'level', 'time', 'pid', 'hostname', 'msg', 'err', 'req', 'res',
+  'responseTime', 'reqId', 'serializers', 'formatters', 'customLevels'
+])
+
+/** A header name as RFC 9110 has it. */
+export const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
+
+/** Headers that frame a message or say whose it is, or that something else here writes. */
+const RESERVED_HEADER = /^(?:host|connection|keep-alive|content-length|transfer-encoding|te|trailer|upgrade|expect|proxy-.*|traceparent|tracestate)$/
+
+/**
+ * Checks the keys of a context. A function is short for `{ seed }`.
+ *
+ * @throws FST_CTX_INVALID_KEY a name that cannot be a key
+ * @throws FST_CTX_INVALID_OPTION a policy of the wrong type, or with an option that does not exist
+ */
+export function readKeys (keys: Readonly<Record<string, unknown>>): Policy {
+  if (typeof keys !== 'object' || keys === null) throw new FST_CTX_INVALID_OPTION('keys', 'takes an object of keys by name')
+  const prototype: unknown = Object.getPrototypeOf(keys)
+  if (prototype !== Object.prototype && prototype !== null) throw new FST_CTX_INVALID_KEY('__proto__', 'keys takes a plain object, no array and no instance of a class')
+  const names = new Set<string>()
+  const seeds: Array<Policy['seeds'][number]> = []
+  const logged: Array<Policy['logged'][number]> = []
+  const locked = new Set<string>()
+  const missing = new Map<string, number>()
+  const carried = new Map<string, Packing<unknown> | undefined>()
+  const headers = new Map<string, string>()
+  for (const name of Object.keys(keys)) {
+    checkName(name)
+    const { seed, log, carry, header, locked: lock, missing: status } = readPolicy(name, keys[name])
+    names.add(name)
+    if (seed !== undefined) seeds.push({ name, seed })
+    if (lock === true) locked.add(name)
+    if (status !== undefined) missing.set(name, status)
+    if (carry !== undefined && carry !== false) carried.set(name, carry === true ? undefined : carry)
+    if (header !== undefined) headers.set(name, header.toLowerCase())
+    if (log !== undefined && log !== false) {
+      checkField(name)
+      logged.push({ name, log })
+    }
+  }
+  return { names, seeds, locked, missing, logged, carried, headers }
+}
+
+/**
+ * Refuses a name that cannot be a key.
+ *
+ * @throws FST_CTX_INVALID_KEY
+ */
+export function checkName (name: string): void {
+  if (name === '') throw new FST_CTX_INVALID_KEY(name, 'it is empty')
+  if (name in Object.prototype) throw new FST_CTX_INVALID_KEY(name, 'every object has a property of this name')
+  if (MEMBERS.has(name)) throw new FST_CTX_INVALID_KEY(name, 'request.ctx has a member of this name')
+}
+
+function checkField (name: string): void {
+  if (LINE_NAMES.has(name)) throw new FST_CTX_INVALID_KEY(name, 'log lines have a field of this name already')
+  // As it stands in JSON is how it is looked for among what a logger has bound.
+  if (JSON.stringify(name) !== `"${name}"`) throw new FST_CTX_INVALID_KEY(name, 'as the name of a field it would need escapes')
+}
+
+function readPolicy (name: string, given: unknown): KeyPolicy<unknown> {
+  if (typeof given === 'function') return { seed: given as Seed<unknown> }
+  if (typeof given !== 'object' || given === null) {
+    throw new FST_CTX_INVALID_OPTION(`keys.${name}`, 'takes a seed, which is a function of the request, or a policy, which is an object')
+  }
+  const { seed, log, carry, header, locked, missing } = given as KeyPolicy<unknown>
+  for (const option of Object.keys(given)) {
+    if (!OPTIONS.has(option)) throw new FST_CTX_INVALID_OPTION(`keys.${name}.${option}`, `does not exist: the policy of a key takes ${[...OPTIONS].join(', ')}`)
+  }
+  if (seed !== undefined && typeof seed !== 'function') {
+    throw new FST_CTX_INVALID_OPTION(`keys.${name}.seed`, 'takes a function of the request')
+  }
+  if (log !== undefined && typeof log !== 'boolean' && typeof log !== 'function') {
+    throw new FST_CTX_INVALID_OPTION(`keys.${name}.log`, 'takes a boolean, or a function of the value')
+  }
+  if (carry !== undefined && typeof carry !== 'boolean' && !isPacking(carry)) {
+    throw new FST_CTX_INVALID_OPTION(`keys.${name}.carry`, 'takes a boolean, or an object of two functions, pack and unpack')
+  }
+  if (header !== undefined && !(typeof header === 'string' && HEADER_NAME.test(header) && !RESERVED_HEADER.test(header.toLowerCase()))) {
+    throw new FST_CTX_INVALID_OPTION(`keys.${name}.header`, 'takes the name of a header that is free, as x-tenant-id is: not one that HTTP itself or traces use')
+  }
+  if (locked !== undefined && typeof locked !== 'boolean') throw new FST_CTX_INVALID_OPTION(`keys.${name}.locked`, 'takes a boolean')
+  if (missing !== undefined && !(Number.isInteger(missing) && missing >= 400 && missing <= 599)) {
+    throw new FST_CTX_INVALID_OPTION(`keys.${name}.missing`, 'takes a status code from 400 to 599')
+  }
+  return given
+}
+
+function isPacking (carry: unknown): carry is Packing<unknown> {
+  const { pack, unpack, ...rest } = (carry ?? {}) as Partial<Packing<unknown>>
+  return typeof pack === 'function' && typeof unpack === 'function' && Object.keys(rest).length === 0
+}

@@ -1,0 +1,69 @@
+import type { FastifyRequest } from 'fastify'
+import type { Present } from '../types.ts'
+
+declare const type: unique symbol
+
+/** The request as a seed sees it. Node joins a repeated header into one string, hence no `string[]`. */
+export type SeedRequest = FastifyRequest<{ Headers: { readonly [name: string]: string | undefined } }>
+
+/**
+ * Gives a key its first value. Runs in onRequest, inside the scope, in the order in which the keys were declared: it
+ * may read the keys before its own. `undefined` leaves the key unset; what it throws fails the request.
+ */
+export type Seed<T> = (request: SeedRequest) => T | Promise<T>
+
+/** How a value is carried: as what, and how it is got back from that. */
+export interface Packing<T> {
+  /** What stands for the value: a JSON value. `undefined`: it is not carried. */
+  readonly pack: (value: T) => unknown
+  /** The value again, from what `pack` made or from what an attacker put there: check it. `undefined` leaves the key unset. */
+  readonly unpack: (packed: any) => T | undefined | Promise<T | undefined>
+}
+
+/** Where a value comes from and where it may go. The default is closed: never seeded, never logged, never carried. */
+export interface KeyPolicy<T, S = T | undefined> {
+  /** The first value of each request. */
+  readonly seed?: Seed<S>
+  /** `true`: log lines carry the value under the key's name. A function: they carry what it makes of the value. */
+  readonly log?: boolean | ((value: T) => unknown)
+  /** `true`: `ctx.dehydrate` carries the value, which must be a JSON value. With `pack` and `unpack`: what they make of it. */
+  readonly carry?: boolean | Packing<T>
+  /** The name of the header that carries it to the origins of `propagate` that list the key, as `pack` makes it. */
+  readonly header?: string
+  /** `true`: once set, only `ctx.impersonate` may shadow it; `set` and `run` throw FST_CTX_LOCKED. Default `false`. */
+  readonly locked?: boolean
+  /** The status code of the answer where a route requires the key and it is not set: 400 to 599. Default 400. */
+  readonly missing?: number
+}
+
+/** A declared key: the type of its value `T`, and whether each request has one, `S`. */
+export interface Key<out T, out S = T | undefined> {
+  /** @hidden */
+  readonly [type]?: { readonly value: T, readonly held: S }
+}
+
+/** The keys given to `createContext`. */
+export interface Keys { readonly [name: string]: Key<unknown, unknown> }
+
+/** What the keys of `createContext` declare, by name: the values of that context. */
+export type ValuesOfKeys<K extends Keys> =
+  & { readonly requestId: Present<string> }
+  & { [N in keyof K]: K[N] extends Key<infer T, infer S> ? (undefined extends S ? T : Present<T>) : never }
+
+/**
+ * Declares a key of a context: the type of its value and its policy.
+ *
+ * @example
+ * const ctx = createContext({
+ *   tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'], log: true }),
+ *   user: key<User>({ log: (user) => user.id }),
+ *   token: key<string>()
+ * })
+ */
+// Not for what may be undefined: from a seed that may, the second form infers the value without it.
+export function key<T extends {} | null> (policy: KeyPolicy<T, T> & { readonly seed: Seed<T> }): Key<T, T>
+export function key<T> (policy?: KeyPolicy<T>): Key<T>
+export function key<T> (policy: KeyPolicy<T> = {}): Key<T> {
+  // A key is its policy; only the types know more.
+  return policy as Key<T>
+}

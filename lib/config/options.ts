@@ -1,0 +1,95 @@
+import { FST_CTX_INVALID_OPTION } from '../common/errors.ts'
+import { readPropagate, type KeysFor, type Propagate } from './propagation-rules.ts'
+import type { Policy } from './key-policies.ts'
+import type { Tracing } from '../tracing/trace-context.ts'
+
+/** How envelopes are made and which are taken. */
+export interface EnvelopeOptions {
+  /** The most bytes that an envelope has. Default 8,192. */
+  readonly maxBytes?: number
+  /** Secrets of 32 or more characters. Envelopes are signed with the first, and refused unless signed with one of them. Default: none. */
+  readonly secrets?: readonly string[]
+  /** How old a signed envelope may be, in milliseconds: more than the longest delay and all retries of a job. Default: any age. */
+  readonly ttl?: number
+}
+
+/** What `createContext` takes beside the keys: what leaves the process and enters it, and what is told of mistakes. */
+export interface CreateOptions {
+  /** How `ctx.dehydrate` makes envelopes, and which `ctx.hydrate` takes. */
+  readonly envelope?: EnvelopeOptions
+  /** Which keys go to which origins, by the headers their policies name. Default: none. */
+  readonly propagate?: Propagate
+  /** `true`: the place in a trace that a request's `traceparent` header tells is kept. A tracer (`fastify-ctx/otel`): its spans are. Default `true`. */
+  readonly trace?: boolean | Tracing
+  /** Whether classic mistakes are told by process warnings. Default: unless `NODE_ENV` is `production`. */
+  readonly diagnostics?: boolean
+}
+
+/** The options as the parts of a context read them. */
+export interface Settings {
+  readonly envelope: EnvelopeSettings
+  /** Which keys go where, as given. */
+  readonly propagate: Propagate
+  /** `undefined` where nothing goes anywhere. */
+  readonly keysFor: KeysFor | undefined
+  /** Whether the header `traceparent` is read. */
+  readonly readsTrace: boolean
+  readonly tracing: Tracing | undefined
+  readonly diagnostics: boolean
+}
+
+export interface EnvelopeSettings {
+  readonly maxBytes: number
+  readonly secrets: readonly string[]
+  readonly ttl: number | undefined
+}
+
+/** The names of the options. */
+export const CREATE_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics'])
+
+const ENVELOPE_OPTIONS: ReadonlySet<string> = new Set(['maxBytes', 'secrets', 'ttl'])
+
+/** A shorter key is weaker than the signature it makes. */
+const SECRET_LENGTH = 32
+
+/**
+ * Checks the options.
+ *
+ * @throws FST_CTX_INVALID_OPTION
+ */
+export function readSettings ({ envelope = {}, propagate, trace = true, diagnostics = process.env.NODE_ENV !== 'production' }: CreateOptions, policy: Policy): Settings {
+  const tracing = typeof trace === 'boolean' ? undefined : trace
+  if (tracing !== undefined) checkTracing(tracing, policy)
+  if (typeof diagnostics !== 'boolean') throw new FST_CTX_INVALID_OPTION('diagnostics', 'takes a boolean')
+  return {
+    envelope: readEnvelopeOptions(envelope),
+    propagate: propagate ?? {},
+    keysFor: propagate === undefined ? undefined : readPropagate(propagate, policy),
+    readsTrace: trace !== false,
+    tracing,
+    diagnostics
+  }
+}
+
+function readEnvelopeOptions (options: EnvelopeOptions): EnvelopeSettings {
+  if (typeof options !== 'object' || options === null) throw new FST_CTX_INVALID_OPTION('envelope', `takes an object of ${[...ENVELOPE_OPTIONS].join(', ')}`)
+  for (const name of Object.keys(options)) if (!ENVELOPE_OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(`envelope.${name}`, `does not exist: envelope takes ${[...ENVELOPE_OPTIONS].join(', ')}`)
+  const { maxBytes = 8192, secrets = [], ttl } = options
+  if (!Number.isSafeInteger(maxBytes) || maxBytes < 256) throw new FST_CTX_INVALID_OPTION('envelope.maxBytes', 'takes a number of bytes, 256 or more')
+  if (!Array.isArray(secrets) || secrets.some((secret) => typeof secret !== 'string' || secret.length < SECRET_LENGTH)) {
+    throw new FST_CTX_INVALID_OPTION('envelope.secrets', `takes a list of strings of ${SECRET_LENGTH} or more characters`)
+  }
+  if ('secrets' in options && secrets.length === 0) throw new FST_CTX_INVALID_OPTION('envelope.secrets', 'is empty, and nothing would be signed: give it a secret, or leave it out')
+  if (ttl !== undefined && !(Number.isFinite(ttl) && ttl > 0)) throw new FST_CTX_INVALID_OPTION('envelope.ttl', 'takes a number of milliseconds, more than 0')
+  if (ttl !== undefined && secrets.length === 0) throw new FST_CTX_INVALID_OPTION('envelope.ttl', 'needs envelope.secrets: without a signature anybody could make an envelope young again')
+  return { maxBytes, secrets: [...secrets as readonly string[]], ttl }
+}
+
+function checkTracing (tracing: Tracing, policy: Policy): void {
+  if (typeof tracing?.current !== 'function' || typeof tracing.ofRequest !== 'function' || !(tracing.attributes instanceof Map)) {
+    throw new FST_CTX_INVALID_OPTION('trace', 'takes a boolean, or what otel() of fastify-ctx/otel makes')
+  }
+  for (const key of tracing.attributes.keys()) {
+    if (!policy.logged.some(({ name }) => name === key)) throw new FST_CTX_INVALID_OPTION(`trace.attributes.${key}`, 'names no key with log: give the key log, which says in what form it may be told')
+  }
+}

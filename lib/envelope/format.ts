@@ -1,0 +1,136 @@
+import { parse } from 'secure-json-parse'
+import { FST_CTX_ENVELOPE_REFUSED, FST_CTX_ENVELOPE_TOO_LARGE } from '../common/errors.ts'
+import { isSafeId } from '../config/request-id.ts'
+import type { EnvelopeSettings } from '../config/options.ts'
+import { readSignature, sign } from './signature.ts'
+import { readTrace } from '../tracing/trace-context.ts'
+import { warnOnce } from '../common/warnings.ts'
+
+/** What an envelope holds: the packed values of a scope, and what else of it travels. */
+export interface Envelope {
+  readonly v: 1
+  readonly requestId: string
+  readonly values: Packed
+  readonly actor?: PackedActor | undefined
+  readonly traceparent?: string | undefined
+  readonly tracestate?: string | undefined
+  /** Milliseconds that were left for the work when the envelope was made. */
+  readonly remaining?: number | undefined
+  /** When a signed envelope was made: milliseconds since the epoch. */
+  readonly issued?: number | undefined
+}
+
+/** Packed values, by key. */
+export type Packed = Readonly<Record<string, unknown>>
+
+/** Who acts, and why, where carried keys are impersonated. */
+export interface PackedActor {
+  readonly reason: string
+  readonly values: Packed
+  /** The impersonated keys that have no real value. */
+  readonly unset: readonly string[]
+}
+
+const VERSION = 1
+
+/** In JSON without spaces: `dehydrate` writes no such name, and the parser refuses only what could reach a prototype by it. */
+const CONSTRUCTOR = /[{,]"constructor":/
+
+/** How deep objects and arrays may be nested in an envelope, its own included. */
+export const MAX_DEPTH = 32
+
+/**
+ * The text of an envelope, signed where there is a secret.
+ *
+ * @throws FST_CTX_ENVELOPE_TOO_LARGE
+ */
+export function writeEnvelope (envelope: Omit<Envelope, 'v' | 'issued'>, { secrets, maxBytes }: EnvelopeSettings): string {
+  const [secret] = secrets
+  const text = JSON.stringify({ v: VERSION, ...envelope, issued: secret === undefined ? undefined : Date.now() })
+  const written = secret === undefined ? text : sign(text, secret)
+  if (Buffer.byteLength(written) > maxBytes) throw new FST_CTX_ENVELOPE_TOO_LARGE(Buffer.byteLength(written), maxBytes, fattest(envelope))
+  return written
+}
+
+/**
+ * Reads what claims to be an envelope. One that is none costs a warning; where envelopes are signed, it is refused.
+ *
+ * @throws FST_CTX_ENVELOPE_REFUSED
+ */
+export function readEnvelope (given: unknown, settings: EnvelopeSettings): Envelope | undefined {
+  const read = check(given, settings)
+  if (typeof read !== 'string') return read
+  if (settings.secrets.length > 0) throw new FST_CTX_ENVELOPE_REFUSED(read)
+  warnOnce('FST_CTX_ENVELOPE', read, `ctx.hydrate was given what is no envelope: ${read}. Its work runs in a scope without values: hand on the string that ctx.dehydrate() made as it is`)
+  return undefined
+}
+
+/** The envelope, or why it is none. */
+function check (given: unknown, { maxBytes, secrets, ttl }: EnvelopeSettings): Envelope | string {
+  if (typeof given !== 'string') return 'it is no string'
+  if (given.length > maxBytes || Buffer.byteLength(given) > maxBytes) return `it has more than ${maxBytes} bytes`
+  const { text, valid } = readSignature(given, secrets)
+  if (secrets.length > 0 && !valid) return 'it has no valid signature'
+  let envelope: unknown
+  try {
+    envelope = parse(text, { protoAction: 'error', constructorAction: 'error' })
+    // What dehydrate wrote comes out as it went in; a name that stands twice, for one, does not.
+    if (JSON.stringify(envelope) !== text) return 'it is not as ctx.dehydrate writes it'
+    if (CONSTRUCTOR.test(text)) return 'it is no safe JSON'
+  } catch {
+    return 'it is no safe JSON'
+  }
+  if (!isObject(envelope)) return 'it is no object'
+  if (envelope.v !== VERSION) return 'it has another version'
+  if (isDeep(envelope, MAX_DEPTH)) return 'it is nested too deep'
+  if (!isEnvelope(envelope)) return 'it has a member of the wrong type, or one too many'
+  if (ttl !== undefined && !(Date.now() - (envelope.issued ?? 0) <= ttl)) return 'it is older than its ttl'
+  return envelope
+}
+
+/** What each member is checked by; all but three may be missing. */
+const MEMBERS: Readonly<Record<string, (value: unknown) => boolean>> = {
+  v: (value) => value === VERSION,
+  requestId: (value) => isSafeId(value),
+  values: isObject,
+  actor: (value) => value === undefined || isActor(value),
+  traceparent: (value) => value === undefined || readTrace(value, undefined) !== undefined,
+  tracestate: (value) => value === undefined || typeof value === 'string',
+  remaining: (value) => value === undefined || isTime(value),
+  issued: (value) => value === undefined || isTime(value)
+}
+
+function isEnvelope (envelope: Packed): envelope is Packed & Envelope {
+  return Object.keys(envelope).every((name) => Object.hasOwn(MEMBERS, name)) &&
+    Object.entries(MEMBERS).every(([name, isRight]) => isRight(envelope[name]))
+}
+
+function isActor (value: unknown): boolean {
+  if (!isObject(value)) return false
+  const { reason, values, unset, ...rest } = value
+  return typeof reason === 'string' && reason !== '' && isObject(values) && Array.isArray(unset) &&
+    unset.every((name) => typeof name === 'string') && Object.keys(rest).length === 0
+}
+
+function isTime (value: unknown): boolean {
+  // Of any size: who wants no limit may have given the largest number there is.
+  return Number.isFinite(value) && (value as number) >= 0
+}
+
+function isObject (value: unknown): value is Packed {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Whether a JSON value is nested deeper than `limit`, itself counted. */
+export function isDeep (value: unknown, limit: number): boolean {
+  if (typeof value !== 'object' || value === null) return false
+  return limit === 0 || Object.values(value).some((inner) => isDeep(inner, limit - 1))
+}
+
+/** The three keys that weigh most, for people. The reason of an impersonation may be as long as a value. */
+function fattest ({ values, actor }: Omit<Envelope, 'v' | 'issued'>): string {
+  const acting = Object.entries(actor === undefined ? {} : { ...actor.values, reason: actor.reason }).map(([name, value]) => [`actor.${name}`, value] as const)
+  const weights = [...Object.entries(values), ...acting]
+    .map(([name, value]) => ({ name, bytes: Buffer.byteLength(JSON.stringify(value)) }))
+  return weights.toSorted((a, b) => b.bytes - a.bytes).slice(0, 3).map(({ name, bytes }) => `'${name}' (${bytes} bytes)`).join(', ')
+}

@@ -1,0 +1,131 @@
+import { MAX_DEPTH, type Envelope, type Packed, type PackedActor } from './format.ts'
+import { FST_CTX_NOT_CARRIABLE, FST_CTX_UNPACK_FAILED } from '../common/errors.ts'
+import type { Packing } from '../config/key.ts'
+import { runIn } from '../lifecycle/run.ts'
+import { Scope } from '../scope/scope.ts'
+import { impersonationOf } from '../scope/lookup.ts'
+import { warnOnce } from '../common/warnings.ts'
+
+/** How deep a value may be nested: around it are the envelope, its actor, and the values of that. */
+const VALUE_DEPTH = MAX_DEPTH - 3
+
+/** How many names of keys that are not carried are told. */
+const MOST_TOLD = 20
+
+/**
+ * The values of a scope that are carried, packed, and who acts where one of them is impersonated.
+ *
+ * @throws FST_CTX_NOT_CARRIABLE
+ */
+export function packScope (scope: Scope): { readonly values: Packed, readonly actor: PackedActor | undefined } {
+  const { carried } = scope.registration.policy
+  const impersonation = impersonationOf(scope)
+  const values = packAll(carried, (name) => scope.store[name])
+  if (impersonation === undefined) return { values, actor: undefined }
+  const { actors, reason } = impersonation
+  const real = packAll(carried, (name) => actors.get(name))
+  // Also what its pack would not carry: nobody else is to be taken for it.
+  const unset = [...carried.keys()].filter((name) => actors.has(name) && !Object.hasOwn(real, name))
+  return { values, actor: { reason, values: real, unset } }
+}
+
+/**
+ * Gives a scope the values of an envelope, in the order in which the keys were declared: an `unpack` may read the keys
+ * before its own. Of keys that are not carried, or are none any more, nothing is taken.
+ *
+ * @throws FST_CTX_UNPACK_FAILED
+ */
+export async function unpackInto (scope: Scope, { values, actor }: Envelope): Promise<void> {
+  // First: what an unpack logs in the name of another says already who acts.
+  if (actor !== undefined) {
+    const actors = await unpackActors(scope, values, actor)
+    scope.use().impersonation = { actors, reason: actor.reason }
+  }
+  await unpackAll(scope, values)
+}
+
+/** The real values, unpacked where they are the current ones: the user who acts is looked up in the tenant who acts. */
+async function unpackActors (scope: Scope, values: Packed, actor: PackedActor): Promise<ReadonlyMap<string, unknown>> {
+  const real = new Scope(scope.owner, scope.registration, scope, scope.outer)
+  const packed = Object.entries({ ...values, ...actor.values }).filter(([name]) => !actor.unset.includes(name))
+  await runIn(real, () => unpackAll(real, Object.fromEntries(packed)), undefined)
+  const impersonated = [...Object.keys(actor.values), ...actor.unset].filter((name) => scope.registration.policy.carried.has(name))
+  return new Map(impersonated.map((name) => [name, real.store[name]]))
+}
+
+function packAll (carried: ReadonlyMap<string, Packing<unknown> | undefined>, read: (name: string) => unknown): Packed {
+  const packed: Record<string, unknown> = {}
+  for (const [name, packing] of carried) {
+    const value = read(name)
+    if (value === undefined) continue
+    const made = packing === undefined ? value : packOne(name, value, packing)
+    if (made === undefined) continue
+    const wrong = whyNotJson(made, VALUE_DEPTH)
+    if (wrong !== undefined) throw new FST_CTX_NOT_CARRIABLE(name, wrong)
+    packed[name] = made
+  }
+  return packed
+}
+
+function packOne (name: string, value: unknown, { pack }: Packing<unknown>): unknown {
+  try {
+    return pack(value)
+  } catch (cause) {
+    throw Object.assign(new FST_CTX_NOT_CARRIABLE(name, 'its pack threw'), { cause })
+  }
+}
+
+async function unpackAll (scope: Scope, packed: Packed): Promise<void> {
+  const { carried } = scope.registration.policy
+  for (const name of Object.keys(packed)) if (!carried.has(name)) warnDropped(name)
+  for (const [name, packing] of carried) {
+    if (!Object.hasOwn(packed, name)) continue
+    const value = packing === undefined ? packed[name] : await unpackOne(name, packed[name], packing)
+    if (value !== undefined) scope.write(name, value)
+  }
+}
+
+async function unpackOne (name: string, packed: unknown, { unpack }: Packing<unknown>): Promise<unknown> {
+  try {
+    return await unpack(packed)
+  } catch (cause) {
+    throw Object.assign(new FST_CTX_UNPACK_FAILED(name), { cause })
+  }
+}
+
+const told = new Set<string>()
+
+/** Names come from outside: only those that look like one are repeated, and only so many. */
+function warnDropped (name: string): void {
+  if (told.size < MOST_TOLD && /^[\w.-]{1,64}$/.test(name)) told.add(name)
+  const subject = told.has(name) ? `'${name}'` : 'another one'
+  warnOnce('FST_CTX_ENVELOPE_KEY', subject, `ctx.hydrate was given the value of a key that this context does not carry, and left it out (give the key carry here, if it is to be taken): ${subject}`)
+}
+
+/** Why JSON would lose something of a value; `undefined` where it would not. */
+function whyNotJson (value: unknown, depth: number): string | undefined {
+  if (value === null || typeof value === 'string' || typeof value === 'boolean') return undefined
+  if (typeof value === 'number') return Number.isFinite(value) ? undefined : `${value} is no number in JSON`
+  if (typeof value !== 'object') return `${value === undefined ? 'undefined' : `a ${typeof value}`} is no JSON value`
+  if (depth === 0) return 'it is nested too deep, or in itself'
+  if (!isPlain(value)) return `JSON keeps no ${value.constructor?.name ?? 'class'}`
+  if (typeof (value as { toJSON?: unknown }).toJSON === 'function') return 'JSON would keep what its toJSON makes'
+  if (Array.isArray(value)) return Object.keys(value).length > value.length ? 'of an array JSON keeps the items only' : firstWrong(value, depth)
+  if (Object.keys(value).some((name) => name === '__proto__' || name === 'constructor')) return "it has a property '__proto__' or 'constructor'"
+  // A property that is undefined is as good as none.
+  return firstWrong(Object.values(value).filter((inner) => inner !== undefined), depth)
+}
+
+/** Whether a value is a plain object or array, of this realm or another: tests may run in one of their own. */
+function isPlain (value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return Array.isArray(value) ? Array.isArray(prototype) : prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+function firstWrong (values: Iterable<unknown>, depth: number): string | undefined {
+  for (const value of values) {
+    const wrong = whyNotJson(value, depth - 1)
+    if (wrong !== undefined) return wrong
+  }
+  return undefined
+}

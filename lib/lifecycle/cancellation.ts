@@ -1,0 +1,117 @@
+import { FST_CTX_CLIENT_GONE, FST_CTX_DEADLINE, FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
+import type { Cancellation } from '../scope/scope-state.ts'
+import type { Scope } from '../scope/scope.ts'
+import { enter } from '../scope/storage.ts'
+import { isOfRequest } from '../scope/lookup.ts'
+
+/** The most milliseconds that a timer of Node takes. */
+export const MAX_TIMEOUT = 2 ** 31 - 1
+
+/** What may cut the work of `ctx.run` short, besides what cuts that of the scope around it. */
+export interface Limits {
+  /** After how many milliseconds. */
+  readonly timeout?: number
+  /** At which time: a Date, or milliseconds since the epoch. */
+  readonly deadline?: Date | number
+  /** When this signal is aborted. */
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Gives a scope limits of its own. They are never wider than those around it.
+ *
+ * @throws FST_CTX_INVALID_ARGUMENT
+ */
+export function limit (scope: Scope, { timeout, deadline, signal }: Limits): void {
+  if (timeout === undefined && deadline === undefined && signal === undefined) return
+  if (timeout !== undefined && !(typeof timeout === 'number' && timeout >= 0)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a timeout of 0 or more milliseconds')
+  if (deadline !== undefined && Number.isNaN(Number(deadline))) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a deadline that is a Date or milliseconds since the epoch')
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a signal that is an AbortSignal')
+  const own = Math.min(Date.now() + (timeout ?? Infinity), Number(deadline ?? Infinity))
+  const cancellation = cancelAt(scope, Math.min(own, deadlineOf(scope.parent)))
+  if (signal !== undefined) follow(signal, scope, cancellation)
+}
+
+/** The time at which a scope's work is to be done; `Infinity` where nothing limits it. */
+export function deadlineOf (scope: Scope | undefined): number {
+  return holderOf(scope)?.extras?.cancellation?.deadline ?? Infinity
+}
+
+/** Sets the time at which a scope's work is to be done. The timer starts when somebody asks for the signal. */
+export function cancelAt (scope: Scope, deadline: number): Cancellation {
+  const cancellation = { deadline, controller: undefined, release: undefined }
+  scope.use().cancellation = cancellation
+  return cancellation
+}
+
+/** The signal that cuts the work of a scope short. */
+export function signalOf (scope: Scope): AbortSignal {
+  const holder = holderOf(scope)!
+  return controllerOf(holder, holder.extras?.cancellation ?? cancelAt(holder, Infinity)).signal
+}
+
+/** The client of a request is gone: the signal of its root is aborted, if anybody asked for it. */
+export function abortGone (scope: Scope): void {
+  abort(scope, () => named(new FST_CTX_CLIENT_GONE(), 'AbortError'))
+}
+
+/** The time of a scope is over: its signal is aborted, if anybody asked for it. */
+export function abortLate (scope: Scope): void {
+  abort(scope, () => named(new FST_CTX_DEADLINE(), 'TimeoutError'))
+}
+
+/** Lets go of the timer and the signals that a scope's own limits hold. */
+export function releaseLimits (scope: Scope): void {
+  const cancellation = scope.extras?.cancellation
+  cancellation?.release?.()
+  if (cancellation !== undefined) cancellation.release = undefined
+}
+
+/** The nearest scope that has limits of its own, or the root, whose limit is the client. */
+function holderOf (scope: Scope | undefined): Scope | undefined {
+  while (scope?.parent !== undefined && scope.extras?.cancellation === undefined) scope = scope.parent
+  return scope
+}
+
+function controllerOf (scope: Scope, cancellation: Cancellation): AbortController {
+  if (cancellation.controller !== undefined) return cancellation.controller
+  const controller = cancellation.controller = new AbortController()
+  if (scope.parent !== undefined) follow(signalOf(scope.parent), scope, cancellation)
+  else if (isOfRequest(scope) && scope.life!.lost) abortGone(scope)
+  const left = cancellation.deadline - Date.now()
+  if (left <= 0) abortLate(scope)
+  // With more than it a timer would fire at once; no work takes as long.
+  else if (left <= MAX_TIMEOUT) {
+    const timer = setTimeout(abortLate, left, scope)
+    timer.unref()
+    releaseToo(cancellation, () => { clearTimeout(timer) })
+  }
+  return controller
+}
+
+/** The listeners of the signal run in the scope, whatever cuts it short. Without a signal no reason is made. */
+function abort (scope: Scope, reason: () => unknown): void {
+  const controller = scope.extras?.cancellation?.controller
+  if (controller !== undefined) enter(scope.store, () => { controller.abort(reason()) })
+}
+
+function follow (signal: AbortSignal, scope: Scope, cancellation: Cancellation): void {
+  controllerOf(scope, cancellation)
+  const abortToo = (): void => { abort(scope, () => signal.reason) }
+  if (signal.aborted) return abortToo()
+  signal.addEventListener('abort', abortToo, { once: true })
+  releaseToo(cancellation, () => { signal.removeEventListener('abort', abortToo) })
+}
+
+function releaseToo (cancellation: Cancellation, release: () => void): void {
+  const before = cancellation.release
+  cancellation.release = () => {
+    before?.()
+    release()
+  }
+}
+
+/** The name that callers of `fetch` and the timers know. */
+function named (error: Error, name: string): Error {
+  return Object.defineProperty(error, 'name', { value: name })
+}

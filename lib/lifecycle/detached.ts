@@ -1,0 +1,111 @@
+import { inspect } from 'node:util'
+import { MAX_TIMEOUT } from './cancellation.ts'
+import { FST_CTX_ENDED } from '../common/errors.ts'
+import { Scope, scopeOfStore, type Pending, type Registration, type Store } from '../scope/scope.ts'
+import { enter } from '../scope/storage.ts'
+import { impersonationOf } from '../scope/lookup.ts'
+import { warnOnce } from '../common/warnings.ts'
+
+/**
+ * Puts something off to the end of a scope. It runs in the store given: the scope of another context may be within.
+ *
+ * @throws FST_CTX_ENDED the scope is over already
+ */
+export function putOff (scope: Scope, store: Store, fn: () => unknown): void {
+  if (scope.done) throw new FST_CTX_ENDED('ctx.onEnd')
+  const extras = scope.use()
+  extras.ends ??= []
+  extras.ends.push(async () => {
+    try {
+      await enter(store, fn)
+    } catch (error) {
+      tell(scopeOfStore(store), error, 'a callback of ctx.onEnd failed')
+    }
+  })
+}
+
+/** Runs what was put off to the end of a scope: the last first, one after the other, each whatever became of the others. */
+export function runEnds (scope: Scope): Promise<void> | undefined {
+  scope.done = true
+  const { extras } = scope
+  const ends = extras?.ends
+  if (extras === undefined || ends === undefined) return undefined
+  extras.ends = undefined
+  const promise = endInTurn(ends)
+  waitFor(scope.registration, { promise, scope, what: 'ctx.onEnd' })
+  return promise
+}
+
+async function endInTurn (ends: Array<() => Promise<void>>): Promise<void> {
+  for (let end = ends.pop(); end !== undefined; end = ends.pop()) await end()
+}
+
+/** Starts what waited for the end of a scope. */
+export function runAfters (afters: Array<() => void> | undefined): void {
+  for (const start of afters ?? []) start()
+}
+
+/** Starts work that outlives its scope, in a copy of it. The application waits for it before it closes; what it throws is logged. */
+export function startDetached (registration: Registration, copy: Scope | undefined, fn: () => unknown): void {
+  const promise = detached(copy, fn)
+  waitFor(registration, { promise, scope: copy, what: fn.name || 'an anonymous function' })
+}
+
+async function detached (copy: Scope | undefined, fn: () => unknown): Promise<void> {
+  try {
+    await enter(copy?.store, fn)
+  } catch (error) {
+    tell(copy, error, 'detached work failed')
+  }
+  if (copy === undefined || copy.root.ended) return
+  for (let scope: Scope | undefined = copy; scope !== undefined; scope = scope.outer) {
+    await runEnds(scope)
+    runAfters(scope.extras?.afters)
+  }
+}
+
+/**
+ * A scope with the values that another has now, and those of other contexts around it. It is a root, and does not end
+ * with the other. An ended scope has none to copy: it is its own copy, which warns of late reads.
+ */
+export function copyOf (scope: Scope): Scope {
+  if (scope.root.ended) return scope
+  const outer = scope.outer === undefined ? undefined : copyOf(scope.outer)
+  const copy = new Scope(scope.owner, scope.registration, undefined, outer, scope.root.life)
+  // With those that are inherited; stores have no other prototype.
+  for (const name in scope.store) copy.write(name, scope.store[name])
+  copy.log = scope.root.log
+  copy.trace = scope.root.trace
+  copy.route = scope.root.route
+  Object.assign(copy.use(), { madeBy: 'detach', impersonation: impersonationOf(scope) })
+  return copy
+}
+
+function waitFor (registration: Registration, pending: Pending): void {
+  registration.pending.add(pending)
+  pending.promise.then(() => { registration.pending.delete(pending) })
+}
+
+/** Waits for what is pending, until a time in milliseconds since the epoch. */
+export async function drain (registration: Registration, until: number): Promise<void> {
+  while (registration.pending.size > 0 && Date.now() < until) {
+    let timer: NodeJS.Timeout | undefined
+    const timeout = new Promise<void>((resolve) => { timer = setTimeout(resolve, Math.min(until - Date.now(), MAX_TIMEOUT)) })
+    await Promise.race([timeout, Promise.all([...registration.pending].map(({ promise }) => promise))])
+    clearTimeout(timer)
+  }
+}
+
+/** Logs what is still pending when the application closes. */
+export function tellCutOff (registration: Registration): void {
+  for (const { scope, what } of registration.pending) {
+    enter(scope?.store, () => { (scope?.root.log ?? registration.log)?.warn({ work: what }, 'work was cut off: the application closes') })
+  }
+}
+
+function tell (scope: Scope | undefined, error: unknown, message: string): void {
+  const log = scope?.root.log ?? scope?.registration.log
+  if (log !== undefined) enter(scope?.store, () => { log.error({ err: error }, message) })
+  // Fastify's logger for `logger: false` has no level, and writes nothing.
+  if (log === undefined || !('level' in log)) warnOnce('FST_CTX_BACKGROUND', inspect(error), `${message}, and no logger tells of it: handle the error there, or give the application a logger`, inspect(error))
+}

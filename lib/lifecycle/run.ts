@@ -1,0 +1,104 @@
+import { randomUUID } from 'node:crypto'
+import { runAfters, runEnds } from './detached.ts'
+import { limit, releaseLimits, type Limits } from './cancellation.ts'
+import { tellEnded, tellOpened } from '../scope/diagnostics-channel.ts'
+import { FST_CTX_INVALID_ARGUMENT, FST_CTX_LOCKED, FST_CTX_REQUEST_ID_FIXED } from '../common/errors.ts'
+import type { Owner } from './context-definition.ts'
+import { isSafeId } from '../config/request-id.ts'
+import { Scope } from '../scope/scope.ts'
+import { currentScope, enter } from '../scope/storage.ts'
+import { lifeAround, scopeOf } from '../scope/lookup.ts'
+
+/** How `ctx.run` opens its scope, and what may cut its work short. */
+export interface RunOptions extends Limits {
+  /** `false`: nothing of the surrounding scope is seen, and the scope is a root with a request id of its own. Default `true`. */
+  readonly inherit?: boolean
+}
+
+const RUN_OPTIONS: ReadonlySet<string> = new Set(['inherit', 'timeout', 'deadline', 'signal'])
+
+/** Opens a scope below `parent`, or a root, with some values. Those of `ctx.impersonate` may be locked. */
+export function openScope (owner: Owner, parent: Scope | undefined, values: Readonly<Record<string, unknown>>, call: 'ctx.run' | 'ctx.impersonate' | 'ctx.hydrate'): Scope {
+  if (typeof values !== 'object' || values === null) throw new FST_CTX_INVALID_ARGUMENT(call, 'an object of values first, {} for none')
+  const scope = new Scope(owner, parent?.registration ?? owner.registration, parent, outerOf(owner, parent))
+  if (parent === undefined) {
+    scope.store.requestId = randomUUID()
+    scope.trace = scope.registration.settings.tracing?.current()
+  }
+  for (const name of Object.keys(values)) {
+    if (name === 'requestId') checkId(values.requestId, parent)
+    else owner.checkKey(name)
+    if (call === 'ctx.run') checkLock(name, parent)
+    scope.write(name, values[name])
+  }
+  return scope
+}
+
+/** Calls `fn` within a scope, which is done when `fn` is: when it returns, or when its promise settles. */
+export function runIn<R> (scope: Scope, fn: () => R, options: RunOptions | undefined): R {
+  if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a function to call second, after the values')
+  if (options !== undefined) {
+    for (const name of Object.keys(options)) if (!RUN_OPTIONS.has(name)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', `no option '${name}', only ${[...RUN_OPTIONS].join(', ')}`)
+    limit(scope, options)
+  }
+  scope.work = fn
+  if (scope.parent === undefined) tellOpened(scope)
+  let result: R
+  try {
+    result = enter(scope.store, fn)
+  } catch (error) {
+    finish(scope)
+    throw error
+  }
+  // Another thenable is handed on as it is: a query that nobody awaits must not be sent.
+  if (!(result instanceof Promise)) {
+    finish(scope)
+    return result
+  }
+  // What is returned settles as this one does: Node tells of its rejection where nobody handles it.
+  return result.then((value: unknown) => {
+    finish(scope)
+    return value
+  }, (error: unknown) => {
+    finish(scope)
+    throw error
+  }) as R
+}
+
+/**
+ * Refuses to write a locked key again.
+ *
+ * @throws FST_CTX_LOCKED
+ */
+export function checkLock (name: string, scope: Scope | undefined): void {
+  if (scope?.registration.policy.locked.has(name) === true && scope.store[name] !== undefined) throw new FST_CTX_LOCKED(name)
+}
+
+function checkId (id: unknown, parent: Scope | undefined): void {
+  if (parent !== undefined) throw new FST_CTX_REQUEST_ID_FIXED()
+  if (!isSafeId(id)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a requestId of 1 to 128 visible ASCII characters')
+}
+
+function finish (scope: Scope): void {
+  scope.work = undefined
+  releaseLimits(scope)
+  if (scope.parent === undefined) tellEnded(scope)
+  const ended = runEnds(scope)
+  const afters = scope.extras?.afters
+  if (ended === undefined) return runAfters(afters)
+  // What they read is the request's, too: it does not end before they are done.
+  const life = lifeAround(scope)
+  life?.hold()
+  ended.then(() => {
+    life?.release()
+    runAfters(afters)
+  })
+}
+
+/** The scope of another context that stays current around a new one. */
+function outerOf (owner: Owner, parent: Scope | undefined): Scope | undefined {
+  let around = currentScope()
+  if (parent !== undefined && scopeOf(owner, around) !== parent) return parent.outer
+  while (around?.owner === owner) around = around.outer
+  return around
+}

@@ -1,0 +1,136 @@
+import type { Impersonation } from '../scope/scope-state.ts'
+import type { Policy } from '../config/key-policies.ts'
+import type { Fields, Line } from '../scope/line.ts'
+import type { Registration, Scope } from '../scope/scope.ts'
+import { impersonationOf } from '../scope/lookup.ts'
+import { traceFields, type Trace, type Tracing } from '../tracing/trace-context.ts'
+import { traceOf } from '../scope/active-trace.ts'
+import { warnOnce } from '../common/warnings.ts'
+
+/**
+ * What the log lines of a scope carry now: the request id and each key with `log`. Made once, and again only when one of
+ * the values is another; of an ended scope, what it was at the end.
+ */
+export function lineOf (scope: Scope): Line {
+  const { line } = scope
+  if (line !== undefined && scope.ended) return line
+  const trace = traceOf(scope)
+  if (line !== undefined && isCurrent(line, scope, trace)) return line
+  scope.line = makeLine(scope, trace)
+  return scope.line
+}
+
+/** Keeps what an ending scope's lines carry, without its values, so that late lines are still correlated. */
+export function keepLine (scope: Scope): void {
+  if (!wanted) return
+  const line = lineOf(scope)
+  line.values = NO_VALUES
+  keepFields(line.own)
+  if (line.fields !== line.own) keepFields(line.fields)
+}
+
+const NO_VALUES: readonly unknown[] = []
+
+function keepFields (fields: Fields): void {
+  for (const name in fields) {
+    const field = fields[name]
+    if (typeof field === 'object' && field !== null) fields[name] = asJson(field)
+  }
+}
+
+let wanted = false
+
+/** Some logger of this process writes fields: only then are they worth keeping. */
+export function wantFields (): void {
+  wanted = true
+}
+
+/** Tells the tracer of a context the values that are attributes of the span which a root scope began in. */
+export function tellingOf (tracing: Tracing | undefined): Registration['written'] {
+  if (tracing === undefined || tracing.attributes.size === 0) return undefined
+  return function tellSpan (scope, name) {
+    const attribute = tracing.attributes.get(name)
+    if (attribute !== undefined && scope.trace !== undefined) tracing.tell(scope.trace, attribute, fieldOf(scope, name))
+  }
+}
+
+/** What log lines of a scope carry of a key that has `log`. */
+export function fieldOf (scope: Scope, name: string): unknown {
+  const value = scope.store[name]
+  const log = scope.registration.policy.logged.find((key) => key.name === name)?.log
+  return value === undefined || log === undefined || log === true ? value : mapped(name, value, log)
+}
+
+function isCurrent (line: Line, scope: Scope, trace: Trace | undefined): boolean {
+  if (line.trace !== trace) return false
+  const { store } = scope
+  const { values } = line
+  const { logged } = scope.registration.policy
+  // The first two, which is all that most have, at places of their own: each sees one name, and reads it cheaply.
+  if (logged.length > 0 && store[logged[0]!.name] !== values[0]) return false
+  if (logged.length > 1 && store[logged[1]!.name] !== values[1]) return false
+  for (let i = 2; i < logged.length; i++) {
+    if (store[logged[i]!.name] !== values[i]) return false
+  }
+  return scope.outer === undefined || line.outer === lineOf(scope.outer)
+}
+
+function makeLine (scope: Scope, trace: Trace | undefined): Line {
+  const { policy, idLabel } = scope.registration
+  const parent = scope.root.ended ? scope.parent : undefined
+  // Opened after the end: what the lines carried is all that is left of the request.
+  const own: Fields = parent === undefined ? { [idLabel]: scope.store.requestId } : { ...lineOf(parent).own }
+  if (trace !== undefined) Object.assign(own, traceFields(trace))
+  const values: unknown[] = []
+  for (const { name, log } of policy.logged) {
+    const value = scope.store[name]
+    values.push(value)
+    if (value !== undefined) own[name] = log === true ? value : mapped(name, value, log)
+  }
+  const impersonation = impersonationOf(scope)
+  if (impersonation !== undefined) Object.assign(own, actorFields(impersonation, policy))
+  const outer = scope.outer === undefined ? undefined : lineOf(scope.outer)
+  const fields = outer === undefined ? own : { ...fieldsAround(scope), ...own }
+  return { values, trace, own, outer, fields, text: undefined, bound: [] }
+}
+
+/** The fields of the other contexts around a scope: of each, its innermost scope. */
+function fieldsAround (scope: Scope): Fields {
+  let fields: Fields = {}
+  const seen = new Set([scope.owner])
+  for (let around = scope.outer; around !== undefined; around = around.outer) {
+    if (!seen.has(around.owner)) fields = { ...lineOf(around).own, ...fields }
+    seen.add(around.owner)
+  }
+  return fields
+}
+
+/** Who acts, by the keys that are impersonated and logged, and why. */
+function actorFields ({ actors, reason }: Impersonation, policy: Policy): Fields {
+  const actor: Fields = {}
+  for (const { name, log } of policy.logged) {
+    const value = actors.get(name)
+    if (value !== undefined) actor[name] = log === true ? value : mapped(name, value, log)
+  }
+  return Object.keys(actor).length === 0 ? { reason } : { actor, reason }
+}
+
+/** A mapper that throws costs its field, and one warning; its message is not repeated: it may hold the value. */
+function mapped (name: string, value: unknown, log: (value: unknown) => unknown): unknown {
+  try {
+    return log(value)
+  } catch (error) {
+    const place = error instanceof Error ? error.stack?.split('\n').find((line) => line.startsWith('    at '))?.trim() : undefined
+    warnOnce('FST_CTX_LOG_MAPPER', name, `the log mapper of key '${name}' threw: log lines do without the field`, place)
+    return undefined
+  }
+}
+
+function asJson (value: object): unknown {
+  try {
+    return JSON.parse(JSON.stringify(value))
+  } catch {
+    // Circular, or a throwing toJSON: pino wrote what it could while the value was there.
+    return undefined
+  }
+}

@@ -1,0 +1,80 @@
+import { channel } from 'node:diagnostics_channel'
+import { outboundHeaders } from './headers.ts'
+import { scopeOfStore, type Store } from '../scope/scope.ts'
+import { bound, currentStore } from '../scope/storage.ts'
+import { scopeOf } from '../scope/lookup.ts'
+
+/** How undici dispatches a request; its own types are those of the copy that the user has. */
+export type Dispatch = (options: any, handler: any) => boolean
+
+/** What `dispatcher.compose()` of undici takes. */
+export type Interceptor = (dispatch: Dispatch) => Dispatch
+
+interface Options { readonly origin?: string | URL, readonly headers?: unknown }
+
+/** OpenTelemetry's instrumentation adds `traceparent` when undici tells of a request. */
+const created = channel('undici:request:create')
+
+/** Where OpenTelemetry's API keeps what is registered with it, so that each copy of it finds the same. */
+const OPENTELEMETRY = Symbol.for('opentelemetry.js.api.1')
+
+/** Makes an interceptor that adds the headers of one context's scopes, for listed origins only. */
+export function interceptorOf (owner: object): Interceptor {
+  return function fastifyCtxInterceptor (dispatch) {
+    return function dispatchWithContext (options: Options, handler: object) {
+      const store = currentStore()
+      return dispatch(withHeaders(options, store), callingIn(store, handler))
+    }
+  }
+
+  function withHeaders (options: Options, store: Store | undefined): Options {
+    const scope = scopeOf(owner, scopeOfStore(store))
+    if (scope === undefined || options.origin === undefined) return options
+    const traced = created.hasSubscribers && OPENTELEMETRY in globalThis
+    const added = outboundHeaders(scope, options.origin, { traced })
+    return Object.keys(added).length === 0 ? options : { ...options, headers: joined(options.headers, added) }
+  }
+}
+
+/**
+ * A handler whose callbacks run in a store. undici calls them in whatever scope its connection was opened in; and some of
+ * them dispatch again, to follow a redirect or to try once more, which is to be the same scope's call.
+ */
+function callingIn (store: Store | undefined, handler: object): object {
+  // Not of the handler itself: one that is frozen must give its own functions.
+  return new Proxy(Object.create(handler) as object, {
+    get (target, name) {
+      const value: unknown = Reflect.get(target, name, handler)
+      return typeof value === 'function' ? bound(store, value.bind(handler) as () => unknown) : value
+    }
+  })
+}
+
+/**
+ * The headers of a call, in any form that undici takes, and ours where the caller has not set them himself. What is an
+ * object stays one: not all of its interceptors take names and values in turn.
+ */
+function joined (headers: unknown, added: Record<string, string>): object {
+  const listed = typeof headers === 'object' && headers !== null && Symbol.iterator in headers
+  const entries = listed ? [...headers as Iterable<unknown>] : Object.entries(headers ?? {}).filter(([, value]) => value !== undefined)
+  const turns = Array.isArray(headers) ? headers : entries.flat()
+  const given = new Set(turns.filter((_, i) => i % 2 === 0).map((name) => String(name).toLowerCase()))
+  const missing = Object.entries(added).filter(([name]) => !given.has(name))
+  return listed ? [...turns, ...missing.flat()] : { ...headers as object, ...Object.fromEntries(missing) }
+}
+
+/** Where Node and undici keep the dispatcher that `fetch` goes through. */
+const GLOBAL_DISPATCHERS = ['undici.globalDispatcher.1', 'undici.globalDispatcher.2'].map((name) => Symbol.for(name))
+
+interface Composable { compose?: (interceptor: Interceptor) => object }
+
+/** Composes the dispatchers that `fetch` and undici use by default with an interceptor. */
+export function interceptFetch (interceptor: Interceptor): void {
+  // Node sets them when something of fetch is first touched.
+  Reflect.get(globalThis, 'Response')
+  const holder = globalThis as unknown as Record<symbol, Composable | undefined>
+  for (const symbol of GLOBAL_DISPATCHERS) {
+    const dispatcher = holder[symbol]
+    if (typeof dispatcher?.compose === 'function') holder[symbol] = dispatcher.compose(interceptor) as Composable
+  }
+}

@@ -1,0 +1,97 @@
+import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
+import { abortLate, cancelAt } from '../lifecycle/cancellation.ts'
+import { FST_CTX_SEED_FAILED } from '../common/errors.ts'
+import { tellOpened } from '../scope/diagnostics-channel.ts'
+import { routeContext } from '../patches/fastify-internals.ts'
+import type { SeedRequest } from '../config/key.ts'
+import { tieLogger } from '../logging/correlate.ts'
+import { Scope, type Registration } from '../scope/scope.ts'
+import { enter } from '../scope/storage.ts'
+import { scopeOf } from '../scope/lookup.ts'
+import { openTrace } from '../scope/active-trace.ts'
+import { lifeOf, RequestLife, setLife } from '../lifecycle/request-lifetime.ts'
+import { dispatchInScope, emitRawInScope } from '../patches/node-events.ts'
+import { guardRoute, sendInScope } from '../patches/route-hooks.ts'
+import { holdWebsockets } from '../patches/websockets.ts'
+import { requireKeys } from './required-keys.ts'
+
+type OnRequest = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void
+
+/** The onRequest hook that opens the scope of a request: its seeds, and all that follows, are within it. */
+export function openScope (owner: object, registration: Registration, responseHeader: string | undefined): OnRequest {
+  return function fastifyCtxOnRequest (request, reply, done) {
+    const life = lifeOf(request) ?? new RequestLife()
+    // Registered in a plugin and later around it: the request has its scope of this context already.
+    if (scopeOf(owner, life.scope) !== undefined) return done()
+
+    const scope = new Scope(owner, registration, undefined, life.scope, life)
+    const first = life.scope === undefined
+    life.scope = scope
+    scope.store.requestId = request.id
+    scope.log = request.log
+    const { headers } = request.raw
+    openTrace(scope, request, headers)
+    const route = routeContext(request)
+    if (route !== undefined) {
+      scope.route = route.config?.url
+      if (guardRoute(route, registration.settings.diagnostics)) requireKeys(route, owner, registration.policy)
+    }
+    if (first) {
+      setLife(request.raw, life)
+      setLife(reply.raw, life)
+      emitRawInScope(request.raw, reply.raw)
+      sendInScope(reply)
+      if (route !== undefined && route.handlerTimeout > 0) limitHandler(request.signal, scope, route.handlerTimeout)
+      if (headers.upgrade !== undefined) holdWebsockets(request)
+      tieLogger(request.log, life)
+    }
+    tellOpened(scope)
+    if (responseHeader !== undefined) reply.header(responseHeader, request.id)
+    enter(scope.store, seed, scope, request, 0, done)
+  }
+}
+
+/** A route's `handlerTimeout` limits the scope. Its signal is older than the scope, and is aborted for other reasons, too. */
+function limitHandler (signal: AbortSignal, scope: Scope, timeout: number): void {
+  dispatchInScope(signal, scope.store)
+  cancelAt(scope, Date.now() + timeout)
+  signal.addEventListener('abort', () => {
+    if ((signal.reason as { code?: unknown } | undefined)?.code === 'FST_ERR_HANDLER_TIMEOUT') abortLate(scope)
+  }, { once: true })
+}
+
+/** Reads the seeds from the one at `from`, in turn: each may read the keys before its own. */
+function seed (scope: Scope, request: FastifyRequest, from: number, done: HookHandlerDoneFunction): void {
+  const { seeds } = scope.registration.policy
+  for (let i = from; i < seeds.length; i++) {
+    const { name, seed: read } = seeds[i]!
+    let value: unknown
+    try {
+      value = read(request as SeedRequest)
+    } catch (error) {
+      return done(asError(error, name))
+    }
+    if (typeof (value as PromiseLike<unknown> | undefined)?.then === 'function') return seedLater(scope, request, i, done, value)
+    keep(scope, name, value)
+  }
+  done()
+}
+
+/** Waits for a seed, and reads those after it. A function of its own: its callbacks would be made for each seed that nobody waits for. */
+function seedLater (scope: Scope, request: FastifyRequest, at: number, done: HookHandlerDoneFunction, value: unknown): void {
+  const { name } = scope.registration.policy.seeds[at]!
+  Promise.resolve(value).then((value) => {
+    keep(scope, name, value)
+    seed(scope, request, at + 1, done)
+  }, (error: unknown) => { done(asError(error, name)) })
+}
+
+function keep (scope: Scope, name: string, value: unknown): void {
+  // The client of a slow seed may be gone: an ended scope takes no value.
+  if (value !== undefined && !scope.ended) scope.write(name, value)
+}
+
+/** Fastify takes a hook that fails with nothing for one that went well. */
+function asError (error: unknown, name: string): Error {
+  return (error || Object.assign(new FST_CTX_SEED_FAILED(name), { cause: error })) as Error
+}

@@ -1,0 +1,29 @@
+import type { Impersonation } from './scope-state.ts'
+import type { Life, Scope } from './scope.ts'
+
+/** The innermost scope of one context, from `scope` outwards. */
+export function scopeOf (owner: object, scope: Scope | undefined): Scope | undefined {
+  while (scope !== undefined && scope.owner !== owner) scope = scope.outer
+  return scope
+}
+
+/** Whether a scope is a request's own: that of a job is not, nor is the copy that detached work has. */
+export function isOfRequest (scope: Scope): boolean {
+  return scope.life !== undefined && scopeOf(scope.owner, scope.life.scope) === scope
+}
+
+/** The request whose values are seen in a scope: its own, or that of another context around it. A copy's values are its own. */
+export function lifeAround (scope: Scope): Life | undefined {
+  for (let around: Scope | undefined = scope; around !== undefined; around = around.outer) {
+    if (isOfRequest(around.root)) return around.root.life
+  }
+  return undefined
+}
+
+/** The innermost impersonation that a scope is in. */
+export function impersonationOf (scope: Scope): Impersonation | undefined {
+  for (let from: Scope | undefined = scope; from !== undefined; from = from.parent) {
+    if (from.extras?.impersonation !== undefined) return from.extras.impersonation
+  }
+  return undefined
+}

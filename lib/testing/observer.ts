@@ -1,0 +1,188 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import { inspect } from 'node:util'
+import pino from 'pino'
+import { drain } from '../lifecycle/detached.ts'
+import { requestIdLabel, symbolOf } from '../patches/fastify-internals.ts'
+import { lifeOfRaw, type RequestLife } from '../lifecycle/request-lifetime.ts'
+import { Scope, type Life, type Registration } from '../scope/scope.ts'
+import type { Canaries } from './canary.ts'
+import { makeCrossing, ownersOf, type Found } from './crossing.ts'
+import type { Shot } from './sent-request.ts'
+import { rememberCall } from './source.ts'
+import type { App } from './target.ts'
+import { listenIn } from './method-spy.ts'
+
+/** A log line with a canary in it. */
+interface LogLine {
+  readonly id: unknown
+  readonly message: string
+  readonly logger: string
+  readonly line: () => string | undefined
+  readonly text: string
+}
+
+/** A value with a canary in it, as a scope was given it or had it at the end. */
+interface HeldValue {
+  readonly life: Life
+  readonly key: string
+  readonly line: () => string | undefined
+  readonly text: string
+}
+
+/** How deep, and how far, a value is looked into. */
+const LOOK = { depth: 6, maxArrayLength: 1000, maxStringLength: 100_000, breakLength: Infinity } as const
+
+/** Watches an application from within while requests are fired at it: which of them it has, its log lines, the values of its scopes. */
+export class Watch {
+  readonly #app: App
+  readonly #canaries: Canaries<Shot>
+  readonly #idLabel: string
+  readonly #ports = new Map<number, Shot>()
+  /** `undefined` for an id that several requests have. */
+  readonly #ids = new Map<unknown, Shot | undefined>()
+  readonly #lives = new Map<Life, Shot>()
+  readonly #registrations = new Set<Registration>()
+  readonly #lines: LogLine[] = []
+  readonly #given: HeldValue[] = []
+  readonly #left: HeldValue[] = []
+  readonly #held: RequestLife[] = []
+  readonly #stops: Array<() => void> = []
+  /** The request whose `request` event is being emitted. */
+  #arriving: Shot | undefined = undefined
+
+  constructor (app: App, canaries: Canaries<Shot>, loggers: readonly object[]) {
+    this.#app = app
+    this.#canaries = canaries
+    this.#idLabel = requestIdLabel(app)
+    this.#watchServer(app.server as Server)
+    for (const logger of [app.log as object, ...loggers]) this.#watchLogger(logger)
+    this.#stops.push(listenIn(Scope.prototype, 'write', (scope, [name, value]) => { this.#lookAtWrite(scope as Scope, name as string, value) }))
+  }
+
+  /** Says which request comes next from a port. */
+  expect (port: number, shot: Shot): void {
+    this.#ports.set(port, shot)
+  }
+
+  /**
+   * Lets the scopes end of which answers are out. Until then their values are kept: what runs in the scope of another, whose
+   * answer is out already, sees the other's value, and not that there is none.
+   */
+  release (): void {
+    for (const life of this.#held.splice(0)) life.release()
+  }
+
+  /** Waits for the work that requests left behind, until a time in milliseconds since the epoch. */
+  async settle (until: number): Promise<void> {
+    for (const registration of this.#registrations) await drain(registration, until)
+  }
+
+  stop (): void {
+    this.release()
+    for (const stop of this.#stops.splice(0)) stop()
+  }
+
+  /** What crossed on log lines and in the values of scopes. */
+  crossings (): Found[] {
+    const set = this.#given.flatMap((held) => this.#crossingsOf(held))
+    const known = new Set(set.map(({ reader, owner, at }) => `${reader.number} ${owner.number} ${at}`))
+    const left = this.#left.flatMap((held) => this.#crossingsOf(held)).filter(({ reader, owner, at }) => !known.has(`${reader.number} ${owner.number} ${at}`))
+    const logged = this.#lines.flatMap(({ id, message, logger, line, text }) => {
+      const reader = this.#ids.get(id)
+      if (reader === undefined) return []
+      return ownersOf(text, reader, this.#canaries).map((owner) => makeCrossing(reader, owner, { where: 'log', at: message, logger, text, line: line() }, this.#canaries))
+    })
+    return [...set, ...left, ...logged]
+  }
+
+  #crossingsOf ({ life, key, line, text }: HeldValue): Found[] {
+    const reader = this.#lives.get(life)
+    if (reader === undefined) return []
+    return ownersOf(text, reader, this.#canaries).map((owner) => makeCrossing(reader, owner, { where: 'value', at: key, text, line: line() }, this.#canaries))
+  }
+
+  #watchServer (server: Server): void {
+    const arrive = (request: IncomingMessage, response: ServerResponse): void => {
+      const shot = this.#ports.get(request.socket.remotePort!)
+      this.#arriving = shot
+      if (shot === undefined) return
+      shot.arrive()
+      const look = (): void => { this.#lookAtEnd(shot, response) }
+      response.once('finish', look)
+      response.once('close', look)
+    }
+    const arrived = (): void => { this.#arriving = undefined }
+    server.prependListener('request', arrive)
+    server.on('request', arrived)
+    this.#stops.push(() => {
+      server.off('request', arrive)
+      server.off('request', arrived)
+    })
+  }
+
+  #watchLogger (logger: object): void {
+    // Each copy of pino has symbols of its own, under the same descriptions. Another logger has none: it is not watched.
+    const kStream = symbolOf(logger, pino.symbols.streamSym.description!)
+    const stream = kStream === undefined ? undefined : (logger as Record<symbol, unknown>)[kStream]
+    if (typeof stream !== 'object' || stream === null) return
+    this.#stops.push(listenIn(stream, 'write', (_stream, [text]) => { if (typeof text === 'string') this.#lookAtLine(text) }))
+  }
+
+  #lookAtLine (text: string): void {
+    const marked = this.#canaries.ownersIn(text).size > 0
+    if (!marked && this.#arriving === undefined) return
+    let parsed: Record<string, unknown>
+    try {
+      parsed = JSON.parse(text) as Record<string, unknown>
+    } catch {
+      return
+    }
+    const id = parsed[this.#idLabel]
+    // The first line with an id, written while its request is handed over, is that request's.
+    if (id !== undefined && this.#arriving !== undefined && !this.#ids.has(id)) this.#ids.set(id, this.#arriving)
+    if (marked) this.#lines.push({ id, message: String(parsed.msg ?? ''), logger: this.#loggerOf(parsed), line: rememberCall(), text })
+  }
+
+  #loggerOf ({ level, name }: Record<string, unknown>): string {
+    const { levels } = this.#app.log as { levels?: { readonly labels: Readonly<Record<string, string>> } }
+    const label = levels?.labels[String(level)] ?? String(level)
+    return name === undefined ? label : `${label}, logger '${String(name)}'`
+  }
+
+  #lookAtWrite (scope: Scope, key: string, value: unknown): void {
+    const { life } = scope.root
+    if (life === undefined || value === undefined) return
+    const text = textOf(value)
+    if (this.#canaries.ownersIn(text).size > 0) this.#given.push({ life, key, text, line: rememberCall() })
+  }
+
+  #claim (id: unknown, shot: Shot): void {
+    this.#ids.set(id, this.#ids.has(id) && this.#ids.get(id) !== shot ? undefined : shot)
+  }
+
+  /** An answer is out, or its connection lost: the scopes of its request still have their values. */
+  #lookAtEnd (shot: Shot, response: ServerResponse): void {
+    const life = lifeOfRaw(response)
+    if (life === undefined || this.#lives.has(life)) return
+    this.#lives.set(life, shot)
+    shot.route = life.scope.route
+    let isAwaited = false
+    for (let scope: Scope | undefined = life.scope; scope !== undefined; scope = scope.outer) {
+      isAwaited ||= (scope.extras?.ends ?? scope.extras?.afters) !== undefined
+      this.#registrations.add(scope.registration)
+      this.#claim(scope.store.requestId, shot)
+      for (const key of Object.keys(scope.store)) {
+        const text = textOf(scope.store[key])
+        if (this.#canaries.ownersIn(text).size > 0) this.#left.push({ life, key, text, line: () => undefined })
+      }
+    }
+    // What was put off to the end may be what others wait for.
+    if (isAwaited) return
+    life.hold()
+    this.#held.push(life)
+  }
+}
+
+function textOf (value: unknown): string {
+  return typeof value === 'string' ? value : inspect(value, LOOK)
+}

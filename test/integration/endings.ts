@@ -1,0 +1,169 @@
+// What test/integration/endings.test.ts shares between endings: an application whose scopes are watched.
+import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions } from 'fastify'
+import type { Test } from 'tap'
+import { FST_CTX_ENDED } from '../../lib/common/errors.ts'
+import { createContext, key } from '../../lib/index.ts'
+import { Scope } from '../../lib/scope/scope.ts'
+import { portOf } from './points/bench.ts'
+
+export const TENANTS = ['alpha', 'beta'] as const
+
+/** The hooks that run when a request is over: everyone's, of each style and place. */
+const HOOKS = {
+  onResponse: ['callback before the plugin', 'async before the plugin', 'callback after it', 'async after it', 'of the route', 'in a child plugin'],
+  onRequestAbort: ['async before the plugin', 'callback after it', 'async after it']
+} as const
+
+type Kind = keyof typeof HOOKS
+
+/** The names of the hooks of one kind; of onResponse, an unmatched route has those of no route and no child plugin. */
+export function hooksOf (kind: Kind, where: 'route' | '404' = 'route'): string[] {
+  return HOOKS[kind].slice(0, where === '404' ? 4 : undefined).map((hook) => `${kind} ${hook}`)
+}
+
+export type Options = FastifyServerOptions & { readonly http2?: boolean, readonly connectionTimeout?: number, readonly requestTimeout?: number, readonly http?: object }
+
+export interface Gates {
+  readonly reach: () => void
+  /** Resolves when all requests have come here. */
+  readonly reached: Promise<void>
+  readonly never: Promise<never>
+}
+
+export function gates (size: number): Gates {
+  let open = (): void => {}
+  const reached = new Promise<void>((resolve) => { open = resolve })
+  let left = size
+  return { reach () { if (--left === 0) open() }, reached, never: new Promise(() => {}) }
+}
+
+/** An application, and for each tenant what happened to its request: the hooks that ran, and the end of its scope. */
+export class Ended {
+  readonly ctx = createContext({
+    tenant: key<string>({
+      seed: (request) => {
+        const tenant = String(request.headers['x-tenant'])
+        this.probes.set(tenant, this.ctx.bind(() => this.ctx.has('tenant')))
+        this.#required.set(tenant, this.ctx.bind(() => this.ctx.require('tenant')))
+        return tenant
+      }
+    }),
+    slow: key<string>({
+      seed: async (request) => {
+        if (request.headers['x-seed'] === 'throws') throw new Error('failed')
+        if (request.headers['x-seed'] === 'waits') { this.#gates?.reach(); await this.#gates?.never }
+        return 'value'
+      }
+    })
+  })
+
+  /** By tenant: whether its value is there, as a function that was bound in its scope. */
+  readonly probes = new Map<string, () => boolean>()
+  readonly root: FastifyInstance
+  /** A plugin within the root: where the routes are. */
+  app!: FastifyInstance
+  readonly #gates: Gates | undefined
+  readonly #notes = new Map<string, string[]>()
+  readonly #required = new Map<string, () => unknown>()
+  #ends = 0
+  #wake = (): void => {}
+
+  private constructor (t: Test, options: Options, gates: Gates | undefined) {
+    this.#gates = gates
+    this.root = Fastify({ forceCloseConnections: true, ...options } as FastifyServerOptions) as FastifyInstance
+    t.teardown(() => this.root.close())
+    t.intercept(Scope.prototype, 'end', { value: this.#watch(Scope.prototype.end) })
+  }
+
+  static async open (t: Test, options: Options = {}, gates?: Gates): Promise<Ended> {
+    const ended = new Ended(t, options, gates)
+    const { root: app, ctx } = ended
+    const note = (kind: Kind, which: number) => (request: FastifyRequest): void => { ended.note(request, `${kind} ${HOOKS[kind][which]}`) }
+    // Several turns, so that an end that does not wait comes too early.
+    const slowly = async (note: (request: FastifyRequest) => void, request: FastifyRequest): Promise<void> => {
+      for (let i = 0; i < 3; i++) await new Promise((resolve) => { setImmediate(resolve) })
+      note(request)
+    }
+    app.addHook('onResponse', (request, _reply, done) => { setImmediate(() => { note('onResponse', 0)(request); done() }) })
+    app.addHook('onResponse', async (request) => { await slowly(note('onResponse', 1), request) })
+    app.addHook('onRequestAbort', async (request) => { await slowly(note('onRequestAbort', 0), request) })
+    await app.register(ctx.plugin)
+    app.addHook('preParsing', (request, _reply, _payload, done) => { request.raw.once('close', () => { ended.note(request, 'request.raw') }); done() })
+    app.addHook('onResponse', (request, _reply, done) => { note('onResponse', 2)(request); done() })
+    app.addHook('onResponse', async (request) => { await slowly(note('onResponse', 3), request) })
+    app.addHook('onRequestAbort', (request, done) => { setImmediate(() => { note('onRequestAbort', 1)(request); done() }) })
+    app.addHook('onRequestAbort', async (request) => { await slowly(note('onRequestAbort', 2), request) })
+    app.addHook('onRoute', (route) => { route.onResponse = async (request: FastifyRequest) => { await slowly(note('onResponse', 4), request) } })
+    await app.register(async (child) => {
+      child.addHook('onResponse', async (request) => { await slowly(note('onResponse', 5), request) })
+      ended.app = child
+    })
+    return ended
+  }
+
+  /** Listens, and returns the port. */
+  async listen (): Promise<number> {
+    await this.root.listen({ port: 0, host: '127.0.0.1' })
+    return portOf(this.root)
+  }
+
+  note (request: Pick<FastifyRequest, 'headers'>, what: string): void {
+    this.#notesOf(String(request.headers['x-tenant'])).push(`${what}: ${this.ctx.get('tenant')}`)
+  }
+
+  #notesOf (tenant: string): string[] {
+    let notes = this.#notes.get(tenant)
+    if (notes === undefined) this.#notes.set(tenant, notes = [])
+    return notes
+  }
+
+  /** Resolves when so many scopes have ended. */
+  async times (ends: number): Promise<void> {
+    if (this.#ends >= ends) return
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => { reject(new Error(`${this.#ends} of ${this.probes.size} scopes have ended, and ${ends} should`)) }, 10_000)
+      this.#wake = () => {
+        if (this.#ends < ends) return
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  async both (): Promise<void> {
+    await this.times(TENANTS.length)
+  }
+
+  /**
+   * Closes the application, and checks that each scope ended once and last, that what ran before it saw its own tenant,
+   * and that nothing is left of it.
+   *
+   * @param hooks the names of the hooks that must have run once, and no other
+   */
+  async check (t: Test, hooks: readonly string[], tenants: readonly string[] = TENANTS): Promise<void> {
+    await this.root.close()
+    for (let i = 0; i < 5; i++) await new Promise((resolve) => { setImmediate(resolve) })
+    for (const tenant of tenants) {
+      const notes = this.#notesOf(tenant)
+      t.same(notes.filter((note) => note === 'end').length, 1, `${tenant}: one end`)
+      t.equal(notes.at(-1), 'end', `${tenant}: nothing after it`)
+      t.same(notes.filter((note) => note !== 'end' && !note.endsWith(`: ${tenant}`)), [], `${tenant}: what ran before saw its own`)
+      t.same(notes.filter((note) => note.startsWith('on')).map((note) => note.split(':')[0]).sort(), [...hooks].sort(), `${tenant}: each hook ran once`)
+      t.equal(this.probes.get(tenant)!(), false)
+      t.throws(this.#required.get(tenant)!, { code: new FST_CTX_ENDED('tenant').code })
+    }
+    t.equal(this.#ends, tenants.length)
+  }
+
+  #watch (end: typeof Scope.prototype.end): typeof Scope.prototype.end {
+    const noteEnd = (tenant: unknown): void => {
+      this.#notesOf(String(tenant)).push('end')
+      this.#ends++
+      this.#wake()
+    }
+    return function (this: Scope, last) {
+      noteEnd(this.store.tenant)
+      end.call(this, last)
+    }
+  }
+}

@@ -1,0 +1,50 @@
+// Servers that are called: they note what came, and answer what a test says.
+import { once } from 'node:events'
+import http, { type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Tap } from '../support/support.ts'
+
+/** What came with one call. */
+export interface Call {
+  readonly method: string
+  readonly path: string
+  readonly headers: IncomingHttpHeaders
+  /** Names and values in turn, as they came: a header that came twice is here twice. */
+  readonly raw: readonly string[]
+}
+
+export interface Upstream {
+  readonly port: number
+  /** By its address. */
+  readonly origin: string
+  /** The same server by another name, which makes it another origin. */
+  readonly byName: string
+  readonly calls: Call[]
+  /** A header of each call, in the order in which they came. */
+  readonly all: (name: string) => unknown[]
+}
+
+type Answer = (call: Call, response: ServerResponse, request: IncomingMessage) => unknown
+
+/** Starts a server for one test. */
+export async function upstream (t: Tap, answer: Answer = (_call, response) => response.end('ok')): Promise<Upstream> {
+  const calls: Call[] = []
+  const server = http.createServer((request, response) => {
+    const call = { method: request.method!, path: request.url!, headers: request.headers, raw: request.rawHeaders }
+    calls.push(call)
+    request.resume().on('end', () => answer(call, response, request))
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const { port } = server.address() as AddressInfo
+  return { port, calls, origin: `http://127.0.0.1:${port}`, byName: `http://localhost:${port}`, all: (name) => calls.map(({ headers }) => headers[name]) }
+}
+
+/** Answers with a redirect. */
+export function redirect (response: ServerResponse, location: string, status = 302): void {
+  response.writeHead(status, { location })
+  response.end()
+}

@@ -1,0 +1,300 @@
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join, relative, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+import ts from 'typescript'
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url))
+
+/** The files of lib, each of which imports only from those above its own. A turn of this order is a decision, not an accident. */
+const ORDER = [
+  'errors.ts', 'types.ts', 'trace.ts', 'line.ts', 'cache.ts', 'extras.ts', 'internals.ts', 'warnings.ts', 'key.ts', 'policy.ts', 'request-id.ts',
+  'origins.ts', 'settings.ts', 'signature.ts', 'envelope.ts', 'scope.ts', 'surroundings.ts', 'storage.ts', 'mistakes.ts', 'diagnostics.ts', 'tracing.ts', 'fields.ts', 'outbound.ts', 'interceptor.ts',
+  'twin.ts', 'field-text.ts', 'writer.ts', 'logging.ts', 'cancel.ts', 'background.ts', 'owner.ts', 'run.ts', 'emitter.ts', 'explain.ts', 'packing.ts', 'access.ts', 'work.ts', 'travel.ts', 'context.ts',
+  'request/end.ts', 'request/reenter-events.ts', 'request/reenter-hooks.ts', 'request/reenter-websockets.ts', 'request/required.ts', 'request/open.ts',
+  'plugin.ts', 'index.ts', 'worker.ts', 'otel.ts',
+  'testing/random.ts', 'testing/canary.ts', 'testing/wiretap.ts', 'testing/source.ts', 'testing/wait.ts', 'testing/test-body.ts', 'testing/shot.ts', 'testing/plan.ts', 'testing/target.ts',
+  'testing/client.ts', 'testing/burst.ts', 'testing/crossing.ts', 'testing/watch.ts', 'testing/report.ts', 'testing/isolation.ts', 'testing.ts'
+]
+
+/** Our own strictness; `fastify-ctx` is what is in lib. */
+const { options: OPTIONS } = ts.convertCompilerOptionsFromJson({
+  ...(ts.readConfigFile(join(ROOT, 'tsconfig.json'), ts.sys.readFile).config as { compilerOptions: object }).compilerOptions,
+  paths: { 'fastify-ctx': ['./lib/index.ts'], 'fastify-ctx/*': ['./lib/*.ts'] }
+}, ROOT)
+
+/** Files without code that runs: their tests are the type assertions in types/. */
+const TYPES_ONLY = ['types.ts', 'line.ts', 'extras.ts']
+
+const MAX_LINES = 200
+
+const LIB = filesIn('lib', '.ts').map((file) => relative('lib', file))
+const DOCS = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', ...filesIn('docs', '.md').filter((file) => !file.startsWith('docs/api/'))]
+const CODE = ['lib', 'test', 'types', 'examples', 'benchmarks', 'scripts'].flatMap((folder) => [...filesIn(folder, '.ts'), ...filesIn(folder, '.mjs')])
+
+t.test('files of lib', async (t) => {
+  t.test('the order of imports names each file of lib', async (t) => {
+    t.same(LIB, [...ORDER].sort())
+  })
+
+  t.test('each has its test twin, unless it is types only', async (t) => {
+    const missing = LIB.filter((file) => !TYPES_ONLY.includes(file)).map((file) => `test/${file.replace(/ts$/, 'test.ts')}`).filter((twin) => !existsSync(join(ROOT, twin)))
+    t.same(missing, [])
+  })
+
+  t.test('those that are types only have no code that runs', async (t) => {
+    for (const file of TYPES_ONLY) {
+      const code = stripped(read(`lib/${file}`)).replace(/\/\*\*.*?\*\//gs, '').replace(/^import \{\} from .*$/gm, '')
+      t.equal(code.trim(), 'export {};', file)
+    }
+  })
+
+  t.test('each imports only from files above its own, hence in no circle, and from no index', async (t) => {
+    const wrong = ORDER.flatMap((file, i) => importsOf(file).filter((imported) => !ORDER.slice(0, i).includes(imported)).map((imported) => `${file} imports ${imported}`))
+    t.same(wrong, [])
+  })
+
+  t.test(`none has more than ${MAX_LINES} lines`, async (t) => {
+    t.same(LIB.filter((file) => read(`lib/${file}`).trimEnd().split('\n').length > MAX_LINES), [])
+  })
+})
+
+t.test('codes', async (t) => {
+  const lib = LIB.map((file) => ({ file, text: read(`lib/${file}`) }))
+  const errors = matches(read('lib/common/errors.ts'), /createError\('(FST_CTX_\w+)'/g)
+  const [, errorTable = '', warningTable = ''] = read('docs/errors.md').split(/^## .*$/m)
+
+  t.test('each error is exported under its code', async (t) => {
+    t.same(matches(read('lib/common/errors.ts'), /^export const (\w+) = createError\(/gm), errors)
+    t.not(errors.length, 0)
+  })
+
+  t.test('the table of errors lists what errors.ts exports', async (t) => {
+    t.same(matches(errorTable, /^\| `(FST_CTX_\w+)` \|/gm), errors)
+  })
+
+  t.test('each error is thrown somewhere', async (t) => {
+    const thrown = lib.filter(({ file }) => file !== 'errors.ts').map(({ text }) => text).join('\n')
+    t.same(errors.filter((code) => !thrown.includes(`new ${code}(`)), [])
+  })
+
+  t.test('the table of warnings lists what warnOnce tells', async (t) => {
+    const told = lib.flatMap(({ text }) => matches(text, /warnOnce\('(FST_CTX_\w+)'/g))
+    t.same(matches(warningTable, /^\| `(FST_CTX_\w+)` \|/gm).sort(), [...new Set(told)].sort())
+    t.equal(told.length, lib.flatMap(({ file, text }) => file === 'warnings.ts' ? [] : matches(text, /(warnOnce)\(/g)).length, 'each call has its code in place')
+  })
+
+  t.test('a code that is named anywhere exists', async (t) => {
+    const known = [...errors, ...matches(warningTable, /^\| `(FST_CTX_\w+)` \|/gm)]
+    const named = [...CODE, ...DOCS].filter((file) => file !== 'test/repo/house-rules.test.ts').flatMap((file) => matches(read(file), /\b(FST_CTX_[A-Z_]*[A-Z])\b/g).map((code) => ({ file, code })))
+    t.same(named.filter(({ code }) => !known.includes(code)), [])
+  })
+})
+
+t.test('words that stand nowhere in the code', async (t) => {
+  const others = CODE.filter((file) => file !== 'test/repo/house-rules.test.ts')
+  for (const [what, pattern] of Object.entries({
+    'AsyncLocalStorage.enterWith, which leaks into the next request': /\benterWith\b/,
+    'a test that runs alone, or not at all': /\.(?:only|skip|todo)\(|\b(?:only|skip|todo): /,
+    'a note to come back later': /\b(?:TODO|FIXME|XXX)\b/
+  })) {
+    t.same(others.filter((file) => pattern.test(read(file))), [], what)
+  }
+})
+
+t.test('the package', async (t) => {
+  const { version, exports, files, scripts, dependencies, peerDependencies, devDependencies } = JSON.parse(read('package.json')) as Package
+
+  t.test('each target of exports is made of a file that exists', async (t) => {
+    for (const target of Object.values(exports)) {
+      t.ok(existsSync(join(ROOT, target.replace(/^\.\/dist\/(.*)\.js$/, 'lib/$1.ts'))), target)
+    }
+  })
+
+  t.test('each entry of files exists, or is what the build makes', async (t) => {
+    const { compilerOptions } = ts.readConfigFile(join(ROOT, 'tsconfig.build.json'), ts.sys.readFile).config as { compilerOptions: { outDir: string } }
+    for (const entry of files) t.ok(entry === compilerOptions.outDir || existsSync(join(ROOT, entry)), entry)
+  })
+
+  t.test('docs/dependencies.md lists the dependencies', async (t) => {
+    const listed = read('docs/dependencies.md').match(/^\| `.*?(?= \|)/gm)!.flatMap((cell) => matches(cell, /`([^`]+)`/g))
+    t.same([...new Set(listed)].sort(), Object.keys({ ...dependencies, ...peerDependencies, ...devDependencies }).sort())
+  })
+
+  t.test('docs/dependencies.md says where each dependency at run time comes from', async (t) => {
+    const written = matches(read('docs/dependencies.md'), /^(\| `\S+` \| github\.com.*)$/gm)
+    const installed = Object.keys(dependencies).map((name) => {
+      const { license, repository, dependencies: brought = {} } = JSON.parse(read(`node_modules/${name}/package.json`)) as Origin
+      const source = repository.url.replace(/^.*?(?=github\.com)|\.git$/g, '')
+      const list = Object.keys(brought).map((name) => `\`${name}\``).join(', ')
+      return `| \`${name}\` | ${source} | ${license} | ${list === '' ? '' : `${list} `}|`
+    })
+    t.same(written.sort(), installed.sort())
+  })
+
+  t.test('the changelog begins with this version', async (t) => {
+    t.equal(/^## \[([^\]]+)\]/m.exec(read('CHANGELOG.md'))?.[1], version)
+  })
+
+  t.test('each npm script that the docs name exists', async (t) => {
+    const named = DOCS.flatMap((file) => matches(read(file), /\bnpm (?:run )?((?<=run )[\w:-]*\w|start|test)\b/g))
+    t.same([...new Set(named)].filter((name) => !(name in scripts)), [])
+  })
+})
+
+t.test('docs: each relative link leads somewhere', async (t) => {
+  for (const file of DOCS) {
+    const links = matches(read(file), /\]\((?!https?:)([^)\s]+)\)/g)
+    t.same(links.filter((link) => !leads(file, link)), [], file)
+  }
+})
+
+t.test('docs: each ts block compiles', async (t) => {
+  const host = cachedHost()
+  for (const block of DOCS.flatMap(blocksOf)) t.same(complaints(block, host), [], `${block.file}:${block.line}`)
+})
+
+t.test('docs: each block marked so runs, and writes the log lines shown below it', async (t) => {
+  const blocks = DOCS.flatMap(blocksOf).filter(({ run }) => run)
+  t.not(blocks.length, 0)
+  const directory = t.testdir({ lib: {} })
+  for (const file of LIB) {
+    const copy = join(directory, 'lib', file.replace(/ts$/, 'js'))
+    mkdirSync(dirname(copy), { recursive: true })
+    writeFileSync(copy, stripped(read(`lib/${file}`)))
+  }
+  for (const [i, block] of blocks.entries()) {
+    const { file, line, log } = block
+    const program = join(directory, `${i}.js`)
+    writeFileSync(program, runnable(block))
+    const { stdout } = await promisify(execFile)(process.execPath, [program], { timeout: 60_000 })
+      .catch((error: Error & { stdout: string, stderr: string }) => { throw new Error(`${file}:${line} failed: ${error.stderr}`, { cause: error }) })
+    const written = stdout.split('\n').filter((text) => text.startsWith('{')).map((text) => JSON.parse(text) as unknown)
+    t.same(log.filter((shown) => !written.some((whole) => includes(whole, JSON.parse(shown)))), [], `${file}:${line}`)
+  }
+})
+
+interface Package {
+  readonly exports: Readonly<Record<string, string>>
+  readonly files: readonly string[]
+  readonly scripts: Readonly<Record<string, string>>
+  readonly dependencies: Readonly<Record<string, string>>
+  readonly peerDependencies: Readonly<Record<string, string>>
+  readonly devDependencies: Readonly<Record<string, string>>
+  readonly version: string
+}
+
+/** What a package says of where it comes from. */
+interface Origin {
+  readonly license: string
+  readonly repository: { readonly url: string }
+  readonly dependencies?: object
+}
+
+/** A fenced ts block, with the lines around it that readers need not see. */
+interface Block {
+  readonly file: string
+  readonly line: number
+  readonly code: string
+  readonly run: boolean
+  /** The lines of the json block that follows before the next ts block: some of what the run writes. */
+  readonly log: readonly string[]
+}
+
+/**
+ * The ts blocks of a document. Each is a module of its own. A comment `<!-- ts before … -->` right above it begins the module,
+ * a comment `<!-- ts after … -->` right below it ends it; `<!-- ts run before … -->` says that the module is also run.
+ */
+function blocksOf (file: string): Block[] {
+  const text = read(file)
+  const fence = /(?:<!-- ts (?<run>run )?before\n(?<before>.*?)-->\n)?^```ts\n(?<code>.*?)^```\n(?:<!-- ts after\n(?<after>.*?)-->\n)?/gms
+  const found = [...text.matchAll(fence)]
+  return found.map(({ index, groups = {}, 0: { length } }, i) => {
+    const until = text.slice(index + length, found[i + 1]?.index)
+    return {
+      file,
+      line: text.slice(0, index).split('\n').length,
+      code: `${groups.before ?? ''}${groups.code}${groups.after ?? ''}export {}\n`,
+      run: groups.run !== undefined,
+      log: /^```json\n(?<lines>.*?)\n```$/ms.exec(until)?.groups?.lines?.split('\n') ?? []
+    }
+  })
+}
+
+/** What the compiler has to say about a block, as strict as about our own code. */
+function complaints ({ code }: Block, host: ts.CompilerHost): string[] {
+  const file = join(ROOT, 'block.ts')
+  const getSourceFile: typeof host.getSourceFile = (name, language) => name === file ? ts.createSourceFile(name, code, language, true) : host.getSourceFile(name, language)
+  const program = ts.createProgram([file], OPTIONS, { ...host, getSourceFile, fileExists: (name) => name === file || host.fileExists(name) })
+  // Of the block alone: `npm run types` checks the rest.
+  const source = program.getSourceFile(file)
+  return [...program.getOptionsDiagnostics(), ...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)].map((diagnostic) => {
+    const { line } = diagnostic.file?.getLineAndCharacterOfPosition(diagnostic.start ?? 0) ?? { line: 0 }
+    return `TS${diagnostic.code} ${ts.flattenDiagnosticMessageText(diagnostic.messageText, '\n')} at: ${diagnostic.file?.text.split('\n')[line]}`
+  })
+}
+
+/** Reads each declaration file once for all blocks. */
+function cachedHost (): ts.CompilerHost {
+  const host = ts.createCompilerHost({ target: ts.ScriptTarget.ES2023 }, true)
+  const files = new Map<string, ts.SourceFile | undefined>()
+  return {
+    ...host,
+    getCurrentDirectory: () => ROOT,
+    getSourceFile (name, language) {
+      if (!files.has(name)) files.set(name, host.getSourceFile(name, language))
+      return files.get(name)
+    }
+  }
+}
+
+/** A block as a program of its own: on a copy of what is in lib, and on a port that is free. */
+function runnable ({ code }: Block): string {
+  return stripped(code).replace(/from 'fastify-ctx(?:\/(\w+))?'/g, (_, entry: string = 'index') => `from './lib/${entry}.js'`).replaceAll('port: 3000', 'port: 0')
+}
+
+function stripped (code: string): string {
+  return ts.transpileModule(code, { compilerOptions: { ...OPTIONS, module: ts.ModuleKind.ESNext } }).outputText
+}
+
+/** Whether all that a value shown has is in the whole one. */
+function includes (whole: unknown, shown: unknown): boolean {
+  if (typeof shown !== 'object' || shown === null) return whole === shown
+  return typeof whole === 'object' && whole !== null && Object.entries(shown).every(([name, value]) => includes((whole as Record<string, unknown>)[name], value))
+}
+
+/** Whether a link leads to a file that exists and, where it names one, to a heading in it. */
+function leads (from: string, link: string): boolean {
+  const [path = '', heading] = link.split('#')
+  const file = path === '' ? join(ROOT, from) : resolve(ROOT, dirname(from), path)
+  if (!existsSync(file)) return false
+  if (heading === undefined) return true
+  const headings = matches(readFileSync(file, 'utf8'), /^#+ (.*)$/gm).map((text) => text.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-'))
+  return headings.includes(heading)
+}
+
+/** The files of lib that one of them imports or exports from, type imports included. */
+function importsOf (file: string): string[] {
+  const { importedFiles } = ts.preProcessFile(read(`lib/${file}`), true, true)
+  return importedFiles.map(({ fileName }) => fileName).filter((name) => name.startsWith('..')).map((name) => join(dirname(file), name))
+}
+
+/** All that the first group of a pattern matches, without repeats, in order. */
+function matches (text: string, pattern: RegExp): string[] {
+  return [...text.matchAll(pattern)].map(([, group]) => group!)
+}
+
+function read (file: string): string {
+  return readFileSync(join(ROOT, file), 'utf8')
+}
+
+/** The files below a folder with this ending, by name. */
+function filesIn (folder: string, ending: string): string[] {
+  if (!existsSync(join(ROOT, folder))) return []
+  return (readdirSync(join(ROOT, folder), { recursive: true }) as string[])
+    .map((name) => join(folder, name))
+    .filter((name) => name.endsWith(ending) && statSync(join(ROOT, name)).isFile())
+    .sort()
+}

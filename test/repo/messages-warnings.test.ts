@@ -1,0 +1,143 @@
+// Every coded warning, met as a new user would meet it: it names the thing and the way out, and is told once.
+import { readdirSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import Fastify, { type FastifyInstance } from 'fastify'
+import t from 'tap'
+import { createContext, key, type RequestIdOptions } from '../../lib/index.ts'
+import { gate, Lines, listen, turns, warnings, type Tap } from '../support/support.ts'
+
+interface Case {
+  /** Makes the mistake. */
+  readonly program: (t: Tap) => unknown
+  /** What the warning names. */
+  readonly names: RegExp
+  /** What it says is to be done. */
+  readonly out: RegExp
+  /** The place, in the message or in the detail. */
+  readonly place?: RegExp
+}
+
+const HERE = /messages-warnings\.test\.ts:\d+/
+
+const SMTP_DOWN = new Error('the mail server is down')
+
+const newContext = () => createContext({
+  tenant: key<string>({ seed: () => 'acme' }),
+  user: key<{ readonly account?: { readonly id: string } }>({ log: (user) => user.account!.id })
+})
+
+type Ctx = ReturnType<typeof newContext>
+
+const CASES: Readonly<Record<string, Case>> = {
+  FST_CTX_LATE_READ: {
+    async program (t) {
+      const [over, read] = [gate(), gate()]
+      async function sendMail (ctx: Ctx): Promise<void> {
+        await over.promise
+        ctx.get('tenant')
+        read.open()
+      }
+      await asked(t, newContext(), async (ctx) => { sendMail(ctx).catch(t.fail) })
+      over.open()
+      await read.promise
+    },
+    names: /'tenant' was read at .* after the scope of \/notes\/:id had ended, and is undefined/,
+    out: /read it before, or start the work that needs it by ctx\.detach\(\)$/,
+    place: HERE
+  },
+  FST_CTX_EARLY_READ: {
+    async program (t) {
+      const ctx = newContext()
+      const authenticate = async (): Promise<void> => { ctx.get('tenant') }
+      await asked(t, ctx, () => {}, (app) => { app.addHook('onRequest', authenticate) })
+    },
+    names: /'tenant' was read at .* in the hook 'authenticate', which runs before the scope opens, and is undefined/,
+    out: /register fastify-ctx before that hook$/,
+    place: HERE
+  },
+  FST_CTX_STILL_OPEN: {
+    async program (t) {
+      const over = gate()
+      await asked(t, newContext(), (ctx) => { ctx.run({}, async function sendMail () { await over.promise }).catch(t.fail) })
+      over.open()
+    },
+    names: /the request of \/notes\/:id ended while the function 'sendMail' of a ctx\.run was still running/,
+    out: /await it, or start it by ctx\.detach\(\)$/
+  },
+  FST_CTX_LOG_MAPPER: {
+    program: (t) => asked(t, newContext(), (ctx) => { ctx.set('user', {}); ctx.log.info('hello') }),
+    names: /the log mapper of key 'user' threw/,
+    out: /without the field/,
+    place: HERE
+  },
+  FST_CTX_REQUEST_ID: {
+    program: (t) => asked(t, newContext(), () => {}, () => {}, { generate: (() => 42) as never }),
+    names: /the generator of request ids returned something that is no safe id/,
+    out: /until it returns 1 to 128 visible ASCII characters$/
+  },
+  FST_CTX_ENVELOPE: {
+    program: () => newContext().hydrate({ tenant: 'acme' }, () => {}),
+    names: /ctx\.hydrate was given what is no envelope: it is no string\. Its work runs in a scope without values/,
+    out: /hand on the string that ctx\.dehydrate\(\) made as it is$/
+  },
+  FST_CTX_ENVELOPE_KEY: {
+    async program () {
+      const older = createContext({ plan: key<string>({ carry: true }) })
+      await newContext().hydrate(older.run({ plan: 'free' }, () => older.dehydrate()), () => {})
+    },
+    names: /'plan'/,
+    out: /give the key carry here/
+  },
+  FST_CTX_HEADER: {
+    async program (t) {
+      const app = Fastify()
+      app.get('/', async () => 'ok')
+      const { url } = await listen(t, app)
+      const ctx = createContext({ user: key<object>({ header: 'x-user' }) }, { propagate: { [url]: ['user'] } })
+      await ctx.run({ user: { name: 'canary' } }, async () => { await (await fetch(url)).text() })
+    },
+    names: /the value of 'user' was not sent by its header: it is no string, number or boolean/,
+    out: /give the key carry with a pack that makes one$/
+  },
+  FST_CTX_BACKGROUND: {
+    program: () => { newContext().detach(async function sendMail () { throw SMTP_DOWN }) },
+    names: /detached work failed, and no logger tells of it/,
+    out: /handle the error there, or give the application a logger$/,
+    place: HERE
+  }
+}
+
+for (const [code, { program, names, out, place }] of Object.entries(CASES)) {
+  t.test(`${code}: says what happened, names it, and the way out, once`, async (t) => {
+    const told = warnings(t, code)
+    for (let i = 0; i < 2; i++) await program(t)
+    while (told.length === 0) await turns()
+    await turns()
+    t.equal(told.length, 1)
+    const { name, message, detail = '' } = told[0] as Error & { readonly detail?: string }
+    t.equal(name, 'FastifyCtxWarning')
+    t.match(message, names)
+    t.match(message, out)
+    t.notMatch(message, /\n|canary/, 'in one line, that repeats no value')
+    if (place !== undefined) t.match(`${message}\n${detail}`, place)
+  })
+}
+
+t.test('each code of a warning in lib has its case', async (t) => {
+  const lib = fileURLToPath(new URL('../../lib/', import.meta.url))
+  const files = (readdirSync(lib, { recursive: true }) as string[]).filter((file) => file.endsWith('.ts'))
+  const codes = files.flatMap((file) => [...readFileSync(`${lib}${file}`, 'utf8').matchAll(/warnOnce\('(FST_CTX_\w+)'/g)].map(([, code]) => code!))
+  t.same(Object.keys(CASES).sort(), [...new Set(codes)].sort())
+})
+
+/** Two requests to a route of an application that has the context; when they are answered, they are over. */
+async function asked (t: Tap, ctx: Ctx, handler: (ctx: Ctx) => unknown, before: (app: FastifyInstance) => void = () => {}, requestId: RequestIdOptions = {}): Promise<void> {
+  const app = Fastify({ logger: { stream: new Lines(t) } })
+  before(app)
+  await app.register(ctx.plugin, { requestId })
+  app.get('/notes/:id', async () => { await handler(ctx); return 'ok' })
+  const { url } = await listen(t, app)
+  // A hook before the plugin is watched from the second request of its route on.
+  for (let i = 0; i < 2; i++) await (await fetch(`${url}/notes/1`)).text()
+  await turns()
+}

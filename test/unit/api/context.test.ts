@@ -1,0 +1,90 @@
+import t from 'tap'
+import { Context, requestAccess, type RequestContext } from '../../../lib/api/context.ts'
+import { readKeys } from '../../../lib/config/key-policies.ts'
+import { Owner } from '../../../lib/lifecycle/context-definition.ts'
+import { Scope, type Life } from '../../../lib/scope/scope.ts'
+import { enter } from '../../../lib/scope/storage.ts'
+
+interface Values { readonly requestId: string, readonly tenant: string, readonly 'x-user': string }
+
+type Access = RequestContext<Values>
+
+/** The scope of a request. */
+function scopeOf (owner: Owner, values: Record<string, unknown>): Scope {
+  const life = { phase: 'handler', lost: false } as Life
+  life.scope = new Scope(owner, owner.registration, undefined, undefined, life)
+  Object.assign(life.scope.store, { requestId: 'id-1' }, values)
+  return life.scope
+}
+
+const keys = readKeys({ tenant: {}, 'x-user': {} })
+
+for (const open of [false, true]) {
+  t.test(`request.ctx, ${open ? 'where any name may be a key' : 'with the keys of its context'}`, async (t) => {
+    const owner = open ? new Owner() : new Owner(keys)
+    const ctx = new Context<Values>(owner)
+    const make = requestAccess(owner, keys.names, open) as (root: Scope | undefined) => Access
+    const scope = scopeOf(owner, { tenant: 'acme' })
+    const access = make(scope)
+
+    t.test('each key is a property', async (t) => {
+      t.equal(access.tenant, 'acme')
+      t.equal(access['x-user'], undefined)
+      access['x-user'] = 'ada'
+      t.equal(access['x-user'], 'ada')
+      t.equal(access.get('x-user'), 'ada')
+      t.equal(access.requestId, 'id-1')
+      t.throws(() => { (access as { requestId: string }).requestId = 'x' }, TypeError)
+    })
+
+    t.test('it acts on its request where no scope is current, and where that of another is', async (t) => {
+      const other = scopeOf(owner, { tenant: 'other' })
+      t.equal(enter(other.store, () => access.tenant), 'acme')
+      t.equal(enter(other.store, () => ctx.get('tenant')), 'other')
+      enter(other.store, () => { access.set('x-user', 'eve') })
+      t.equal(access['x-user'], 'eve')
+      t.equal(make(other)['x-user'], undefined)
+      t.equal(enter(other.store, () => access.run({}, () => ctx.get('tenant'))), 'acme')
+      t.equal(enter(other.store, access.bind(() => ctx.get('tenant'))), 'acme')
+    })
+
+    t.test('and on the scope within its request that is current', async (t) => {
+      access.run({ tenant: 'inner' }, () => {
+        t.equal(access.tenant, 'inner')
+        access.tenant = 'set'
+        t.equal(ctx.get('tenant'), 'set')
+      })
+      t.equal(access.tenant, 'acme')
+    })
+
+    t.test('of a request without a scope it reads nothing, and writes nothing', async (t) => {
+      const none = make(undefined)
+      t.equal(enter(scope.store, () => none.tenant), undefined)
+      t.equal(none.has('tenant'), false)
+      t.throws(() => { none.tenant = 'x' }, { code: 'FST_CTX_NO_SCOPE' })
+      t.throws(() => none.requestId, { code: 'FST_CTX_NO_SCOPE' })
+    })
+
+    t.test('it can be shown and compared like any object', async (t) => {
+      t.doesNotThrow(() => JSON.stringify(access))
+      t.match(Object.prototype.toString.call(access), /^\[object /)
+      t.equal(typeof access.toString, 'function')
+      t.ok('tenant' in access)
+      t.same(Object.keys(access), [])
+    })
+
+    t.test('a name that is no declared key', async (t) => {
+      const loose = access as unknown as Record<PropertyKey, unknown>
+      t.equal(loose.basket, undefined)
+      t.throws(() => { loose[Symbol('x')] = 1 }, TypeError)
+      if (open) {
+        loose.basket = ['apple']
+        t.same(loose.basket, ['apple'])
+        t.same(access.get('basket' as never), ['apple'])
+        t.throws(() => { (access as { toString: unknown }).toString = 'x' }, { code: 'FST_CTX_INVALID_KEY' })
+      } else {
+        t.throws(() => { loose.basket = ['apple'] }, TypeError)
+      }
+    })
+  })
+}

@@ -1,0 +1,269 @@
+import http2 from 'node:http2'
+import { once } from 'node:events'
+import type { AddressInfo } from 'node:net'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import t from 'tap'
+import { createContext, key } from '../../../lib/index.ts'
+import { isSafeId, requestIds, responseHeader, type RequestIdOptions } from '../../../lib/config/request-id.ts'
+import { exchange, Lines, listen, turns, warnings, type Tap } from '../../support/support.ts'
+
+const UUID = /^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/
+
+interface Answer { readonly head: string, readonly body: Readonly<Record<string, unknown>> }
+
+/** An application that tells every id it has, asked by bytes on a socket. */
+async function setting (t: Tap, requestId?: RequestIdOptions, options: FastifyServerOptions = {}): Promise<{ readonly lines: Lines, readonly app: FastifyInstance, readonly ask: (...headers: string[]) => Promise<Answer> }> {
+  const ctx = createContext({ tenant: key<string>() })
+  const lines = new Lines(t)
+  const app: FastifyInstance = Fastify({ logger: { stream: lines }, ...options })
+  await app.register(ctx.plugin, requestId === undefined ? {} : { requestId })
+  app.get('/', async (request) => {
+    request.log.info('mine')
+    return { request: request.id, ctx: ctx.get('requestId'), access: request.ctx.requestId }
+  })
+  const { port } = await listen(t, app)
+  const ask = async (...headers: string[]): Promise<Answer> => {
+    lines.raw = []
+    const answer = await exchange(port, ['GET / HTTP/1.1', 'host: x', 'connection: close', ...headers, '', ''].join('\r\n'))
+    const [head = '', body = ''] = answer.split('\r\n\r\n')
+    return { head, body: /^HTTP\/1.1 200/.test(head) ? JSON.parse(body) as Answer['body'] : {} }
+  }
+  return { lines, app, ask }
+}
+
+/** The one id of an answer, which every place tells. */
+function idOf (t: Tap, { head, body }: Answer, lines: Lines, header = 'x-request-id'): string {
+  const id = new RegExp(`^${header}: (.*)$`, 'm').exec(head)?.[1] ?? `no header ${header}`
+  t.same(body, { request: id, ctx: id, access: id }, 'request.id, ctx.get and request.ctx')
+  for (const line of lines.all()) if ('req' in line || line.msg === 'mine' || 'res' in line) t.equal(line.reqId, id, 'log line')
+  return id
+}
+
+t.test('request.id, ctx.get, the log field and the response header are one id', async (t) => {
+  const { ask, lines } = await setting(t)
+
+  t.test('made where the client brings none', async (t) => {
+    const first = idOf(t, await ask(), lines)
+    t.match(first, UUID)
+    t.not(idOf(t, await ask(), lines), first)
+  })
+
+  t.test('taken over where it is safe: a UUID, a ULID, a trace id, anything plain', async (t) => {
+    for (const id of ['0b7aa1c8-7a0b-4f0e-9f5e-5b8d3c6a3a52', '01ARZ3NDEKTSV4RRFFQ69G5FAV', '4bf92f3577b34da6a3ce929d0e0e4736', 'a', 'job:7_x.y', 'x'.repeat(128)]) {
+      t.equal(idOf(t, await ask(`x-request-id: ${id}`), lines), id)
+    }
+  })
+
+  t.test('made new where it is not, and what came reaches no line and no header', async (t) => {
+    for (const [what, headers] of Object.entries({
+      empty: ['x-request-id:'],
+      blank: ['x-request-id:   '],
+      overlong: [`x-request-id: ${'canary'.repeat(22)}`],
+      repeated: ['x-request-id: canary1', 'x-request-id: canary2'],
+      'repeated in other case': ['X-Request-Id: canary1', 'x-request-ID: canary2'],
+      spaced: ['x-request-id: canary one'],
+      'a list': ['x-request-id: canary,one'],
+      JSON: ['x-request-id: canary","level":60,"admin":"1'],
+      markup: ['x-request-id: <script>canary</script>'],
+      'a format': ['x-request-id: canary%s%o%j'],
+      'a path': ['x-request-id: ../../canary'],
+      quoted: ['x-request-id: "canary"'],
+      'in Latin-1': ['x-request-id: canary\xe9'],
+      'in UTF-8': [`x-request-id: canary${Buffer.from('日本', 'utf8').toString('latin1')}`],
+      'with a tab': ['x-request-id: canary\there'],
+      'with an escaped line break': ['x-request-id: canary\\r\\nx-admin: 1'],
+      'with an encoded line break': ['x-request-id: canary%0d%0ax-admin: 1']
+    })) {
+      const answer = await ask(...headers)
+      t.match(idOf(t, answer, lines), UUID, what)
+      t.notMatch(answer.head, /canary|admin/, what)
+      t.notMatch(lines.raw.join(''), /canary|admin/, what)
+    }
+  })
+
+  t.test('bytes that are no header: Node refuses the request, and they reach no line', async (t) => {
+    for (const value of ['canary\0here', 'canary\rx-admin: 1', 'canary\x07', 'canary\x7f']) {
+      const { head } = await ask(`x-request-id: ${value}`)
+      t.match(head, /^HTTP\/1\.1 400/)
+      t.notMatch(head + lines.raw.join(''), /canary|admin/)
+    }
+  })
+
+  t.test('on errors and on a 404, too', async (t) => {
+    const { app, lines } = await setting(t)
+    const answer = await app.inject({ url: '/nowhere', headers: { 'x-request-id': 'id-1' } })
+    t.equal(answer.statusCode, 404)
+    t.equal(answer.headers['x-request-id'], 'id-1')
+    t.equal(lines.one('request completed').reqId, 'id-1')
+  })
+})
+
+t.test('inject: a header that is an array is replaced', async (t) => {
+  const { app, lines } = await setting(t)
+  const answer = await app.inject({ url: '/', headers: { 'x-request-id': ['canary1', 'canary2'] as never } })
+  t.match(answer.headers['x-request-id'], UUID)
+  t.same(answer.json(), { request: answer.headers['x-request-id'], ctx: answer.headers['x-request-id'], access: answer.headers['x-request-id'] })
+  t.notMatch(lines.raw.join(''), /canary/)
+})
+
+t.test('HTTP/2: the same id everywhere, and a hostile one is replaced', async (t) => {
+  const ctx = createContext({})
+  const app = Fastify({ http2: true })
+  t.teardown(() => app.close())
+  await app.register(ctx.plugin)
+  app.get('/', async (request) => ({ request: request.id, ctx: ctx.get('requestId') }))
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const session = http2.connect(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+  t.teardown(() => { session.close() })
+  for (const [given, expected] of [['id-1', /^id-1$/], ['canary one', UUID], ['', UUID]] as const) {
+    const stream = session.request({ ':path': '/', 'x-request-id': given })
+    const [headers] = await once(stream, 'response') as [http2.IncomingHttpHeaders]
+    const body = JSON.parse((await stream.toArray()).join('')) as unknown
+    const id = headers['x-request-id'] as string
+    t.match(id, expected)
+    t.same(body, { request: id, ctx: id })
+  }
+})
+
+t.test('options', async (t) => {
+  t.test('header: another name, in any case', async (t) => {
+    const { ask, lines } = await setting(t, { header: 'X-Correlation-Id' })
+    t.equal(idOf(t, await ask('x-correlation-id: id-1'), lines), 'id-1')
+    t.match(idOf(t, await ask('x-request-id: canary'), lines), UUID)
+  })
+
+  t.test('header: false: none is read', async (t) => {
+    const { ask, lines } = await setting(t, { header: false })
+    t.match(idOf(t, await ask('x-request-id: canary'), lines), UUID)
+    t.notMatch(lines.raw.join(''), /canary/)
+  })
+
+  t.test('responseHeader: another name', async (t) => {
+    const { ask, lines } = await setting(t, { responseHeader: 'X-Trace' })
+    const answer = await ask('x-request-id: id-1')
+    t.equal(idOf(t, answer, lines, 'x-trace'), 'id-1')
+    t.notMatch(answer.head, /x-request-id/)
+  })
+
+  t.test('responseHeader: false: the client is not told', async (t) => {
+    const { ask, lines } = await setting(t, { responseHeader: false })
+    const { head, body } = await ask('x-request-id: id-1')
+    t.notMatch(head, /id-1|x-request-id/)
+    t.equal(body.request, 'id-1')
+    t.equal(lines.one('mine').reqId, 'id-1')
+  })
+
+  t.test('pattern: what it does not match is replaced; a flag g has no memory', async (t) => {
+    const { ask, lines } = await setting(t, { pattern: /^req-\d+$/gy })
+    for (let i = 0; i < 3; i++) t.equal(idOf(t, await ask('x-request-id: req-7'), lines), 'req-7')
+    t.match(idOf(t, await ask('x-request-id: other'), lines), UUID)
+  })
+
+  t.test('pattern: however wide, the id stays visible ASCII of bounded length', async (t) => {
+    const { ask, lines } = await setting(t, { pattern: /[^]*/ })
+    t.equal(idOf(t, await ask('x-request-id: a/b"c\\d'), lines), 'a/b"c\\d')
+    for (const given of ['', 'canary one', 'x'.repeat(129), 'canary\xe9']) t.match(idOf(t, await ask(`x-request-id: ${given}`), lines), UUID)
+  })
+
+  t.test('generate: makes the id where none was accepted, from the raw request', async (t) => {
+    const { ask, lines } = await setting(t, { generate: (raw) => `made/${raw.method}` })
+    t.equal(idOf(t, await ask(), lines), 'made/GET')
+    t.equal(idOf(t, await ask('x-request-id: canary one'), lines), 'made/GET')
+    t.equal(idOf(t, await ask('x-request-id: id-1'), lines), 'id-1')
+  })
+
+  t.test('generate that throws, or makes what is no safe id: a UUID, and one warning each', async (t) => {
+    const told = warnings(t, 'FST_CTX_REQUEST_ID')
+    for (const generate of [() => { throw new Error('out of ids') }, () => undefined, () => '', () => 'a b', () => 'x\r\ny: z', () => 7, () => 'x'.repeat(129), async () => 'id']) {
+      const { ask, lines } = await setting(t, { generate: generate as never })
+      t.match(idOf(t, await ask(), lines), UUID)
+      t.match(idOf(t, await ask(), lines), UUID)
+    }
+    await turns()
+    t.same(told.map(({ message }) => /generator of request ids (threw|returned)/.exec(message)?.[1]), ['threw', 'returned'])
+  })
+})
+
+t.test('the genReqId option of the server', async (t) => {
+  t.test('makes the id where none was accepted', async (t) => {
+    let made = 0
+    const { ask, lines } = await setting(t, undefined, { genReqId: () => `server-${++made}` })
+    t.equal(idOf(t, await ask(), lines), 'server-1')
+    t.equal(idOf(t, await ask('x-request-id: id-1'), lines), 'id-1')
+    t.equal(idOf(t, await ask(), lines), 'server-2')
+  })
+
+  t.test('that repeats a header is checked as the header would be', async (t) => {
+    const { ask, lines } = await setting(t, undefined, { genReqId: (raw) => raw.headers['x-request-id'] as string })
+    for (const given of ['<canary>', 'canary one', 'x'.repeat(129), '']) {
+      const answer = await ask(`x-request-id: ${given}`)
+      t.match(idOf(t, answer, lines), UUID)
+      t.notMatch(answer.head + lines.raw.join(''), /canary/)
+    }
+  })
+
+  t.test('gives way to generate', async (t) => {
+    const { ask, lines } = await setting(t, { generate: () => 'ours' }, { genReqId: () => 'server' })
+    t.equal(idOf(t, await ask(), lines), 'ours')
+  })
+
+  t.test("Fastify's own counter, unique in one process only, is not taken", async (t) => {
+    const { ask, lines } = await setting(t)
+    t.match(idOf(t, await ask(), lines), UUID)
+  })
+})
+
+t.test('requestIdHeader of the server, which would take any header, is refused', async (t) => {
+  for (const requestIdHeader of ['x-request-id', 'x-other', true] as const) {
+    await t.rejects(async () => { await Fastify({ requestIdHeader: requestIdHeader as string }).register(createContext({}).plugin) }, { code: 'FST_CTX_REQUEST_ID_HEADER', message: /requestId: \{ header: '/ })
+  }
+  await t.resolves(async () => { await Fastify({ requestIdHeader: false }).register(createContext({}).plugin) })
+})
+
+t.test('a second context beside the first', async (t) => {
+  /** Two contexts, and the answer to a client that brings no id. */
+  async function both (t: Tap, requestId?: RequestIdOptions): Promise<Answer> {
+    const app = Fastify()
+    await app.register(createContext({}).plugin, { requestId: { generate: () => 'of-the-first' } })
+    await app.register(createContext({}).plugin, requestId === undefined ? {} : { requestId })
+    app.get('/', async (request) => ({ request: request.id }))
+    const { port } = await listen(t, app)
+    const [head = '', body = ''] = (await exchange(port, 'GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')).split('\r\n\r\n')
+    return { head, body: JSON.parse(body) as Answer['body'] }
+  }
+
+  t.equal((await both(t)).body.request, 'of-the-first', 'takes the ids as they are')
+  t.equal((await both(t, { responseHeader: 'x-second' })).body.request, 'of-the-first', 'also where it tells them elsewhere')
+  t.match((await both(t, { responseHeader: 'x-second' })).head, /^x-second: of-the-first$/m)
+  t.equal((await both(t, { generate: () => 'of-the-second' })).body.request, 'of-the-second', 'unless it makes its own')
+})
+
+t.test('options that are wrong are refused, by name', async (t) => {
+  for (const [options, name] of [
+    [{ header: 7 }, 'requestId.header'],
+    [{ header: true }, 'requestId.header'],
+    [{ header: '' }, 'requestId.header'],
+    [{ header: 'a b' }, 'requestId.header'],
+    [{ header: 'a\r\nb' }, 'requestId.header'],
+    [{ responseHeader: 7 }, 'requestId.responseHeader'],
+    [{ responseHeader: 'é' }, 'requestId.responseHeader'],
+    [{ pattern: '^a$' }, 'requestId.pattern'],
+    [{ generate: 'uuid' }, 'requestId.generate'],
+    [{ heather: 'x' }, 'requestId.heather'],
+    ['x-request-id', 'requestId']
+  ] as const) {
+    t.throws(() => requestIds(options as never, undefined), { code: 'FST_CTX_INVALID_OPTION', message: new RegExp(`'${name}'`) }, JSON.stringify(options))
+  }
+  t.throws(() => requestIds(null as never, undefined), { code: 'FST_CTX_INVALID_OPTION' })
+})
+
+t.test('responseHeader: x-request-id, another name in lower case, or none', async (t) => {
+  t.equal(responseHeader({}), 'x-request-id')
+  t.equal(responseHeader({ responseHeader: 'X-Id' }), 'x-id')
+  t.equal(responseHeader({ responseHeader: false }), undefined)
+})
+
+t.test('isSafeId: 1 to 128 visible ASCII characters', async (t) => {
+  for (const id of ['a', '~', '!', 'x'.repeat(128)]) t.ok(isSafeId(id), id)
+  for (const id of ['', ' ', 'a b', 'é', '\n', 'a\n', '\x7f', 'x'.repeat(129), 7, undefined, null, ['a']]) t.notOk(isSafeId(id), String(id))
+})

@@ -1,0 +1,61 @@
+import Fastify from 'fastify'
+import t from 'tap'
+import * as door from '../../lib/index.ts'
+import { listen } from '../support/support.ts'
+
+const { default: context, ctx, createContext, key } = door
+
+t.test('the door has the plugin, the ready-made context, createContext, key and the errors', async (t) => {
+  t.same(Object.keys(door).filter((name) => !name.startsWith('FST_CTX_')).sort(), ['createContext', 'ctx', 'default', 'key'])
+})
+
+t.test('createContext: a context that works with no server', async (t) => {
+  const own = createContext({ tenant: key<string>(), count: key<number>() })
+  t.equal(own.run({ tenant: 'acme', count: 1 }, () => `${own.require('tenant')} ${own.require('count')}`), 'acme 1')
+  t.equal(await own.run({ tenant: 'acme' }, async () => own.get('tenant')), 'acme')
+  t.equal(own.get('tenant'), undefined)
+})
+
+t.test('createContext: its plugin gives each request a scope', async (t) => {
+  const own = createContext({ tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'] }) })
+  const app = Fastify()
+  await app.register(own.plugin)
+  const deep = (): string => own.require('tenant')
+  app.get('/', async () => deep())
+  const { url } = await listen(t, app)
+  const answers = await Promise.all(['A', 'B', 'C'].map((tenant) => fetch(url, { headers: { 'x-tenant-id': tenant } })))
+  t.same(await Promise.all(answers.map((answer) => answer.text())), ['A', 'B', 'C'])
+})
+
+t.test('createContext refuses what are no keys', async (t) => {
+  for (const keys of [undefined, null, 'tenant', 7]) t.throws(() => createContext(keys as never), { code: 'FST_CTX_INVALID_OPTION' })
+  t.throws(() => createContext(['tenant'] as never), { code: 'FST_CTX_INVALID_KEY' })
+  t.throws(() => createContext({ run: key() }), { code: 'FST_CTX_INVALID_KEY' })
+  t.throws(() => createContext({ tenant: { seeds: () => 'x' } } as never), { code: 'FST_CTX_INVALID_OPTION' })
+})
+
+t.test('two contexts of the same keys do not see each other', async (t) => {
+  const [a, b] = [createContext({ tenant: key<string>() }), createContext({ tenant: key<string>() })]
+  a.run({ tenant: 'a' }, () => {
+    t.equal(b.get('tenant'), undefined)
+    t.equal(ctx.get('tenant'), undefined)
+    b.run({ tenant: 'b' }, () => { t.same([a.get('tenant'), b.get('tenant')], ['a', 'b']) })
+  })
+})
+
+t.test('the ready-made context: its keys come with its plugin, and it works with no server, too', async (t) => {
+  t.equal(ctx.run({ tenant: 'job' }, () => ctx.get('tenant')), 'job')
+  const app = Fastify()
+  await app.register(context, { keys: { tenant: (request) => request.headers['x-tenant-id'], user: { log: (user) => user.id } } })
+  app.addHook('preHandler', async (request) => { request.ctx.user = { id: 'ada' } })
+  app.get('/', async (request) => [request.ctx.tenant, ctx.get('tenant'), ctx.require('user').id])
+  const { url } = await listen(t, app)
+  t.same(await (await fetch(url, { headers: { 'x-tenant-id': 'acme' } })).json(), ['acme', 'acme', 'ada'])
+})
+
+t.test('the ready-made plugin takes no options, too', async (t) => {
+  const app = Fastify()
+  await app.register(context)
+  app.get('/', async (request) => ctx.get('requestId') === request.id)
+  t.equal((await app.inject('/')).body, 'true')
+})

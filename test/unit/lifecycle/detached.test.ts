@@ -1,0 +1,380 @@
+import { once } from 'node:events'
+import net from 'node:net'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import t from 'tap'
+import { createContext, key, type ContextOptions } from '../../../lib/index.ts'
+import { gate, Lines, listen, turns, unhandled, warnings, type Tap } from '../../support/support.ts'
+
+interface Setting { readonly app: FastifyInstance, readonly lines: Lines, readonly url: string, readonly port: number, readonly get: (path?: string) => Promise<string> }
+
+const ctx = createContext({ tenant: key<string>({ log: true, locked: true, seed: () => 'acme' }), user: key<string>({ log: true }) })
+
+/** An application on a socket, whose connections close with their answer, so that closing it waits for work alone. */
+async function setting (t: Tap, routes: (app: FastifyInstance) => void, options: ContextOptions = {}, server: FastifyServerOptions = {}): Promise<Setting> {
+  const lines = new Lines(t)
+  const app: FastifyInstance = Fastify({ logger: { stream: lines }, ...server })
+  await app.register(ctx.plugin, options)
+  routes(app)
+  const { url, port } = await listen(t, app)
+  const get = async (path = '/'): Promise<string> => (await fetch(url + path, { headers: { connection: 'close', 'x-request-id': 'id-1' } })).text()
+  return { app, lines, url, port, get }
+}
+
+t.test('onEnd', async (t) => {
+  t.test('runs after the answer and after the onResponse hooks, in the scope, the last given first, one after the other', async (t) => {
+    const seen: string[] = []
+    const ended = gate()
+    const { get, lines } = await setting(t, (app) => {
+      app.addHook('onResponse', async () => { await turns(1); seen.push('onResponse') })
+      app.get('/', async () => {
+        ctx.onEnd(() => { seen.push(`first of ${ctx.get('tenant')} ${ctx.get('user')} ${ctx.cache.get('k')}`); ctx.log.info('end'); ended.open() })
+        ctx.onEnd(async () => { seen.push('second begins'); await turns(2); seen.push('second ends') })
+        ctx.run({ user: 'inner' }, () => { ctx.onEnd(() => { seen.push(`inner of ${ctx.get('user')}`) }) })
+        ctx.set('user', 'ada')
+        ctx.cache.set('k', 7)
+        seen.push('handler')
+        return 'ok'
+      })
+    })
+    t.equal(await get(), 'ok')
+    await ended.promise
+    t.same(seen, ['inner of inner', 'handler', 'onResponse', 'second begins', 'second ends', 'first of acme ada 7'])
+    t.match(lines.one('end'), { reqId: 'id-1', tenant: 'acme', user: 'ada' })
+  })
+
+  t.test('each runs whatever becomes of the others; what they throw is logged with the fields of the request', async (t) => {
+    const told = unhandled(t)
+    const ended = gate()
+    const { get, lines } = await setting(t, (app) => {
+      app.get('/', async () => {
+        ctx.set('user', 'ada')
+        ctx.onEnd(() => { ended.open() })
+        ctx.onEnd(() => { throw new Error('thrown') })
+        ctx.onEnd(async () => { await turns(1); throw new Error('rejected') })
+        return 'ok'
+      })
+    })
+    await get()
+    await ended.promise
+    await turns()
+    const failed = lines.all('a callback of ctx.onEnd failed')
+    t.match(failed, [{ level: 50, err: { message: 'rejected' } }, { level: 50, err: { message: 'thrown' } }])
+    for (const line of failed) t.match(line, { reqId: 'id-1', tenant: 'acme', user: 'ada' })
+    t.same(told, [])
+  })
+
+  t.test('takes no more when it has begun', async (t) => {
+    const result = gate<unknown>()
+    const { get } = await setting(t, (app) => {
+      app.get('/', async () => {
+        ctx.onEnd(() => { try { ctx.onEnd(() => {}) } catch (error) { result.open(error) } })
+        return 'ok'
+      })
+    })
+    await get()
+    t.match(await result.promise, { code: 'FST_CTX_ENDED' })
+  })
+
+  t.test('runs for a client that is gone, too, and for a handler that failed, a 404 and inject', async (t) => {
+    const ended = gate<string>()
+    const [entered, go] = [gate(), gate()]
+    let count = 0
+    const { get, port, app } = await setting(t, (app) => {
+      app.addHook('onRequest', async () => { ctx.onEnd(() => { count++ }) })
+      app.get('/slow', async () => {
+        ctx.onEnd(() => { ended.open(ctx.require('tenant')) })
+        entered.open()
+        await go.promise
+      })
+      app.get('/fails', async () => { throw new Error('not today') })
+    })
+    const socket = net.connect(port, '127.0.0.1')
+    socket.write('GET /slow HTTP/1.1\r\nhost: x\r\n\r\n')
+    await entered.promise
+    socket.destroy()
+    t.equal(await ended.promise, 'acme')
+    go.open()
+    await get('/fails')
+    await get('/unknown')
+    await app.inject('/fails')
+    await turns()
+    t.equal(count, 4)
+  })
+
+  t.test('two contexts each run their own; the values of both are there until all are done', async (t) => {
+    const other = createContext({ region: key<string>({ seed: () => 'eu' }) })
+    const seen: unknown[] = []
+    const [go, ended] = [gate(), gate()]
+    const { get } = await setting(t, (app) => {
+      app.register(other.plugin)
+      app.get('/', async () => {
+        ctx.onEnd(async () => { await go.promise; seen.push(['ctx', ctx.get('tenant'), other.get('region')]); ended.open() })
+        other.onEnd(() => { seen.push(['other', ctx.get('tenant'), other.get('region')]); go.open() })
+        return 'ok'
+      })
+    })
+    await get()
+    await ended.promise
+    t.same(seen, [['other', 'acme', 'eu'], ['ctx', 'acme', 'eu']])
+  })
+})
+
+t.test('detach', async (t) => {
+  t.test('starts now, in a copy that does not end with the request, and does not see what is set later', async (t) => {
+    const [go, done, ended] = [gate(), gate<unknown>(), gate()]
+    const { get, lines } = await setting(t, (app) => {
+      app.get('/', async (request) => {
+        ctx.set('user', 'ada')
+        ctx.onEnd(() => { ended.open() })
+        const started: string[] = []
+        ctx.run({ user: 'lin' }, () => {
+          ctx.detach(async () => {
+            started.push('started')
+            await go.promise
+            ctx.log.info('detached')
+            request.log.info('by the logger of the request')
+            const before = [ctx.get('tenant'), ctx.get('user'), request.ctx.get('user')]
+            ctx.run({ user: 'kim' }, () => { before.push(ctx.get('user')) })
+            done.open([before, ctx.get('requestId'), ctx.signal.aborted])
+          })
+        })
+        ctx.set('user', 'later')
+        return started.join()
+      })
+    })
+    t.equal(await get(), 'started')
+    await ended.promise
+    await turns()
+    go.open()
+    t.same(await done.promise, [['acme', 'lin', 'lin', 'kim'], 'id-1', false])
+    for (const message of ['detached', 'by the logger of the request']) t.match(lines.one(message), { reqId: 'id-1', tenant: 'acme', user: 'lin' })
+  })
+
+  t.test('what it writes stays inside; locked keys stay locked; an impersonation comes along', async (t) => {
+    const done = gate<unknown>()
+    const { get, lines } = await setting(t, (app) => {
+      app.get('/', async () => {
+        ctx.set('user', 'ada')
+        ctx.impersonate({ user: 'lin' }, { reason: 'ticket' }, () => {
+          ctx.detach(() => {
+            t.throws(() => ctx.run({ tenant: 'globex' }, () => {}), { code: 'FST_CTX_LOCKED' })
+            ctx.log.info('as somebody else')
+            ctx.set('user', 'kim')
+            done.open([ctx.get('user'), ctx.actor('user')])
+          })
+        })
+        return ctx.get('user')
+      })
+    })
+    t.equal(await get(), 'ada')
+    t.same(await done.promise, ['kim', 'ada'])
+    t.match(lines.one('as somebody else'), { user: 'lin', actor: { user: 'ada' }, reason: 'ticket', reqId: 'id-1' })
+  })
+
+  t.test('what it throws is logged with the fields of the request, and never unhandled', async (t) => {
+    const told = unhandled(t)
+    const { get, lines } = await setting(t, (app) => {
+      app.get('/', async () => {
+        ctx.set('user', 'ada')
+        ctx.detach(() => { throw new Error('thrown') })
+        ctx.detach(async () => { await turns(1); throw new Error('rejected') })
+        return 'ok'
+      })
+    })
+    t.equal(await get(), 'ok')
+    await lines.until('detached work failed', 2)
+    t.match(lines.all('detached work failed'), [{ err: { message: 'thrown' }, reqId: 'id-1', tenant: 'acme', user: 'ada' }, { err: { message: 'rejected' }, reqId: 'id-1', user: 'ada' }])
+    await turns()
+    t.same(told, [])
+  })
+
+  t.test('without a logger a process warning tells of the failure', async (t) => {
+    const told = unhandled(t)
+    const seen = warnings(t, 'FST_CTX_BACKGROUND')
+    const alone = createContext({})
+    alone.detach(() => { throw new Error('nobody logs') })
+    const nothing: unknown = Object.create(null)
+    alone.run({}, () => { alone.detach(async () => { throw nothing }) })
+    await turns()
+    t.match(seen, [{ detail: /nobody logs/ }, { detail: /null prototype/ }])
+    t.same(told, [])
+  })
+
+  t.test('onEnd and after within it belong to it, in the scopes of two contexts, too', async (t) => {
+    const other = createContext({ region: key<string>({ seed: () => 'eu' }) })
+    const seen: string[] = []
+    const [go, done] = [gate(), gate()]
+    const { get } = await setting(t, (app) => {
+      app.register(other.plugin)
+      app.get('/', async () => {
+        ctx.detach(async () => {
+          ctx.onEnd(() => { seen.push('end of ctx') })
+          other.onEnd(() => { seen.push(`end of other ${other.get('region')}`) })
+          ctx.after(() => { seen.push(`after ${ctx.get('tenant')}`); done.open() })
+          await go.promise
+          seen.push('work')
+        })
+        return 'ok'
+      })
+    })
+    t.equal(await get(), 'ok')
+    await turns()
+    t.same(seen, [])
+    go.open()
+    await done.promise
+    t.same(seen.sort(), ['after acme', 'end of ctx', 'end of other eu', 'work'])
+  })
+
+  t.test('started after the end of the request it finds no values, and a warning says so; its lines are still the request\'s', async (t) => {
+    const seen = warnings(t, 'FST_CTX_LATE_READ')
+    const [late, ended] = [gate<() => void>(), gate()]
+    const { get, lines } = await setting(t, (app) => {
+      app.get('/too-late', async () => {
+        ctx.set('user', 'ada')
+        ctx.onEnd(() => { ended.open() })
+        late.open(ctx.bind(() => {
+          ctx.detach(() => { t.equal(ctx.get('user'), undefined); ctx.log.info('too late') })
+          ctx.after(() => { ctx.log.info('after all') })
+        }))
+        return 'ok'
+      })
+    })
+    await get('/too-late')
+    await ended.promise
+    await turns()
+    const start = await late.promise
+    start()
+    await turns()
+    t.match(lines.one('too late'), { reqId: 'id-1', tenant: 'acme', user: 'ada' })
+    t.match(lines.one('after all'), { reqId: 'id-1', user: 'ada' })
+    t.match(seen, [{ message: /'user'.*\/too-late.*ctx\.detach/ }])
+  })
+})
+
+t.test('after starts when the answer is out and the onEnd callbacks are done, in a copy made when it was called', async (t) => {
+  const seen: string[] = []
+  const done = gate()
+  const { get, lines } = await setting(t, (app) => {
+    app.addHook('onResponse', async () => { seen.push('onResponse') })
+    app.get('/', async () => {
+      ctx.set('user', 'ada')
+      ctx.after(async () => { await turns(1); seen.push(`after ${ctx.get('tenant')} ${ctx.get('user')}`); ctx.log.info('after'); done.open() })
+      ctx.onEnd(async () => { await turns(2); seen.push('onEnd') })
+      ctx.set('user', 'later')
+      return 'ok'
+    })
+  })
+  await get()
+  await done.promise
+  t.same(seen, ['onResponse', 'onEnd', 'after acme ada'])
+  t.match(lines.one('after'), { reqId: 'id-1', tenant: 'acme', user: 'ada' })
+})
+
+t.test('after starts alone, where nothing else was put off', async (t) => {
+  const done = gate<unknown>()
+  const { get } = await setting(t, (app) => {
+    app.get('/', async () => { ctx.after(() => { done.open(ctx.get('tenant')) }); return 'ok' })
+  })
+  await get()
+  t.equal(await done.promise, 'acme')
+})
+
+t.test('app.close', async (t) => {
+  t.test('waits for detached work, after and onEnd, before the hooks of plugins that were registered later', async (t) => {
+    const seen: string[] = []
+    const [entered, answered, closing] = [gate(), gate(), gate()]
+    const { app, get } = await setting(t, (app) => {
+      app.addHook('onClose', async () => { seen.push('pool closed') })
+      app.addHook('preClose', async () => { closing.open() })
+      app.get('/', async () => {
+        ctx.detach(async () => { await closing.promise; await turns(); seen.push('detached') })
+        ctx.after(async () => { await turns(3); seen.push('after') })
+        ctx.onEnd(async () => { await turns(); seen.push('onEnd') })
+        entered.open()
+        await answered.promise
+        return 'ok'
+      })
+    })
+    const answer = get()
+    await entered.promise
+    const closed = app.close()
+    await closing.promise
+    answered.open()
+    await closed
+    t.equal(await answer, 'ok')
+    t.same(seen.splice(0, 2).sort(), ['detached', 'onEnd'])
+    t.same(seen, ['after', 'pool closed'])
+  })
+
+  for (const closeTimeout of [0, 20]) {
+    t.test(`waits no longer than closeTimeout, ${closeTimeout} ms, and logs what was cut off`, async (t) => {
+      const { app, get, lines } = await setting(t, (app) => {
+        app.get('/', async () => {
+          ctx.set('user', 'ada')
+          ctx.detach(async function sendMail () { await gate().promise })
+          ctx.detach(async () => { await gate().promise })
+          return 'ok'
+        })
+      }, { closeTimeout })
+      await get()
+      ctx.detach(async function ofNoRequest () { await gate().promise })
+      await app.close()
+      const cut = lines.all('work was cut off: the application closes')
+      t.same(cut.map(({ work, reqId, user, level }) => [work, reqId, user, level]), [
+        ['sendMail', 'id-1', 'ada', 40],
+        ['an anonymous function', 'id-1', 'ada', 40],
+        ['ofNoRequest', undefined, undefined, 40]
+      ])
+    })
+  }
+
+  t.test('a limit beyond what timers take is as good as none', async (t) => {
+    const seen = warnings(t, 'TimeoutOverflowWarning')
+    const [go, closing] = [gate(), gate()]
+    const { app, get } = await setting(t, (app) => {
+      app.addHook('preClose', async () => { closing.open() })
+      app.get('/', async () => { ctx.detach(async () => { await go.promise }); return 'ok' })
+    }, { closeTimeout: 1e12 })
+    await get()
+    const closed = app.close()
+    await closing.promise
+    await turns(5)
+    go.open()
+    await closed
+    t.same(seen, [])
+  })
+
+  t.test('without a logger nothing is told of what is cut off', async (t) => {
+    const alone = createContext({})
+    const app = Fastify({ logger: false })
+    await app.register(alone.plugin, { closeTimeout: 0 })
+    await app.ready()
+    alone.detach(async () => { await gate().promise })
+    await t.resolves(app.close())
+  })
+
+  t.test('jobs that are over leave nothing to wait for', async (t) => {
+    const { app } = await setting(t, () => {})
+    const { promise, open } = gate()
+    ctx.run({}, () => { ctx.onEnd(async () => { await promise }) })
+    open()
+    await turns()
+    await t.resolves(app.close())
+  })
+})
+
+t.test('a server that is destroyed under its requests still ends them', async (t) => {
+  const [entered, ended] = [gate(), gate()]
+  const { port } = await setting(t, (app) => {
+    app.get('/', async (request) => {
+      ctx.onEnd(() => { ended.open() })
+      entered.open()
+      request.raw.socket.destroy()
+      await ended.promise
+    })
+  })
+  const socket = net.connect(port, '127.0.0.1')
+  socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
+  await Promise.all([entered.promise, ended.promise, once(socket, 'close')])
+  t.pass()
+})

@@ -1,0 +1,269 @@
+import Fastify from 'fastify'
+import pino from 'pino'
+import t from 'tap'
+import { createContext, ctx as readyMade, key } from '../../../lib/index.ts'
+import { gate, Lines, listen, turns, unhandled } from '../../support/support.ts'
+
+const ctx = createContext({ tenant: key<string>({ log: true }), user: key<{ readonly id: string }>({ log: ({ id }) => id }), plan: key<string>({ locked: true }) })
+
+t.test('nested scopes, each seeing its parent live unless it shadows the key, writes kept inside', async (t) => {
+  ctx.run({ tenant: 'a' }, () => {
+    ctx.run({}, () => {
+      ctx.run({ user: { id: 'ada' } }, () => {
+        t.same([ctx.get('tenant'), ctx.get('user')], ['a', { id: 'ada' }])
+        ctx.set('tenant', 'c')
+        t.equal(ctx.get('tenant'), 'c')
+      })
+      t.same([ctx.get('tenant'), ctx.get('user')], ['a', undefined])
+      ctx.set('tenant', 'b')
+      t.equal(ctx.get('tenant'), 'b')
+    })
+    t.equal(ctx.get('tenant'), 'a')
+  })
+  t.equal(ctx.get('tenant'), undefined)
+})
+
+for (const order of [[0, 1], [1, 0]] as const) {
+  t.test(`parallel scopes that write the same key, ended in the order ${order.join(', ')}, each keep their own`, async (t) => {
+    const gates = [gate(), gate()]
+    const [written, read] = [gate(), gate()]
+    let writes = 0
+    await ctx.run({ tenant: 'outer' }, async () => {
+      const branches = gates.map(({ promise }, i) => ctx.run(i === 0 ? { tenant: 'given' } : {}, async () => {
+        ctx.set('tenant', `branch ${i}`)
+        if (++writes === 2) written.open()
+        await promise
+        await turns(1)
+        return ctx.get('tenant')
+      }))
+      await written.promise
+      t.equal(ctx.get('tenant'), 'outer')
+      for (const i of order) {
+        gates[i]!.open()
+        t.equal(await branches[i], `branch ${i}`)
+        t.equal(ctx.get('tenant'), 'outer')
+      }
+      read.open()
+    })
+    await read.promise
+  })
+
+  t.test(`parallel scopes below a parent that is set while they run, ended in the order ${order.join(', ')}: the one that shadows the key does not see it`, async (t) => {
+    const gates = [gate(), gate()]
+    await ctx.run({ tenant: 'before' }, async () => {
+      const branches = [{ tenant: 'own' }, {}].map((values, i) => ctx.run(values, async () => {
+        const before = ctx.get('tenant')
+        await gates[i]!.promise
+        return [before, ctx.get('tenant')]
+      }))
+      ctx.set('tenant', 'after')
+      for (const i of order) {
+        gates[i]!.open()
+        t.same(await branches[i], i === 0 ? ['own', 'own'] : ['before', 'after'])
+      }
+    })
+  })
+}
+
+t.test('what the function does, the scope around it is current again: return, early return, throw, resolve, reject', async (t) => {
+  await ctx.run({ tenant: 'outer' }, async () => {
+    const isRestored = (): void => { t.equal(ctx.get('tenant'), 'outer') }
+    t.equal(ctx.run({ tenant: 'inner' }, () => 7), 7)
+    isRestored()
+    t.equal(ctx.run({ tenant: 'inner' }, () => { if (ctx.has('tenant')) return 'early'; return 'late' }), 'early')
+    isRestored()
+    t.throws(() => ctx.run({ tenant: 'inner' }, () => { throw new Error('within') }), { message: 'within' })
+    isRestored()
+    const pending = ctx.run({ tenant: 'inner' }, async () => { await turns(1); return ctx.get('tenant') })
+    isRestored()
+    t.equal(await pending, 'inner')
+    isRestored()
+    await t.rejects(ctx.run({ tenant: 'inner' }, async () => { await turns(1); throw new Error('later') }), { message: 'later' })
+    isRestored()
+  })
+})
+
+t.test('a rejection that nobody handles is told by Node, and one that is handled is not', async (t) => {
+  const told = unhandled(t)
+  ctx.run({}, async () => { throw new Error('alone') }) as unknown
+  await ctx.run({}, async () => { throw new Error('awaited') }).catch(() => {})
+  await turns()
+  t.match(told, [{ message: 'alone' }])
+  t.equal(told.length, 1)
+})
+
+t.test('a thenable that is no promise comes back as it is, and is not set off', async (t) => {
+  let sent = 0
+  const query = { then () { sent++ } }
+  t.equal(ctx.run({}, () => query), query)
+  await turns()
+  t.equal(sent, 0)
+})
+
+t.test('inherit: false sees nothing of what is around it, and is a root with an id of its own', async (t) => {
+  ctx.run({ tenant: 'outer', requestId: 'outer-1', plan: 'free' }, () => {
+    ctx.run({ plan: 'paid' }, () => {
+      t.same([ctx.get('tenant'), ctx.get('plan')], [undefined, 'paid'])
+      t.match(ctx.get('requestId'), /^[\da-f-]{36}$/)
+      ctx.run({}, () => { t.equal(ctx.get('plan'), 'paid') })
+    }, { inherit: false })
+    t.equal(ctx.get('requestId'), 'outer-1')
+  })
+})
+
+t.test('outside any request it is a job: a root with its own request id, on its log lines, too', async (t) => {
+  const lines = new Lines(t)
+  const logger = pino({ mixin: ctx.mixin }, lines)
+  await ctx.run({ tenant: 'acme', user: { id: 'ada' } }, async () => {
+    await turns(1)
+    logger.info('first job')
+    await ctx.run({ user: { id: 'lin' } }, async () => { logger.info('part of it') })
+    t.equal(lines.one('first job').reqId, ctx.get('requestId'))
+  })
+  ctx.run({ requestId: 'job-2' }, () => { logger.info('second job') })
+  const { reqId } = lines.one('first job')
+  t.match(reqId, /^[\da-f-]{36}$/)
+  t.match(lines.one('first job'), { tenant: 'acme', user: 'ada' })
+  t.match(lines.one('part of it'), { reqId, tenant: 'acme', user: 'lin' })
+  t.equal(lines.one('second job').reqId, 'job-2')
+  t.notOk('tenant' in lines.one('second job'))
+})
+
+t.test('within a request its lines are the request\'s, with the values of the scope', async (t) => {
+  const lines = new Lines(t)
+  const app = Fastify({ logger: { stream: lines } })
+  await app.register(ctx.plugin)
+  app.get('/', async (request) => {
+    ctx.set('tenant', 'acme')
+    await ctx.run({ tenant: 'inner' }, async () => { await turns(1); request.log.info('inside') })
+    request.log.info('outside')
+    return ctx.get('tenant')
+  })
+  const { url } = await listen(t, app)
+  t.equal(await (await fetch(url, { headers: { 'x-request-id': 'id-1' } })).text(), 'acme')
+  t.match(lines.one('inside'), { reqId: 'id-1', tenant: 'inner' })
+  t.match(lines.one('outside'), { reqId: 'id-1', tenant: 'acme' })
+})
+
+t.test('a locked key, once set, is not given again by set or run; unset, or by a root, it is', async (t) => {
+  ctx.run({}, () => {
+    ctx.run({ plan: 'paid' }, () => { t.equal(ctx.get('plan'), 'paid') })
+    ctx.set('plan', 'free')
+    t.throws(() => { ctx.set('plan', 'paid') }, { code: 'FST_CTX_LOCKED', message: /'plan'/ })
+    t.throws(() => ctx.run({ plan: 'paid' }, () => {}), { code: 'FST_CTX_LOCKED' })
+    t.throws(() => ctx.run({ plan: undefined }, () => {}), { code: 'FST_CTX_LOCKED' })
+    ctx.run({ tenant: 'acme' }, () => {
+      t.throws(() => { ctx.set('plan', 'paid') }, { code: 'FST_CTX_LOCKED' })
+      t.equal(ctx.get('plan'), 'free')
+    })
+  })
+})
+
+t.test('misuse throws, and calls nothing', async (t) => {
+  let calls = 0
+  const count = (): void => { calls++ }
+  for (const values of [undefined, null, 'acme', 7]) t.throws(() => ctx.run(values as never, count), { code: 'FST_CTX_INVALID_ARGUMENT' }, String(values))
+  for (const fn of [undefined, null, 'fn', Promise.resolve()]) t.throws(() => ctx.run({}, fn as never), { code: 'FST_CTX_INVALID_ARGUMENT' }, String(fn))
+  for (const requestId of ['', ' ', 'a b', 'x'.repeat(129), undefined, 7]) t.throws(() => ctx.run({ requestId: requestId as string }, count), { code: 'FST_CTX_INVALID_ARGUMENT' }, String(requestId))
+  t.throws(() => ctx.run({ tenat: 'acme' } as never, count), { code: 'FST_CTX_UNKNOWN_KEY' })
+  ctx.run({}, () => { t.throws(() => ctx.run({ requestId: 'other' }, count), { code: 'FST_CTX_REQUEST_ID_FIXED' }) })
+  for (const options of [{ inherits: false }, { timeout: 1, dedline: 2 }]) t.throws(() => ctx.run({}, count, options as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: /'(inherits|dedline)'/ })
+  t.throws(() => readyMade.run({ get: 1 } as never, count), { code: 'FST_CTX_INVALID_KEY' })
+  t.throws(() => ctx.run({}, {} as never), { message: 'ctx.run takes a function to call second, after the values' })
+  t.throws(() => ctx.run('acme' as never, count), { message: 'ctx.run takes an object of values first, {} for none' })
+  t.throws(() => ctx.run({}, count, { inherits: false } as never), { message: "ctx.run takes no option 'inherits', only inherit, timeout, deadline, signal" })
+  t.equal(calls, 0)
+})
+
+t.test('two contexts, nested in turn, each see their own innermost scope', async (t) => {
+  const other = createContext({ tenant: key<string>() })
+  ctx.run({ tenant: 'ctx' }, () => {
+    other.run({ tenant: 'other' }, () => {
+      ctx.run({ tenant: 'ctx inner' }, () => {
+        t.same([ctx.get('tenant'), other.get('tenant')], ['ctx inner', 'other'])
+        other.run({}, () => { t.same([ctx.get('tenant'), other.get('tenant')], ['ctx inner', 'other']) })
+      })
+      ctx.run({}, () => { t.same([ctx.get('tenant'), other.get('tenant')], [undefined, 'other']) }, { inherit: false })
+    })
+  })
+})
+
+t.test('request.ctx.run, called from the code of another request, opens its scope below its own request', async (t) => {
+  const app = Fastify()
+  await app.register(ctx.plugin)
+  const [first, go] = [gate<() => unknown>(), gate()]
+  app.get('/first', async (request) => {
+    ctx.set('tenant', 'first')
+    first.open(() => request.ctx.run({}, () => ctx.get('tenant')))
+    await go.promise
+    return 'ok'
+  })
+  app.get('/second', async () => {
+    ctx.set('tenant', 'second')
+    const runOfFirst = await first.promise
+    return { inside: runOfFirst(), after: ctx.get('tenant') }
+  })
+  const { url } = await listen(t, app)
+  const answer = fetch(`${url}/first`)
+  t.same(await (await fetch(`${url}/second`)).json(), { inside: 'first', after: 'second' })
+  go.open()
+  await answer
+})
+
+t.test('onEnd and after of a run', async (t) => {
+  t.test('come when its function is done, sync or async, well or not; after that there is no onEnd', async (t) => {
+    const seen: string[] = []
+    const put = (name: string): void => { ctx.onEnd(() => { seen.push(`${name} ended in ${ctx.get('tenant')}`) }) }
+    ctx.run({ tenant: 'a' }, () => { put('sync'); seen.push('sync') })
+    t.throws(() => ctx.run({ tenant: 'b' }, () => { put('throw'); throw new Error('within') }), { message: 'within' })
+    await ctx.run({ tenant: 'c' }, async () => { put('async'); await turns(1); seen.push('async') })
+    await t.rejects(ctx.run({ tenant: 'd' }, async () => { put('reject'); throw new Error('later') }), { message: 'later' })
+    t.same(seen, ['sync', 'sync ended in a', 'throw ended in b', 'async', 'async ended in c', 'reject ended in d'])
+    const late = ctx.run({}, () => ctx.bind(() => { ctx.onEnd(() => {}) }))
+    t.throws(late, { code: 'FST_CTX_ENDED' })
+  })
+
+  t.test('after starts when the onEnd callbacks of its job are done', async (t) => {
+    const [go, started] = [gate(), gate()]
+    const seen: string[] = []
+    ctx.run({ tenant: 'acme' }, () => {
+      ctx.after(() => { seen.push(`after ${ctx.get('tenant')}`); started.open() })
+      ctx.onEnd(async () => { await go.promise; seen.push('end') })
+    })
+    ctx.run({}, () => { ctx.after(() => { seen.push('after alone') }) })
+    t.same(seen, ['after alone'])
+    go.open()
+    await started.promise
+    t.same(seen, ['after alone', 'end', 'after acme'])
+  })
+
+  t.test('one that outlives its request still ends and is still cut short, though its values are gone', async (t) => {
+    const app = Fastify()
+    await app.register(ctx.plugin)
+    const [go, ended, aborted] = [gate(), gate(), gate<unknown>()]
+    const seen: unknown[] = []
+    app.get('/', async () => {
+      ctx.set('tenant', 'acme')
+      ctx.onEnd(() => { ended.open() })
+      const controller = new AbortController()
+      ctx.run({}, async () => {
+        ctx.onEnd(() => { seen.push('inner end') })
+        ctx.signal.addEventListener('abort', () => { aborted.open(ctx.signal.reason) })
+        await go.promise
+        controller.abort('late')
+        await turns(1)
+        seen.push(ctx.get('tenant'))
+      }, { signal: controller.signal }) as unknown
+      return 'ok'
+    })
+    const { url } = await listen(t, app)
+    await (await fetch(url)).text()
+    await ended.promise
+    await turns()
+    t.same(seen, [])
+    go.open()
+    t.equal(await aborted.promise, 'late')
+    await turns(4)
+    t.same(seen, [undefined, 'inner end'])
+  })
+})

@@ -1,0 +1,201 @@
+import t from 'tap'
+import { fieldOf, keepLine, lineOf, tellingOf, wantFields } from '../../../lib/logging/fields.ts'
+import { Owner } from '../../../lib/lifecycle/context-definition.ts'
+import { readKeys } from '../../../lib/config/key-policies.ts'
+import { Scope, type Life, type Registration } from '../../../lib/scope/scope.ts'
+import { readSettings } from '../../../lib/config/options.ts'
+import type { Trace, Tracing } from '../../../lib/tracing/trace-context.ts'
+import { turns, warnings } from '../../support/support.ts'
+
+const registrationOf = (keys: object): Registration => new Owner(readKeys(keys as Record<string, unknown>)).registration
+
+const owner = {}
+
+/** The root of a request with these keys and values. */
+function root (keys: object, values: Record<string, unknown> = {}): Scope {
+  const scope = new Scope(owner, registrationOf(keys), undefined, undefined, {} as Life)
+  Object.assign(scope.store, { requestId: 'id-1' }, values)
+  return scope
+}
+
+const logged = { tenant: { log: true }, user: { log: (user: { id: string }) => user.id }, token: {} }
+
+/** What the lines carry that are kept when a scope ends. */
+function ended (scope: Scope): object {
+  wantFields()
+  scope.end(keepLine)
+  return lineOf(scope).fields
+}
+
+t.test('the line of a scope has the request id and each key with log that is set', async (t) => {
+  t.same(lineOf(root(logged)).fields, { reqId: 'id-1' })
+  t.same(lineOf(root(logged, { tenant: 'acme', user: { id: 'ada' }, token: 'hush' })).fields, { reqId: 'id-1', tenant: 'acme', user: 'ada' })
+})
+
+t.test('it is another when any one of its values is, whichever and however many they are', async (t) => {
+  const names = ['a', 'b', 'c', 'd']
+  const scope = root(Object.fromEntries(names.map((name) => [name, { log: true }])), { a: 1, b: 1, c: 1, d: 1 })
+  for (const name of names) {
+    const before = lineOf(scope)
+    t.equal(lineOf(scope), before)
+    scope.write(name, 2)
+    t.match(lineOf(scope).fields, { ...before.fields, [name]: 2 })
+  }
+})
+
+t.test('it is made once, and again when a value is another, here or in the parent', async (t) => {
+  let calls = 0
+  const keys = { tenant: { log: true }, user: { log: (user: string) => { calls++; return user } }, token: {} }
+  const scope = root(keys, { user: 'ada' })
+  const child = new Scope(owner, scope.registration, scope)
+  const line = lineOf(scope)
+  t.equal(lineOf(scope), line)
+  scope.store.token = 'hush'
+  t.equal(lineOf(scope), line, 'a key that is not logged changes nothing')
+  t.equal(calls, 1)
+  t.equal(lineOf(child).fields.tenant, undefined)
+  scope.write('tenant', 'acme')
+  t.not(lineOf(scope), line)
+  t.equal(lineOf(scope).fields.tenant, 'acme')
+  t.equal(lineOf(child).fields.tenant, 'acme')
+  child.write('user', 'eve')
+  t.same([lineOf(child).fields.user, lineOf(scope).fields.user], ['eve', 'ada'])
+})
+
+t.test('it includes that of the scope of another context around it, as that is now', async (t) => {
+  const outer = root(logged, { tenant: 'acme' })
+  const inner = new Scope({}, registrationOf({ job: { log: true } }), undefined, outer)
+  Object.assign(inner.store, { requestId: 'id-1', job: 'report' })
+  t.same(lineOf(inner).fields, { reqId: 'id-1', tenant: 'acme', job: 'report' })
+  const line = lineOf(inner)
+  t.equal(lineOf(inner), line)
+  outer.store.tenant = 'other'
+  t.same(lineOf(inner).fields, { reqId: 'id-1', tenant: 'other', job: 'report' })
+})
+
+t.test('a mapper that throws costs its field, and one warning for its key, with the place', async (t) => {
+  const told = warnings(t, 'FST_CTX_LOG_MAPPER')
+  const failing = (): never => { throw new Error('private') }
+  // eslint-disable-next-line no-throw-literal -- a mapper may throw anything: that is tested
+  const throwing = (): never => { throw 'private' }
+  for (let i = 0; i < 2; i++) t.strictSame(JSON.parse(JSON.stringify(lineOf(root({ a: { log: failing }, b: { log: throwing }, c: { log: true } }, { a: 1, b: 2, c: 3 })).fields)), { reqId: 'id-1', c: 3 })
+  await turns()
+  t.same(told.map(({ message }) => /'(\w)'/.exec(message)?.[1]), ['a', 'b'])
+  t.match((told[0] as { detail?: string }).detail, /^at failing .*fields\.test/)
+  t.equal((told[1] as { detail?: string }).detail, undefined, 'what is no error has no place')
+  t.notMatch(JSON.stringify(told.map((warning) => ({ ...warning, message: warning.message }))), /private/)
+})
+
+t.test('an error without a stack costs no more', async (t) => {
+  const log = (): never => { throw Object.assign(new Error('private'), { stack: undefined }) }
+  t.equal(lineOf(root({ stackless: { log } }, { stackless: 1 })).fields.stackless, undefined)
+})
+
+t.test('when a scope ends, its line stays as it was, as JSON, without the values', async (t) => {
+  const user = { id: 'ada', since: new Date(0), secret: undefined, toJSON () { return { id: this.id, since: this.since } } }
+  const scope = root({ tenant: { log: true }, user: { log: true }, none: { log: true } }, { tenant: 'acme', user, none: null })
+  t.same(ended(scope), { reqId: 'id-1', tenant: 'acme', user: { id: 'ada', since: '1970-01-01T00:00:00.000Z' }, none: null })
+  t.same(lineOf(scope).values, [])
+  user.id = 'changed'
+  t.match(lineOf(scope).fields, { user: { id: 'ada' } })
+})
+
+t.test('what is no JSON is gone with the value', async (t) => {
+  const ring: Record<string, unknown> = {}
+  ring.self = ring
+  const scope = root({ ring: { log: true }, broken: { log: true }, tenant: { log: true } }, { ring, broken: { toJSON () { throw new Error('broken') } }, tenant: 'acme' })
+  t.strictSame(JSON.parse(JSON.stringify(ended(scope))), { reqId: 'id-1', tenant: 'acme' })
+})
+
+t.test('a scope opened below one that has ended has what that one carried, and its own', async (t) => {
+  const scope = root(logged, { tenant: 'acme', user: { id: 'ada' } })
+  ended(scope)
+  const child = new Scope(owner, scope.registration, scope)
+  child.store.user = { id: 'eve' }
+  const deeper = new Scope(owner, scope.registration, child)
+  t.same(lineOf(child).fields, { reqId: 'id-1', tenant: 'acme', user: 'eve' })
+  t.same(lineOf(deeper).fields, { reqId: 'id-1', tenant: 'acme', user: 'eve' })
+})
+
+t.test('where no logger of the process writes fields, nothing is kept', async (t) => {
+  const { keepLine } = await t.mockImport<typeof import('../../../lib/logging/fields.ts')>('../../../lib/logging/fields.ts')
+  let calls = 0
+  const scope = root({ user: { log: () => ++calls } }, { user: 'ada' })
+  scope.end(keepLine)
+  t.equal(calls, 0)
+  t.equal(scope.line, undefined)
+})
+
+const PLACE: Trace = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7', traceFlags: 1 }
+const PLACE_FIELDS = { trace_id: PLACE.traceId, span_id: PLACE.spanId, trace_flags: '01' }
+
+t.test('a line names the place in a trace that its root began at, in scopes below, and after the end', async (t) => {
+  const scope = root(logged, { tenant: 'acme' })
+  scope.trace = PLACE
+  const expected = { reqId: 'id-1', ...PLACE_FIELDS, tenant: 'acme' }
+  t.same(lineOf(scope).fields, expected)
+  t.equal(lineOf(scope), lineOf(scope))
+  t.same(lineOf(new Scope(owner, scope.registration, scope)).fields, expected)
+  t.same(ended(scope), expected)
+  t.same(lineOf(new Scope(owner, scope.registration, scope)).fields, expected)
+})
+
+/** A tracer whose active span a test moves, and what it was told. */
+function tracer (attributes: Record<string, string> = {}): Tracing & { active: Trace | undefined, readonly told: unknown[] } {
+  return {
+    active: undefined,
+    told: [],
+    attributes: new Map(Object.entries(attributes)),
+    current () { return this.active },
+    ofRequest: () => undefined,
+    within: (_place, fn) => fn(),
+    tell (...told) { this.told.push(told) }
+  }
+}
+
+/** A root of a context with a tracer. */
+function traced (tracing: Tracing): Scope {
+  const policy = readKeys({ ...logged, failing: { log: () => { throw new Error('private') } } })
+  const scope = new Scope(owner, new Owner(policy, readSettings({ trace: tracing }, policy)).registration)
+  scope.store.requestId = 'id-1'
+  return scope
+}
+
+t.test('with a tracer it names the span that is active now, and is made again for another', async (t) => {
+  const tracing = tracer()
+  const scope = traced(tracing)
+  t.same(lineOf(scope).fields, { reqId: 'id-1' })
+  tracing.active = PLACE
+  const line = lineOf(scope)
+  t.same(line.fields, { reqId: 'id-1', ...PLACE_FIELDS })
+  t.equal(lineOf(scope), line)
+  tracing.active = { ...PLACE, spanId: 'ffffffffffffffff' }
+  t.same(lineOf(scope).fields, { reqId: 'id-1', ...PLACE_FIELDS, span_id: 'ffffffffffffffff' })
+  tracing.active = undefined
+  t.same(lineOf(scope).fields, { reqId: 'id-1' })
+})
+
+t.test('tellingOf: nobody listens where no key is an attribute', async (t) => {
+  t.equal(tellingOf(undefined), undefined)
+  t.equal(tellingOf(tracer()), undefined)
+})
+
+t.test('tellingOf: the span that a root began in is told what log lines carry of its attributes', async (t) => {
+  const tracing = tracer({ tenant: 'app.tenant', user: 'app.user', failing: 'app.failing' })
+  const scope = traced(tracing)
+  scope.write('tenant', 'early')
+  t.same(tracing.told, [], 'before it has a span')
+  scope.trace = PLACE
+  scope.write('tenant', 'acme')
+  scope.write('user', { id: 'ada' })
+  scope.write('token', 'hush')
+  scope.write('failing', 1)
+  new Scope(owner, scope.registration, scope).write('tenant', 'globex')
+  scope.end(() => {})
+  t.same(tracing.told, [[PLACE, 'app.tenant', 'acme'], [PLACE, 'app.user', 'ada'], [PLACE, 'app.failing', undefined]])
+})
+
+t.test('fieldOf: what log lines carry of a key', async (t) => {
+  const scope = root(logged, { tenant: 'acme', user: { id: 'ada' } })
+  t.same([fieldOf(scope, 'tenant'), fieldOf(scope, 'user'), fieldOf(root(logged), 'user')], ['acme', 'ada', undefined])
+})

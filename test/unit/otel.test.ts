@@ -1,0 +1,173 @@
+import { readFileSync } from 'node:fs'
+import { context, trace, TraceFlags, type Span, type SpanContext } from '@opentelemetry/api'
+import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node'
+import t from 'tap'
+import ts from 'typescript'
+import { createContext, key } from '../../lib/index.ts'
+import { otel } from '../../lib/otel.ts'
+import { turns, warnings } from '../support/support.ts'
+
+const attributes = { tenant: 'app.tenant', user: 'app.user', any: 'app.any' }
+const tracing = otel({ attributes })
+const others = otel({ attributes: { region: 'app.region' } })
+const exporter = new InMemorySpanExporter()
+const provider = new NodeTracerProvider({ spanProcessors: [tracing, others, new SimpleSpanProcessor(exporter)] })
+provider.register()
+t.teardown(() => provider.shutdown())
+const tracer = trace.getTracer('test')
+
+const ctx = createContext({
+  tenant: key<string>({ log: true }),
+  user: key<{ readonly id: string }>({ log: ({ id }) => id }),
+  any: key<unknown>({ log: true }),
+  token: key<string>()
+}, { trace: tracing })
+const other = createContext({ region: key<string>({ log: true }) }, { trace: others })
+
+/** The attributes that a span has, once it is ended. */
+function told (span: Span): unknown {
+  span.end()
+  return exporter.getFinishedSpans().find((finished) => finished.spanContext() === span.spanContext())?.attributes
+}
+
+/** Calls `fn` with a new span that is active. */
+const within = <R>(fn: (span: Span) => R): R => tracer.startActiveSpan('test', { root: true }, fn)
+
+t.test('the place is that of the active span, the same object for the same span', async (t) => {
+  t.equal(tracing.current(), undefined)
+  within((span) => {
+    t.same(tracing.current(), span.spanContext())
+    t.equal(tracing.current(), tracing.current())
+  })
+  const broken: SpanContext = { traceId: '0'.repeat(32), spanId: '0'.repeat(16), traceFlags: TraceFlags.NONE }
+  context.with(trace.setSpanContext(context.active(), broken), () => { t.equal(tracing.current(), undefined, 'not that of a span which is none') })
+})
+
+t.test('the place of a request is that of the span which @fastify/otel made for it, else the active one', async (t) => {
+  const span = tracer.startSpan('request')
+  within((active) => {
+    t.equal(tracing.ofRequest({ opentelemetry: () => ({ span }) }), span.spanContext())
+    t.equal(tracing.ofRequest({ opentelemetry: () => ({ span: null }) }), active.spanContext(), 'of a route that is not traced')
+    t.equal(tracing.ofRequest({}), active.spanContext(), 'without that plugin')
+  })
+  t.equal(tracing.ofRequest({}), undefined)
+})
+
+t.test('within the place of another process, spans have it as their parent', async (t) => {
+  const place = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7', traceFlags: 1 }
+  const spans = [undefined, { serialize: () => 'vendor=1' }].map((traceState) => tracing.within({ ...place, traceState }, () => {
+    t.match(tracing.current(), place)
+    const span = tracer.startSpan('below')
+    span.end()
+    return span
+  }))
+  for (const span of spans) {
+    const finished = exporter.getFinishedSpans().find((one) => one.spanContext() === span.spanContext())
+    t.match(finished?.parentSpanContext, { ...place, isRemote: true })
+  }
+  t.same(spans.map((span) => span.spanContext().traceState?.serialize()), [undefined, 'vendor=1'])
+})
+
+t.test('a value that is set becomes an attribute of the span which the root of its scope began in', async (t) => {
+  within((span) => {
+    ctx.run({ tenant: 'acme', token: 'hush' }, () => {
+      tracer.startActiveSpan('below', (below) => {
+        ctx.set('user', { id: 'ada' })
+        ctx.run({ tenant: 'globex' }, () => {})
+        t.same(told(below), { 'app.tenant': 'acme' }, 'what it has had since its start')
+      })
+    })
+    t.same(told(span), { 'app.tenant': 'acme', 'app.user': 'ada' })
+  })
+})
+
+t.test('each span that starts in a scope has the values that the scope has then, whatever is set later', async (t) => {
+  const start = (): Span => tracer.startSpan('test')
+  const spans = ctx.run({ tenant: 'acme' }, () => {
+    const before = start()
+    ctx.set('user', { id: 'ada' })
+    const own = ctx.run({ tenant: 'globex' }, start)
+    const impersonated = ctx.impersonate({ user: { id: 'bob' } }, { reason: 'ticket' }, start)
+    const both = other.run({ region: 'eu' }, start)
+    const clean = ctx.run({}, start, { inherit: false })
+    return { before, own, impersonated, both, clean }
+  })
+  t.same(told(spans.before), { 'app.tenant': 'acme' })
+  t.same(told(spans.own), { 'app.tenant': 'globex', 'app.user': 'ada' })
+  t.same(told(spans.impersonated), { 'app.tenant': 'acme', 'app.user': 'bob' })
+  t.same(told(spans.both), { 'app.tenant': 'acme', 'app.user': 'ada', 'app.region': 'eu' }, 'of each context, those of its own tracing')
+  t.same(told(spans.clean), {})
+  t.same(told(start()), {}, 'outside a scope')
+})
+
+t.test('an attribute is what log lines carry: plain as it is, else as JSON', async (t) => {
+  const ring: { self?: object } = {}
+  ring.self = ring
+  for (const [value, attribute] of [
+    ['text', 'text'], ['', ''], [0, 0], [false, false], [{ a: [1] }, '{"a":[1]}'], [['a', 'b'], '["a","b"]'], [new Date(0), '"1970-01-01T00:00:00.000Z"'],
+    [null, undefined], [ring, undefined], [1n, undefined], [() => {}, undefined], [Symbol('s'), undefined]
+  ] as const) {
+    within((span) => {
+      const below = ctx.run({ any: value }, () => tracer.startSpan('below'))
+      const expected = attribute === undefined ? {} : { 'app.any': attribute }
+      t.same(told(span), expected, String(attribute))
+      t.same(told(below), expected)
+    })
+  }
+})
+
+t.test('a mapper that throws costs its attribute, and one warning', async (t) => {
+  const told1 = warnings(t, 'FST_CTX_LOG_MAPPER')
+  within((span) => {
+    ctx.run({ tenant: 'acme', user: null as unknown as { id: string } }, () => {
+      ctx.set('user', undefined)
+      const below = tracer.startSpan('below')
+      t.same(told(below), { 'app.tenant': 'acme' })
+    })
+    t.same(told(span), { 'app.tenant': 'acme' })
+  })
+  await turns()
+  t.equal(told1.length, 1)
+})
+
+t.test('a span that is over, or is not recorded, is told nothing', async (t) => {
+  const place = within((span) => {
+    span.end()
+    return tracing.current()!
+  })
+  t.doesNotThrow(() => { tracing.tell(place, 'app.tenant', 'acme') })
+  t.doesNotThrow(() => { tracing.tell({ ...place }, 'app.tenant', 'acme') }, 'nor one that nobody has met')
+})
+
+t.test('without attributes there are none; the processor has nothing to keep', async (t) => {
+  const plain = otel()
+  t.equal(plain.attributes.size, 0)
+  await plain.forceFlush()
+  await plain.shutdown()
+  plain.onEnd()
+  const bare = createContext({ tenant: key<string>({ log: true }) }, { trace: plain })
+  within((span) => {
+    bare.run({ tenant: 'acme' }, () => { t.same(bare.trace, span.spanContext()) })
+    t.same(told(span), {})
+  })
+})
+
+t.test('attributes of what is no key, or has no log, are refused', async (t) => {
+  for (const name of ['tenat', 'token', 'requestId']) {
+    t.throws(() => createContext({ tenant: key<string>({ log: true }), token: key<string>() }, { trace: otel({ attributes: { [name]: 'app.x' } }) }), { code: 'FST_CTX_INVALID_OPTION' }, name)
+  }
+})
+
+t.test('fastify-ctx itself imports nothing of OpenTelemetry, types included: it is there for those alone who import fastify-ctx/otel', async (t) => {
+  /** The packages that a file imports, by way of whatever files. */
+  function packagesOf (file: URL, seen = new Set<string>()): string[] {
+    if (seen.has(file.href)) return []
+    seen.add(file.href)
+    const { importedFiles } = ts.preProcessFile(readFileSync(file, 'utf8'), true, true)
+    return importedFiles.flatMap(({ fileName }) => fileName.startsWith('..') ? packagesOf(new URL(fileName, file), seen) : [fileName])
+  }
+  const ofOpenTelemetry = (entry: string): string[] => packagesOf(new URL(`../lib/${entry}.ts`, import.meta.url)).filter((name) => name.includes('opentelemetry'))
+  t.same(ofOpenTelemetry('otel'), ['@opentelemetry/api'])
+  for (const entry of ['index', 'worker', 'types']) t.same(ofOpenTelemetry(entry), [], entry)
+  t.ok(packagesOf(new URL('../../lib/index.ts', import.meta.url)).includes('fastify'))
+})

@@ -1,0 +1,173 @@
+import { AsyncResource } from 'node:async_hooks'
+import { EventEmitter, once } from 'node:events'
+import net from 'node:net'
+import Fastify, { type FastifyInstance } from 'fastify'
+import t from 'tap'
+import { createContext, key } from '../../../lib/index.ts'
+import { Owner } from '../../../lib/lifecycle/context-definition.ts'
+import { readKeys } from '../../../lib/config/key-policies.ts'
+import { dispatchInScope, emitInScope } from '../../../lib/patches/node-events.ts'
+import { Scope } from '../../../lib/scope/scope.ts'
+import { currentScope, enter } from '../../../lib/scope/storage.ts'
+import { exchange, gate, listen, turns, type Tap } from '../../support/support.ts'
+
+const ctx = createContext({ tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'] }) })
+
+async function start (t: Tap, routes: (app: FastifyInstance) => void): Promise<number> {
+  const app: FastifyInstance = Fastify()
+  await app.register(ctx.plugin)
+  routes(app)
+  return (await listen(t, app)).port
+}
+
+const makeScope = (): Scope => new Scope({}, new Owner(readKeys({})).registration)
+
+t.test('emitInScope: listeners run in the scope, wherever it is emitted, with their arguments and this', async (t) => {
+  const scope = makeScope()
+  const emitter = new EventEmitter()
+  const seen: unknown[] = []
+  emitInScope(emitter, scope.store)
+  emitter.on('event', function (this: unknown, ...args: unknown[]) { seen.push([this === emitter, currentScope() === scope, ...args]) })
+  t.equal(emitter.emit('event', 1, 2, 3), true)
+  t.equal(enter(scope.store, () => emitter.emit('event')), true)
+  t.equal(enter(makeScope().store, () => emitter.emit('event', undefined)), true)
+  t.same(seen, [[true, true, 1, 2, 3], [true, true], [true, true, undefined]])
+  t.equal(emitter.emit('nobody hears'), false)
+  t.throws(() => emitter.emit('error', new Error('unheard')), { message: 'unheard' })
+  t.equal(currentScope(), undefined)
+})
+
+t.test('dispatchInScope: listeners of a signal run in the scope', async (t) => {
+  const scope = makeScope()
+  const controller = new AbortController()
+  const seen: unknown[] = []
+  dispatchInScope(controller.signal, scope.store)
+  controller.signal.addEventListener('abort', () => { seen.push(currentScope() === scope) })
+  controller.abort()
+  t.same(seen, [true])
+})
+
+t.test('a body that comes in parts: listeners of the request are in its scope', async (t) => {
+  const seen: unknown[] = []
+  const first = gate()
+  const port = await start(t, (app) => {
+    app.addContentTypeParser('text/custom', (request, payload, done) => {
+      let text = ''
+      payload.on('data', (part: Buffer) => {
+        seen.push(['data', ctx.get('tenant')])
+        text += part.toString()
+        first.open()
+      })
+      payload.on('end', () => {
+        seen.push(['end', ctx.get('tenant')])
+        done(null, text)
+      })
+      request.raw.once('close', () => { seen.push(['close', ctx.get('tenant')]) })
+    })
+    app.post('/', async (request) => {
+      seen.push(['handler', ctx.get('tenant')])
+      return request.body
+    })
+  })
+  const socket = net.connect(port, '127.0.0.1')
+  socket.write('POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-tenant-id: acme\r\ncontent-type: text/custom\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n')
+  await first.promise
+  socket.end('2\r\ncd\r\n0\r\n\r\n')
+  let text = ''
+  socket.on('data', (part: Buffer) => { text += part.toString() })
+  await once(socket, 'close')
+  t.match(text, /abcd/)
+  t.same(seen.filter((each) => (each as string[])[1] !== 'acme'), [])
+  t.same(new Set(seen.map((each) => (each as string[])[0])), new Set(['data', 'end', 'close', 'handler']))
+})
+
+t.test('events of the reply are in the scope: finish and close, of an answer and of a lost client', async (t) => {
+  const seen: unknown[] = []
+  const closed = gate()
+  const started = gate()
+  const port = await start(t, (app) => {
+    const listenTo = (raw: EventEmitter, events: string[]): void => { for (const event of events) raw.on(event, () => { seen.push([event, ctx.get('tenant')]) }) }
+    app.get('/', async (_request, reply) => {
+      listenTo(reply.raw, ['finish', 'close'])
+      return 'ok'
+    })
+    app.get('/slow', (request, reply) => {
+      listenTo(reply.raw, ['close'])
+      listenTo(request.raw, ['aborted', 'close', 'error'])
+      reply.raw.on('close', () => { setImmediate(closed.open) })
+      started.open()
+    })
+  })
+  await exchange(port, 'GET / HTTP/1.1\r\nhost: x\r\nx-tenant-id: acme\r\nconnection: close\r\n\r\n')
+  await turns()
+  t.same(seen, [['finish', 'acme'], ['close', 'acme']])
+
+  seen.length = 0
+  const socket = net.connect(port, '127.0.0.1')
+  socket.write('GET /slow HTTP/1.1\r\nhost: x\r\nx-tenant-id: acme\r\n\r\n')
+  await started.promise
+  socket.destroy()
+  await closed.promise
+  await turns()
+  t.same(seen.filter((each) => (each as string[])[1] !== 'acme'), [])
+  t.ok(seen.some((each) => (each as string[])[0] === 'aborted'))
+})
+
+t.test('what nobody listens to is as ever: an error is thrown', async (t) => {
+  const port = await start(t, (app) => {
+    app.get('/', async (request) => {
+      try {
+        request.raw.emit('error', new Error('unheard'))
+      } catch (error) {
+        return { thrown: (error as Error).message, other: request.raw.emit('nobody hears') }
+      }
+    })
+  })
+  t.match(await exchange(port, 'GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n'), /\{"thrown":"unheard","other":false\}$/)
+})
+
+t.test('an emit that someone put there before is called, and the values are gone at the end all the same', async (t) => {
+  const emitted: string[] = []
+  const app = Fastify()
+  app.addHook('onRequest', async (request, reply) => {
+    for (const [name, raw] of Object.entries<EventEmitter>({ request: request.raw, reply: reply.raw })) {
+      const { emit } = raw
+      raw.emit = function (event, ...args) {
+        emitted.push(`${name} ${String(event)}`)
+        return emit.call(this, event, ...args)
+      }
+    }
+  })
+  await app.register(ctx.plugin)
+  let held!: () => boolean
+  app.get('/', async (_request, reply) => {
+    held = ctx.bind(() => ctx.has('tenant'))
+    return ctx.get('tenant')
+  })
+  const { port } = await listen(t, app)
+  t.match(await exchange(port, 'GET / HTTP/1.1\r\nhost: x\r\nx-tenant-id: acme\r\nconnection: close\r\n\r\n'), /acme$/)
+  await turns()
+  t.ok(emitted.includes('reply close'))
+  t.ok(emitted.includes('request end'))
+  t.equal(held(), false)
+})
+
+t.test('two requests whose events are emitted by the code of each other', async (t) => {
+  const both = gate()
+  const raws: Record<string, EventEmitter> = {}
+  const seen: Record<string, unknown> = {}
+  const port = await start(t, (app) => {
+    app.get('/', async (request) => {
+      const tenant = ctx.require('tenant')
+      raws[tenant] = request.raw
+      request.raw.on('poke', () => { seen[tenant] = ctx.get('tenant') })
+      if (Object.keys(raws).length === 2) both.open()
+      await both.promise
+      for (const raw of Object.values(raws)) new AsyncResource('pool').runInAsyncScope(() => raw.emit('poke'))
+      return ctx.get('tenant')
+    })
+  })
+  const answers = await Promise.all(['A', 'B'].map((tenant) => exchange(port, `GET / HTTP/1.1\r\nhost: x\r\nx-tenant-id: ${tenant}\r\nconnection: close\r\n\r\n`)))
+  t.same(answers.map((answer) => answer.at(-1)), ['A', 'B'])
+  t.same(seen, { A: 'A', B: 'B' })
+})

@@ -1,0 +1,145 @@
+import t from 'tap'
+import { createContext, key, type Packing } from '../../../lib/index.ts'
+import { outboundHeaders } from '../../../lib/propagation/headers.ts'
+import { Owner } from '../../../lib/lifecycle/context-definition.ts'
+import { readKeys } from '../../../lib/config/key-policies.ts'
+import { Scope } from '../../../lib/scope/scope.ts'
+import { readSettings, type CreateOptions } from '../../../lib/config/options.ts'
+import type { Trace, Tracing } from '../../../lib/tracing/trace-context.ts'
+import { turns, warnings } from '../../support/support.ts'
+
+const API = 'https://api.example'
+const PLACE: Trace = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7', traceFlags: 1 }
+
+/** A root scope with a key of each kind, at a place in a trace. */
+function scope (values: Record<string, unknown>, { trace, ...options }: CreateOptions & { trace?: Tracing } = {}, place?: Trace): Scope {
+  const policy = readKeys({ tenant: { header: 'X-Tenant' }, user: { header: 'x-user' }, token: {} })
+  const settings = readSettings({ propagate: { [API]: ['requestId', 'tenant', 'user'], 'https://ids.example': ['requestId'] }, ...options, ...trace && { trace } }, policy)
+  const { registration } = new Owner(policy, settings)
+  const root = new Scope({}, registration)
+  Object.assign(root.store, { requestId: 'id-1' }, values)
+  root.trace = place
+  return root
+}
+
+const headersOf = (root: Scope, url: string = API, traced = false): object => outboundHeaders(root, url, { traced })
+
+/** The header of one value, of a key of its own: a warning is told once for each key. */
+function headerOf (name: string, value: unknown, carry?: Packing<any>): string | undefined {
+  const ctx = createContext({ [name]: key<unknown>({ header: 'x-value', ...carry && { carry } }) }, { propagate: { [API]: [name] } })
+  return ctx.run({ [name]: value } as object, () => ctx.headersFor(API))['x-value']
+}
+
+t.test('the headers of an origin: those of the keys that are listed for it and set', async (t) => {
+  const root = scope({ tenant: 'acme', token: 'hush' })
+  t.same(headersOf(root), { 'x-request-id': 'id-1', 'x-tenant': 'acme' })
+  t.same(headersOf(root, 'https://ids.example/path'), { 'x-request-id': 'id-1' })
+  t.same(headersOf(root, 'https://other.example'), {})
+  t.same(headersOf(scope({ tenant: null, user: undefined })), { 'x-request-id': 'id-1' })
+})
+
+t.test('the value of the innermost scope is what is sent', async (t) => {
+  const root = scope({ tenant: 'acme', user: 'ada' })
+  const child = new Scope(root.owner, root.registration, root)
+  child.store.tenant = 'globex'
+  t.same(headersOf(child), { 'x-request-id': 'id-1', 'x-tenant': 'globex', 'x-user': 'ada' })
+})
+
+t.test('without propagate, and of an ended scope: none', async (t) => {
+  t.same(headersOf(scope({ tenant: 'acme' }, { propagate: undefined! })), {})
+  const root = scope({ tenant: 'acme' }, {}, PLACE)
+  const child = new Scope(root.owner, root.registration, root)
+  child.store.tenant = 'globex'
+  root.end(() => {})
+  t.same(headersOf(root), {})
+  t.same(headersOf(child), {}, 'nor of one below it')
+})
+
+t.test('a value is sent as it is where it is plain ASCII, else percent-encoded, and always to be decoded', async (t) => {
+  const sent = {
+    acme: 'acme',
+    'Acme & Sons; "a", b=c \\ ~': 'Acme & Sons; "a", b=c \\ ~',
+    '100%': '100%25',
+    '%41': '%2541',
+    'Bücher 📚': 'B%C3%BCcher %F0%9F%93%9A',
+    'a\r\nx-admin: true': 'a%0D%0Ax-admin: true',
+    'a\0\t\x7f\x85\u2028': 'a%00%09%7F%C2%85%E2%80%A8',
+    '  two  ': '%20%20two%20%20',
+    ' ': '%20'
+  }
+  for (const [value, header] of Object.entries(sent)) {
+    const encoded = headerOf('text', value)
+    t.equal(encoded, header)
+    t.equal(decodeURIComponent(encoded!), value)
+  }
+  t.equal(headerOf('text', ''), '')
+  for (const value of [0, 7, -1.5, true, false, NaN]) t.equal(headerOf('text', value), String(value))
+})
+
+t.test('1,024 bytes are sent, one more are not', async (t) => {
+  const told = warnings(t, 'FST_CTX_HEADER')
+  t.equal(headerOf('fits', 'x'.repeat(1024))?.length, 1024)
+  t.equal(headerOf('fitsEncoded', `${'x'.repeat(1018)}ü`)?.length, 1024)
+  t.equal(headerOf('long', 'x'.repeat(1025)), undefined)
+  t.equal(headerOf('longEncoded', `${'x'.repeat(1019)}ü`), undefined, 'as it is sent')
+  await turns()
+  t.same(told.map(({ message }) => /'(\w+)'/.exec(message)?.[1]), ['long', 'longEncoded'])
+})
+
+t.test('what no header carries is not sent, with a warning, once for each key and reason, that does not tell the value', async (t) => {
+  const told = warnings(t, 'FST_CTX_HEADER')
+  const packing = (pack: (value: any) => unknown): Packing<any> => ({ pack, unpack: (packed: unknown) => packed })
+  for (let i = 0; i < 2; i++) {
+    t.equal(headerOf('surrogate', 'private\ud800'), undefined)
+    t.equal(headerOf('object', { id: 'private' }), undefined)
+    t.equal(headerOf('list', ['private']), undefined)
+    t.equal(headerOf('big', 1n), undefined)
+    t.equal(headerOf('called', () => 'private'), undefined)
+    t.equal(headerOf('named', Symbol('private')), undefined)
+    t.equal(headerOf('throwing', 'private', packing((value) => { throw new Error(value) })), undefined)
+    t.equal(headerOf('packed', { id: 'private' }, packing((value) => value)), undefined)
+  }
+  await turns()
+  t.same(told.map(({ message }) => /'(\w+)'/.exec(message)?.[1]), ['surrogate', 'object', 'list', 'big', 'called', 'named', 'throwing', 'packed'])
+  t.notMatch(JSON.stringify(told.map((warning) => ({ ...warning, message: warning.message, stack: warning.stack }))), /private/)
+})
+
+t.test('a key with pack: what that makes; undefined and null are not sent, and no warning is told', async (t) => {
+  const told = warnings(t, 'FST_CTX_HEADER')
+  const carry: Packing<{ id?: string | number | null }> = { pack: ({ id }) => id, unpack: () => undefined }
+  t.equal(headerOf('packs', { id: 'ä' }, carry), '%C3%A4')
+  t.equal(headerOf('packs', { id: 7 }, carry), '7')
+  t.equal(headerOf('packs', {}, carry), undefined)
+  t.equal(headerOf('packs', { id: null }, carry), undefined)
+  await turns()
+  t.same(told, [])
+})
+
+t.test('the place in a trace goes to each listed origin', async (t) => {
+  const child = /^00-4bf92f3577b34da6a3ce929d0e0e4736-(?!00f067aa0ba902b7)[0-9a-f]{16}-01$/
+  const traceState = { serialize: () => 'vendor=1' }
+
+  t.test('without a tracer the call is a span of its own', async (t) => {
+    const root = scope({}, {}, { ...PLACE, traceState })
+    const [first, second] = [headersOf(root), headersOf(root)] as Array<Record<string, string>>
+    t.match(first!.traceparent, child)
+    t.match(second!.traceparent, child)
+    t.not(first!.traceparent, second!.traceparent)
+    t.equal(first!.tracestate, 'vendor=1')
+    t.same(headersOf(root, 'https://other.example'), {})
+  })
+
+  t.test('with one, its active span is the parent', async (t) => {
+    const active = { ...PLACE, spanId: 'ffffffffffffffff' }
+    const trace: Tracing = { current: () => active, ofRequest: () => PLACE, within: (_place, fn) => fn(), attributes: new Map(), tell () {} }
+    t.match(headersOf(scope({}, { trace }, PLACE)), { traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-ffffffffffffffff-01' })
+  })
+
+  t.test('where another tool adds it, it is left to that', async (t) => {
+    t.strictSame(headersOf(scope({ tenant: 'acme' }, {}, { ...PLACE, traceState }), API, true), { 'x-request-id': 'id-1', 'x-tenant': 'acme' })
+  })
+
+  t.test('no state, or an empty one, is no header', async (t) => {
+    for (const state of [undefined, { serialize: () => '' }]) t.notOk('tracestate' in headersOf(scope({}, {}, { ...PLACE, traceState: state })))
+  })
+})

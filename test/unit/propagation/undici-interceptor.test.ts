@@ -1,0 +1,155 @@
+import { channel } from 'node:diagnostics_channel'
+import t from 'tap'
+import { createContext, key } from '../../../lib/index.ts'
+import { interceptFetch, type Interceptor } from '../../../lib/propagation/undici-interceptor.ts'
+import { currentStore } from '../../../lib/scope/storage.ts'
+import type { Tap } from '../../support/support.ts'
+
+const ORIGIN = 'https://api.example'
+const ctx = createContext({ tenant: key<string>({ header: 'X-Tenant' }), user: key<string>({ header: 'x-user' }) }, { propagate: { [ORIGIN]: ['tenant', 'user'] } })
+
+interface Dispatched { readonly options: any, readonly handler: any }
+
+/** What is dispatched by way of the interceptor. */
+function pass (options: object, handler: object = {}): Dispatched {
+  const dispatched: Dispatched[] = []
+  ctx.interceptor((options, handler) => dispatched.push({ options, handler }) > 0)(options, handler)
+  return dispatched[0]!
+}
+
+const asAcme = <R>(fn: () => R): R => ctx.run({ tenant: 'acme', user: 'ada' }, fn)
+const headersOf = (headers: unknown): object => asAcme(() => pass({ origin: ORIGIN, headers })).options.headers
+
+t.test('nothing is touched outside a scope, for an origin that is not listed, for none, and where no value is set', async (t) => {
+  const options = { origin: ORIGIN, path: '/' }
+  t.equal(pass(options).options, options)
+  for (const origin of ['https://other.example', undefined]) {
+    const other = { origin, path: '/' }
+    t.equal(asAcme(() => pass(other)).options, other)
+  }
+  t.equal(ctx.run({}, () => pass(options)).options, options)
+  t.same(options, { origin: ORIGIN, path: '/' })
+})
+
+t.test('what the dispatcher returns is returned: whether it takes more', async (t) => {
+  for (const taken of [true, false]) t.equal(ctx.interceptor(() => taken)({ origin: ORIGIN }, {}), taken)
+})
+
+t.test('the headers are added to a copy of the options', async (t) => {
+  const options = { origin: new URL(ORIGIN), path: '/', method: 'GET', headers: { accept: '*/*' } }
+  t.same(asAcme(() => pass(options)).options, { ...options, headers: { accept: '*/*', 'x-tenant': 'acme', 'x-user': 'ada' } })
+  t.same(options.headers, { accept: '*/*' })
+})
+
+t.test('headers in every form that undici takes stay what they are', async (t) => {
+  const ours = { 'x-tenant': 'acme', 'x-user': 'ada' }
+  const objects: Record<string, object | null | undefined> = {
+    none: undefined,
+    null: null,
+    'an object': { Accept: 'a', 'x-count': 1, 'set-cookie': ['a', 'b'] },
+    'an object without a prototype': Object.assign(Object.create(null) as object, { accept: 'a' })
+  }
+  for (const [form, given] of Object.entries(objects)) t.same(headersOf(given), { ...given, ...ours }, form)
+  const lists: Record<string, [given: Iterable<unknown>, sent: unknown[]]> = {
+    'names and values in turn': [['Accept', 'a', 'set-cookie', ['a', 'b']], ['Accept', 'a', 'set-cookie', ['a', 'b']]],
+    Headers: [new Headers({ Accept: 'a' }), ['accept', 'a']],
+    Map: [new Map<string, unknown>([['Accept', 'a'], ['set-cookie', ['a', 'b']]]), ['Accept', 'a', 'set-cookie', ['a', 'b']]],
+    'an iterable of pairs': [(function * () { yield ['Accept', 'a'] })(), ['Accept', 'a']]
+  }
+  for (const [form, [given, sent]] of Object.entries(lists)) t.same(headersOf(given), [...sent, ...Object.entries(ours).flat()], form)
+})
+
+t.test("a caller's own header is not overwritten, in whatever form and case it is given", async (t) => {
+  for (const given of [['X-TENANT', 'own'], new Map([['X-TENANT', 'own']])]) t.same(headersOf(given), ['X-TENANT', 'own', 'x-user', 'ada'])
+  t.same(headersOf({ 'X-TENANT': 'own' }), { 'X-TENANT': 'own', 'x-user': 'ada' })
+  t.same(headersOf(new Headers({ 'X-TENANT': 'own' })), ['x-tenant', 'own', 'x-user', 'ada'])
+  t.same(headersOf({ 'x-tenant': '' }), { 'x-tenant': '', 'x-user': 'ada' }, 'an empty one is one')
+  t.same(headersOf([Buffer.from('X-Tenant'), 'own']).toString(), 'X-Tenant,own,x-user,ada')
+  t.same(headersOf(['accept', 'x-tenant']), ['accept', 'x-tenant', 'x-tenant', 'acme', 'x-user', 'ada'], 'a value is no name')
+  t.same(headersOf({ 'x-tenant': undefined }), { 'x-tenant': 'acme', 'x-user': 'ada' }, 'undefined is none')
+})
+
+t.test('the callbacks of a handler run in the scope that dispatched it, with their own this and arguments', async (t) => {
+  class Handler {
+    readonly #calls: unknown[] = []
+    readonly kind = 'ours'
+    get calls (): unknown[] { return this.#calls }
+    onResponseStart (...args: unknown[]): string {
+      this.#calls.push([ctx.get('tenant'), ...args])
+      return 'kept'
+    }
+  }
+  const handler = Object.freeze(new Handler())
+  const { handler: passed } = asAcme(() => pass({ origin: 'https://other.example' }, handler)) as { handler: Handler & { onError?: unknown } }
+  t.equal(passed.onResponseStart(1, 2), 'kept')
+  ctx.run({ tenant: 'globex' }, () => passed.onResponseStart(3))
+  t.same(handler.calls, [['acme', 1, 2], ['acme', 3]])
+  t.same(passed.calls, handler.calls)
+  t.ok(passed instanceof Handler)
+  t.equal(passed.kind, 'ours')
+  t.equal(passed.onError, undefined, 'what a handler lacks it lacks')
+
+  const literal = Object.freeze({ onError: () => ctx.get('tenant') })
+  t.equal(asAcme(() => pass({}, literal)).handler.onError(), 'acme', 'one that is frozen, too')
+})
+
+t.test('without a scope they run without one, whatever scope is current where they are called', async (t) => {
+  const { handler } = pass({ origin: ORIGIN }, { onError: () => currentStore() })
+  t.equal(asAcme(() => handler.onError()), undefined)
+})
+
+t.test('one handler for two scopes runs in each for itself', async (t) => {
+  const shared = { onConnect: () => ctx.get('tenant') }
+  const [a, b] = ['acme', 'globex'].map((tenant) => ctx.run({ tenant }, () => pass({ origin: ORIGIN }, shared)))
+  t.same([a, b].map((each) => [each!.options.headers['x-tenant'], each!.handler.onConnect()]), [['acme', 'acme'], ['globex', 'globex']])
+})
+
+t.test('traceparent', async (t) => {
+  const created = channel('undici:request:create')
+  const opentelemetry = Symbol.for('opentelemetry.js.api.1')
+  const listen = (): void => {}
+  t.teardown(() => {
+    created.unsubscribe(listen)
+    Reflect.deleteProperty(globalThis, opentelemetry)
+  })
+  const envelope = JSON.stringify({ v: 1, requestId: 'id-1', values: {}, traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' })
+  const added = async (): Promise<unknown> => ((await ctx.hydrate(envelope, () => pass({ origin: ORIGIN }))).options as { headers?: object }).headers
+  const ours = { traceparent: /^00-4bf92f3577b34da6a3ce929d0e0e4736-/ }
+  t.match(await added(), ours)
+  created.subscribe(listen)
+  t.match(await added(), ours, 'though somebody listens to what undici creates')
+  Reflect.set(globalThis, opentelemetry, {})
+  t.equal(await added(), undefined, 'it is left to OpenTelemetry, if that listens')
+  created.unsubscribe(listen)
+  t.match(await added(), ours, 'not if it does not')
+})
+
+t.test('interceptFetch', async (t) => {
+  const symbols = [1, 2].map((version) => Symbol.for(`undici.globalDispatcher.${version}`))
+  const holder = globalThis as unknown as Record<symbol, unknown>
+  Reflect.get(globalThis, 'Response')
+  const before = symbols.map((symbol) => [symbol, Object.getOwnPropertyDescriptor(globalThis, symbol)] as const)
+
+  /** Puts other dispatchers into the places of Node's for one test. */
+  function replace (t: Tap, dispatchers: unknown[]): void {
+    for (const [i, symbol] of symbols.entries()) holder[symbol] = dispatchers[i]
+    t.teardown(() => { for (const [symbol, descriptor] of before) holder[symbol] = descriptor?.value })
+  }
+
+  const interceptor: Interceptor = (dispatch) => dispatch
+  const composable = (): { compose: (given: Interceptor) => object } => ({ compose (given: Interceptor) { return { composed: this, given } } })
+
+  t.test('composes the dispatchers of both versions, each for itself', async (t) => {
+    const [one, two] = [composable(), composable()]
+    replace(t, [one, two])
+    interceptFetch(interceptor)
+    t.same(symbols.map((symbol) => holder[symbol]), [{ composed: one, given: interceptor }, { composed: two, given: interceptor }])
+  })
+
+  t.test('leaves alone what cannot be composed, and what is missing', async (t) => {
+    const old = { dispatch () {} }
+    replace(t, [old, undefined])
+    interceptFetch(interceptor)
+    t.same(symbols.map((symbol) => holder[symbol]), [old, undefined])
+  })
+})

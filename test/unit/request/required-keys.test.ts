@@ -1,0 +1,174 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import t from 'tap'
+import context, { createContext, key } from '../../../lib/index.ts'
+import { gate, listen, type Tap } from '../../support/support.ts'
+
+const ctx = createContext({
+  tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'] }),
+  user: key<{ readonly id: string }>({ missing: 401 })
+})
+
+/** What a route requires, in the types of another context. */
+function required (...names: string[]): { config: { context: { require: never[] } } } {
+  return { config: { context: { require: names as never[] } } }
+}
+
+async function setting (t: Tap, routes: (app: FastifyInstance) => void): Promise<{ readonly app: FastifyInstance, readonly url: string }> {
+  const app: FastifyInstance = Fastify()
+  await app.register(ctx.plugin)
+  routes(app)
+  return { app, ...await listen(t, app) }
+}
+
+const MISSING_TENANT = { statusCode: 400, code: 'FST_CTX_MISSING', error: 'Bad Request', message: "'tenant' is required" }
+const MISSING_USER = { statusCode: 401, code: 'FST_CTX_MISSING', error: 'Unauthorized', message: "'user' is required" }
+
+t.test('a key that is not set answers with its status, in the format of Fastify, on a socket and by inject', async (t) => {
+  const { app, url } = await setting(t, (app) => {
+    app.addHook('preHandler', async (request) => { if (request.headers.authorization !== undefined) ctx.set('user', { id: 'ada' }) })
+    app.get('/', required('tenant', 'user'), async () => `${ctx.require('tenant')} ${ctx.require('user').id} ${ctx.require('requestId') === '' ? '' : 'id'}`)
+  })
+  for (const [headers, status, body] of [
+    [{}, 400, MISSING_TENANT],
+    [{ authorization: 's3cret' }, 400, MISSING_TENANT],
+    [{ 'x-tenant-id': 'acme' }, 401, MISSING_USER]
+  ] as const) {
+    const answer = await fetch(url, { headers })
+    t.equal(answer.status, status)
+    t.match(answer.headers.get('content-type'), /^application\/json/)
+    t.same(await answer.json(), body)
+    const injected = await app.inject({ url: '/', headers })
+    t.equal(injected.statusCode, status)
+    t.same(injected.json(), body)
+  }
+  const headers = { 'x-tenant-id': 'acme', authorization: 's3cret' }
+  t.equal(await (await fetch(url, { headers })).text(), 'acme ada id')
+  t.equal((await app.inject({ url: '/', headers })).body, 'acme ada id')
+})
+
+t.test('is looked at after all preHandler hooks, of whatever level, and before the handler', async (t) => {
+  const order: string[] = []
+  const { url } = await setting(t, (app) => {
+    app.addHook('preHandler', async () => { order.push('instance') })
+    // As a plugin does that is registered later, and authenticates.
+    app.addHook('onRoute', (route) => {
+      route.preHandler = [...[route.preHandler ?? []].flat(), async (request: { readonly url: string }) => { order.push('onRoute'); if (request.url === '/in') ctx.set('user', { id: 'ada' }) }]
+    })
+    for (const path of ['/in', '/out']) {
+      app.get(path, { ...required('user'), preHandler: async () => { order.push('route') } }, async () => { order.push('handler'); return 'ok' })
+    }
+    app.addHook('preHandler', async () => { order.push('instance, added later') })
+  })
+  t.equal((await fetch(`${url}/in`)).status, 200)
+  t.same(order.splice(0), ['instance', 'instance, added later', 'route', 'onRoute', 'handler'])
+  for (let i = 0; i < 2; i++) {
+    t.equal((await fetch(`${url}/out`)).status, 401)
+    t.same(order.splice(0), ['instance', 'instance, added later', 'route', 'onRoute'])
+  }
+})
+
+t.test('holds on routes without a preHandler of their own, and on those that were added before the plugin was loaded', async (t) => {
+  const own = createContext({ user: key<string>({ missing: 403 }) })
+  const app = Fastify()
+  app.register(own.plugin)
+  app.get('/before', required('user'), async () => 'ok')
+  app.register(async (child) => { child.get('/child', required('user'), async () => 'ok') })
+  const { url } = await listen(t, app)
+  for (const path of ['/before', '/child']) t.equal((await fetch(url + path)).status, 403, path)
+})
+
+t.test('a request that has the keys and one that has not, at the same time, each get their own answer', async (t) => {
+  const [both, go] = [gate(), gate()]
+  let entered = 0
+  const { url } = await setting(t, (app) => {
+    app.addHook('preHandler', async () => {
+      if (++entered === 2) both.open()
+      await go.promise
+    })
+    app.get('/', required('tenant'), async () => ctx.get('tenant'))
+  })
+  const answers = [fetch(url), fetch(url, { headers: { 'x-tenant-id': 'acme' } })]
+  await both.promise
+  go.open()
+  const [without, having] = await Promise.all(answers)
+  t.equal(without!.status, 400)
+  t.equal(await having!.text(), 'acme')
+})
+
+t.test('runs the error handler and onError hooks like any other failure, with the error', async (t) => {
+  const seen: unknown[] = []
+  const { url } = await setting(t, (app) => {
+    app.setErrorHandler(async (error: { code: string, statusCode: number }, _request, reply) => {
+      seen.push([error.code, error.statusCode])
+      return reply.code(418).send('teapot')
+    })
+    app.get('/', required('user'), async () => 'ok')
+  })
+  const answer = await fetch(url)
+  t.equal(answer.status, 418)
+  t.same(seen, [['FST_CTX_MISSING', 401]])
+})
+
+t.test('HEAD of a GET route requires the same, a 404 nothing', async (t) => {
+  const { url } = await setting(t, (app) => {
+    app.get('/', required('tenant'), async (_request, reply) => { if (ctx.get('tenant') === 'gone') reply.callNotFound(); else return 'ok' })
+  })
+  t.equal((await fetch(url, { method: 'HEAD' })).status, 400)
+  t.equal((await fetch(url, { method: 'HEAD', headers: { 'x-tenant-id': 'acme' } })).status, 200)
+  t.equal((await fetch(`${url}/unknown`)).status, 404)
+})
+
+t.test('null and false are values, the request id is always there, no keys are no condition', async (t) => {
+  const own = createContext({ nothing: key<null>({ seed: () => null }), no: key<boolean>({ seed: () => false }) })
+  const app = Fastify()
+  await app.register(own.plugin)
+  app.get('/', required('nothing', 'no', 'requestId'), async () => 'ok')
+  app.get('/none', required(), async () => 'ok')
+  app.get('/other', { config: { context: {} } }, async () => 'ok')
+  app.get('/foreign', { config: { context: 'of somebody else' } as never }, async () => 'ok')
+  const { url } = await listen(t, app)
+  for (const path of ['/', '/none', '/other', '/foreign']) t.equal((await fetch(url + path)).status, 200, path)
+})
+
+t.test('the ready-made context requires the keys that its registration names', async (t) => {
+  const app = Fastify()
+  await app.register(context, { keys: { user: { missing: 401 } } })
+  app.get('/', { config: { context: { require: ['user'] } } }, async (request) => request.ctx.require('user'))
+  t.throws(() => { app.get('/other', { config: { context: { require: ['tenant'] } } }, async () => 'ok') }, { code: 'FST_CTX_INVALID_OPTION', message: /\/other.*'tenant'/ })
+  const { url } = await listen(t, app)
+  t.same(await (await fetch(url)).json(), MISSING_USER)
+})
+
+t.test('what is no key, or no list, fails at start-up and names the route', async (t) => {
+  for (const wrong of [['usr'], ['tenant', 7], [undefined], ['toString'], 'tenant', { tenant: true }]) {
+    const app = Fastify()
+    await app.register(ctx.plugin)
+    t.throws(() => { app.get('/notes', { config: { context: { require: wrong as never } } }, async () => 'ok') }, { code: 'FST_CTX_INVALID_OPTION', message: /\/notes/ }, JSON.stringify(wrong))
+
+    const later = Fastify()
+    later.register(ctx.plugin)
+    later.register(async (child) => { child.get('/notes', { config: { context: { require: wrong as never } } }, async () => 'ok') })
+    await t.rejects(async () => { await later.ready() }, { code: 'FST_CTX_INVALID_OPTION' })
+  }
+})
+
+t.test('what is no key, or no list, of a route that was added before the plugin: each request of it fails, the program is blamed, not the client', async (t) => {
+  for (const [wrong, said] of [
+    [['tenant', 'tenent'], "option 'config.context.require' of /notes/:id names 'tenent', which is no key: correct the name, or declare it"],
+    [[undefined], "option 'config.context.require' of /notes/:id names 'undefined', which is no key: correct the name, or declare it"],
+    ['tenant', "option 'config.context.require' of /notes/:id takes a list of keys: ['tenant']"],
+    [7, "option 'config.context.require' of /notes/:id takes a list of keys: ['tenant']"]
+  ] as const) {
+    const app = Fastify()
+    app.get('/notes/:id', { config: { context: { require: wrong as never } } }, async () => t.fail('called'))
+    app.get('/right', required('tenant'), async () => 'ok')
+    await app.register(ctx.plugin)
+    const { url } = await listen(t, app)
+    for (const headers of [{}, { 'x-tenant-id': 'acme' }, {}]) {
+      const answer = await fetch(`${url}/notes/7`, { headers })
+      t.same(await answer.json(), { statusCode: 500, code: 'FST_CTX_INVALID_OPTION', error: 'Internal Server Error', message: said })
+    }
+    t.equal((await fetch(`${url}/right`)).status, 400, 'others are as they are')
+    t.equal((await fetch(`${url}/right`, { headers: { 'x-tenant-id': 'acme' } })).status, 200)
+  }
+})

@@ -1,0 +1,66 @@
+import diagnostics from 'node:diagnostics_channel'
+import Fastify from 'fastify'
+import t from 'tap'
+import { createContext, key } from '../../../lib/index.ts'
+import type { ScopeMessage } from '../../../lib/scope/diagnostics-channel.ts'
+import { gate, listen, turns, type Tap } from '../../support/support.ts'
+
+const ctx = createContext({ tenant: key<string>({ seed: (request) => request.headers['x-tenant'] }) })
+
+interface Heard extends ScopeMessage { readonly channel: string, readonly tenant: string | undefined }
+
+/** What both channels tell while a test runs, and the tenant that a subscriber reads then. */
+function listenIn (t: Tap): Heard[] {
+  const heard: Heard[] = []
+  for (const name of ['open', 'end']) {
+    const subscriber = (message: unknown): void => { heard.push({ ...message as ScopeMessage, channel: name, tenant: ctx.get('tenant') }) }
+    diagnostics.subscribe(`fastify-ctx:${name}`, subscriber)
+    t.teardown(() => { diagnostics.unsubscribe(`fastify-ctx:${name}`, subscriber) })
+  }
+  return heard
+}
+
+t.test('a request is told when its scope opens and when it ends, with its values at the end', async (t) => {
+  const heard = listenIn(t)
+  const app = Fastify()
+  await app.register(ctx.plugin)
+  app.get('/notes/:id', async () => 'ok')
+  const { url } = await listen(t, app)
+  await (await fetch(`${url}/notes/1`, { headers: { 'x-tenant': 'acme', 'x-request-id': 'r-1' } })).text()
+  while (heard.length < 2) await turns()
+  t.same(heard.map(({ channel, requestId, route, lost, tenant }) => ({ channel, requestId, route, lost, tenant })), [
+    { channel: 'open', requestId: 'r-1', route: '/notes/:id', lost: false, tenant: undefined },
+    { channel: 'end', requestId: 'r-1', route: '/notes/:id', lost: false, tenant: 'acme' }
+  ])
+  t.equal(heard[0]!.scope, heard[1]!.scope, 'the same object, as a key')
+})
+
+t.test('a client that went away is told as lost', async (t) => {
+  const heard = listenIn(t)
+  const entered = gate()
+  const app = Fastify()
+  await app.register(ctx.plugin)
+  app.get('/', async () => { entered.open(); await new Promise(() => {}) })
+  const { url } = await listen(t, app)
+  const controller = new AbortController()
+  const answer = fetch(url, { signal: controller.signal }).catch(() => {})
+  await entered.promise
+  controller.abort()
+  await answer
+  while (heard.length < 2) await turns()
+  t.same(heard.map(({ channel, lost }) => ({ channel, lost })), [{ channel: 'open', lost: false }, { channel: 'end', lost: true }])
+})
+
+t.test('a run is told where it is a root, not within another scope', async (t) => {
+  const heard = listenIn(t)
+  await ctx.run({ tenant: 'acme', requestId: 'job-1' }, async () => {
+    await ctx.run({ tenant: 'globex' }, async () => {})
+  })
+  t.throws(() => ctx.run({ requestId: 'job-2' }, () => { throw new Error('failed') }))
+  t.same(heard.map(({ channel, requestId, route, tenant }) => ({ channel, requestId, route, tenant })), [
+    { channel: 'open', requestId: 'job-1', route: undefined, tenant: 'acme' },
+    { channel: 'end', requestId: 'job-1', route: undefined, tenant: 'acme' },
+    { channel: 'open', requestId: 'job-2', route: undefined, tenant: undefined },
+    { channel: 'end', requestId: 'job-2', route: undefined, tenant: undefined }
+  ])
+})

@@ -1,0 +1,114 @@
+// Applications with a planted bug, and correct ones: each takes its tenant from a header, and works as many real ones do.
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
+import DataLoader from 'dataloader'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import { createPool } from 'generic-pool'
+import PQueue from 'p-queue'
+import { createContext, key } from '../../../lib/index.ts'
+
+const tenantKey = () => key<string>({ seed: (request) => request.headers['x-tenant-id'], log: true })
+
+/** The tenant of a request is kept in a variable of the module. */
+export async function moduleVariable (): Promise<FastifyInstance> {
+  const app = Fastify()
+  let tenant: unknown
+  app.addHook('onRequest', async (request) => { tenant = request.headers['x-tenant-id'] })
+  app.get('/orders', async () => {
+    await turn()
+    return { tenant }
+  })
+  return app
+}
+
+/** The same, where nothing is waited for but the body: without one that comes late, no two requests meet. */
+export async function moduleVariableOverBody (): Promise<FastifyInstance> {
+  const app = Fastify()
+  let tenant: unknown
+  app.addHook('onRequest', async (request) => { tenant = request.headers['x-tenant-id'] })
+  app.post('/orders', async () => ({ tenant }))
+  return app
+}
+
+/** One DataLoader serves all requests: what it loaded for one, it has for the others. */
+export const cachingLoader = (): Promise<FastifyInstance> => sharedLoader({})
+
+/** One DataLoader serves all requests: it loads a batch in the scope of the request that asked first. */
+export const batchingLoader = (): Promise<FastifyInstance> => sharedLoader({ cache: false, batchScheduleFn: (load) => { setTimeout(load, 2) } })
+
+async function sharedLoader (options: DataLoader.Options<string, unknown>): Promise<FastifyInstance> {
+  const ctx = createContext({ tenant: tenantKey() })
+  const app = Fastify()
+  await app.register(ctx.plugin)
+  const orders = new DataLoader(async (ids: readonly string[]) => ids.map((id) => ({ id, tenant: ctx.get('tenant') })), options)
+  app.get('/orders', async () => ({ rows: [await orders.load('1'), await orders.load('2')] }))
+  return app
+}
+
+/** A queue starts a task in the scope of the request whose task was done before. */
+export async function queue (): Promise<FastifyInstance> {
+  const ctx = createContext({ tenant: tenantKey() })
+  const app = Fastify()
+  await app.register(ctx.plugin)
+  const tasks = new PQueue({ concurrency: 2 })
+  app.get('/orders', async () => await tasks.add(async () => {
+    await delay(2)
+    return { tenant: ctx.get('tenant') }
+  }))
+  return app
+}
+
+/** A pool calls back those who wait for a connection in the scope of the request that released it. */
+export async function callbackPool (): Promise<FastifyInstance> {
+  const ctx = createContext({ tenant: tenantKey() })
+  const app = Fastify()
+  await app.register(ctx.plugin)
+  const waiting: Array<() => void> = []
+  let free = 2
+  const acquire = (callback: () => void): void => {
+    if (free > 0) { free--; callback() } else waiting.push(callback)
+  }
+  const release = (): void => {
+    const next = waiting.shift()
+    if (next === undefined) free++
+    else next()
+  }
+  app.get('/orders', (_request, reply) => {
+    acquire(() => {
+      setTimeout(() => {
+        const tenant = ctx.get('tenant')
+        release()
+        reply.send({ tenant })
+      }, 2)
+    })
+  })
+  return app
+}
+
+/** All of these, done well; and what a service has besides: logs, headers, errors, work after the answer. */
+export async function correct (options: FastifyServerOptions = {}): Promise<FastifyInstance> {
+  const ctx = createContext({ tenant: tenantKey(), user: key<{ readonly id: string }>({ log: ({ id }) => id }) })
+  const app = Fastify(options)
+  await app.register(ctx.plugin)
+  const loaders = ctx.memo(() => new DataLoader(async (ids: readonly string[]) => ids.map((id) => ({ id, tenant: ctx.get('tenant') })), { batchScheduleFn: (load) => { setTimeout(load, 1) } }))
+  const tasks = new PQueue({ concurrency: 2 })
+  const pool = createPool({ create: async () => ({}), destroy: async () => {} }, { max: 2 })
+  app.addHook('onClose', async () => { await pool.drain(); await pool.clear() })
+  app.addHook('preHandler', async () => {
+    await turn()
+    ctx.set('user', { id: `user of ${ctx.get('tenant')}` })
+  })
+  app.addHook('onSend', async (_request, reply) => { reply.header('x-tenant', ctx.get('tenant')) })
+  app.get('/orders', async (request) => {
+    request.log.info('reading orders')
+    const queued = tasks.add(ctx.bind(async () => { await turn(); return ctx.get('tenant') }))
+    const pooled = pool.use(async () => { await turn(); return ctx.get('tenant') })
+    return { rows: await loaders().loadMany(['1', '2']), queued: await queued, pooled: await pooled }
+  })
+  app.post('/orders', async (request, reply) => {
+    ctx.after(async () => { await turn(); ctx.log.info('order mailed') })
+    reply.code(201)
+    return { order: request.body, tenant: ctx.get('tenant') }
+  })
+  app.get('/fails', async () => { throw new Error(`nothing for ${ctx.get('tenant')}`) })
+  return app
+}

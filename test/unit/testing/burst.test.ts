@@ -1,0 +1,84 @@
+import http, { type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { once } from 'node:events'
+import { setImmediate as turn } from 'node:timers/promises'
+import t, { type Test } from 'tap'
+import { fire } from '../../../lib/testing/burst.ts'
+import { Client } from '../../../lib/testing/client.ts'
+import type { Pace } from '../../../lib/testing/plan.ts'
+import { Shot } from '../../../lib/testing/sent-request.ts'
+
+type Listener = (shot: Shot, request: IncomingMessage, response: ServerResponse) => void
+
+/** Fires some requests with bodies, in the order of their numbers, and completes them in the opposite one where that matters. */
+async function play (t: Test, pace: Pace, oneByOne: boolean, listener: Listener): Promise<readonly Shot[]> {
+  const ports = new Map<number, Shot>()
+  const server = http.createServer((request, response) => {
+    const shot = ports.get(request.socket.remotePort!)!
+    shot.arrive()
+    listener(shot, request, response)
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  t.teardown(() => { server.close() })
+  const target = { server, secure: false, host: '127.0.0.1', port: (server.address() as AddressInfo).port, close: async () => {} }
+  const client = new Client(target, { connections: 8, timeout: 5_000, onPort: (port, shot) => { ports.set(port, shot) } })
+  t.teardown(() => { client.close() })
+  const pieces = ['first, ', 'last'].map((piece) => Buffer.from(piece))
+  const shots = [1, 2, 3, 4].map((number) => new Shot(number, 'canary', { url: '/', method: 'POST' }, 0, { pieces, chunked: false, wait: number % 2 }))
+  await fire({ pace, oneByOne, shots, release: shots.toReversed() }, client)
+  t.ok(shots.every(({ answer }) => answer?.status === 200), 'all were answered')
+  return shots
+}
+
+/** Answers when the body is there, and a turn has passed; says what happened, in its order. */
+function telling (events: string[]): Listener {
+  return (shot, request, response) => {
+    events.push(`${shot.number} came`)
+    request.resume()
+    request.once('end', async () => {
+      events.push(`${shot.number} complete`)
+      await turn()
+      events.push(`${shot.number} answered`)
+      response.end()
+    })
+  }
+}
+
+t.test('together, on connections that are new: all are there before one that waits a turn is answered', async (t) => {
+  const events: string[] = []
+  await play(t, 'together', false, telling(events))
+  const answered = events.findIndex((event) => event.endsWith('answered'))
+  t.equal(events.slice(0, answered).filter((event) => event.endsWith('came')).length, 4, events.join())
+  t.equal(events.length, 12)
+})
+
+t.test('gated: no body is complete before all are there, and each is answered before the next is complete', async (t) => {
+  const events: string[] = []
+  await play(t, 'gated', true, telling(events))
+  t.same(events.slice(0, 4).sort(), ['1 came', '2 came', '3 came', '4 came'])
+  t.same(events.slice(4), [4, 3, 2, 1].flatMap((number) => [`${number} complete`, `${number} answered`]))
+})
+
+t.test('gated, not one by one: the bodies are complete in their order', async (t) => {
+  const events: string[] = []
+  await play(t, 'gated', false, telling(events))
+  t.same(events.slice(0, 4).sort(), ['1 came', '2 came', '3 came', '4 came'])
+  t.equal(events.length, 12)
+})
+
+t.test('gated, of which none is answered before all are complete: they are completed nevertheless', async (t) => {
+  const waiting: ServerResponse[] = []
+  await play(t, 'gated', true, (_shot, request, response) => {
+    request.resume()
+    request.once('end', () => {
+      waiting.push(response)
+      if (waiting.length === 4) for (const response of waiting) response.end()
+    })
+  })
+})
+
+t.test('staggered: each comes when the one before is there', async (t) => {
+  const events: string[] = []
+  await play(t, 'staggered', false, telling(events))
+  t.same(events.filter((event) => event.endsWith('came')), ['1 came', '2 came', '3 came', '4 came'])
+})

@@ -1,0 +1,184 @@
+import { AssertionError } from 'node:assert'
+import { setImmediate as turn } from 'node:timers/promises'
+import Fastify, { type FastifyInstance } from 'fastify'
+import t, { type Test } from 'tap'
+import { createContext, key } from '../../../lib/index.ts'
+import { assertIsolated, type IsolationOptions } from '../../../lib/testing/isolation.ts'
+import type { IsolationError } from '../../../lib/testing/report.ts'
+import type { MakeRequest } from '../../../lib/testing/sent-request.ts'
+import { gate, Lines } from '../../support/support.ts'
+import * as applications from './applications.ts'
+
+t.setTimeout(300_000)
+
+const SEEDS = Array.from({ length: 20 }, (_, seed) => seed)
+
+const get: MakeRequest = (canary) => ({ url: '/orders', headers: { 'x-tenant-id': canary } })
+const post: MakeRequest = (canary) => ({ method: 'POST', url: '/orders', headers: { 'x-tenant-id': canary }, body: { note: 'a text of some length', of: canary } })
+const fails: MakeRequest = (canary) => ({ url: '/fails', headers: { 'x-tenant-id': canary } })
+
+/** What a run is rejected with; its crossings are none where nothing crossed. */
+async function crossed (app: FastifyInstance, requests: MakeRequest | readonly MakeRequest[], options?: IsolationOptions): Promise<Pick<IsolationError, 'crossings' | 'message' | 'seed'>> {
+  try {
+    const { seed } = await assertIsolated(app, requests, options)
+    return { crossings: [], message: '', seed }
+  } catch (error) {
+    if (!(error instanceof AssertionError)) throw error
+    return error as IsolationError
+  }
+}
+
+/** An application with a context, made by the test and closed with it. */
+async function start (t: Test, build: (app: FastifyInstance, get: () => string | undefined) => void, options = {}): Promise<FastifyInstance> {
+  const ctx = createContext({ tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'] }) })
+  const app = Fastify(options)
+  t.teardown(() => app.close())
+  await app.register(ctx.plugin)
+  build(app, () => ctx.get('tenant'))
+  return app
+}
+
+for (const [name, request, title] of [
+  ['moduleVariable', get, 'a variable of the module'],
+  ['moduleVariableOverBody', post, 'a variable of the module, and nothing is waited for but the body'],
+  ['cachingLoader', get, 'a DataLoader that all requests share'],
+  ['batchingLoader', get, 'a DataLoader that all requests share, which caches nothing'],
+  ['queue', get, 'a p-queue'],
+  ['callbackPool', get, 'a pool with callbacks']
+] as const) {
+  t.test(`${title}: the bug is found with each of ${SEEDS.length} seeds`, async (t) => {
+    const counts: number[] = []
+    for (const seed of SEEDS) {
+      const app = await applications[name]()
+      const { crossings, seed: told } = await crossed(app, request, { seed })
+      await app.close()
+      counts.push(crossings.length)
+      t.equal(told, seed)
+      t.ok(crossings.every(({ where }) => where === 'body'))
+    }
+    t.comment(`crossings of 48 requests: ${Math.min(...counts)} to ${Math.max(...counts)}`)
+    t.ok(Math.min(...counts) >= 10, 'by far')
+  })
+}
+
+t.test(`a correct application passes with each of ${SEEDS.length} seeds, its errors and its work after the answer included`, async (t) => {
+  const lines = new Lines(t)
+  const app = await applications.correct({ logger: { stream: lines } })
+  t.teardown(() => app.close())
+  for (const seed of SEEDS) {
+    t.same(await assertIsolated(app, [get, post, fails], { seed }), { seed, requests: 99, statuses: { 200: 33, 201: 33, 500: 33 } })
+  }
+  t.equal(lines.all('order mailed').length, 33 * SEEDS.length)
+})
+
+t.test('a crossing that shows in one place only is found there', async (t) => {
+  for (const where of ['header', 'log', 'value', 'error'] as const) {
+    let last: string | undefined
+    const ctx = createContext({ tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'] }), plan: key<string>() })
+    const app = Fastify({ logger: { stream: { write () {} } } })
+    t.teardown(() => app.close())
+    await app.register(ctx.plugin)
+    app.get('/orders', async function listOrders (request, reply) {
+      last = ctx.get('tenant')
+      await turn()
+      if (where === 'header') reply.header('x-tenant', last)
+      if (where === 'log') request.log.warn(`read for ${last}`)
+      if (where === 'value') ctx.set('plan', `plan of ${last}`)
+      if (where === 'error') throw new Error(`no orders of ${last}`)
+      return { tenant: ctx.get('tenant') }
+    })
+    const { crossings, message } = await crossed(app, get, { seed: 1 })
+    const found = crossings.filter((crossing) => crossing.where === (where === 'error' ? 'body' : where))
+    t.not(found.length, 0, where)
+    t.match(found[0], { reader: { method: 'GET', url: '/orders', route: '/orders' }, owner: { url: '/orders' } })
+    if (where === 'header') t.match(found[0], { at: 'x-tenant', line: undefined })
+    if (where === 'log') t.match(found[0], { at: /^read for /, logger: 'warn', line: /^async listOrders \(.*isolation\.test\.ts:\d+:\d+\)|listOrders/ })
+    if (where === 'value') t.match(found[0], { at: 'plan', line: /listOrders \(.*isolation\.test\.ts/ })
+    if (where === 'error') t.match(found[0], { at: 'message' })
+    t.match(message, /seed: 1 }/)
+  }
+})
+
+t.test('an application that listens goes on, one that does not is left as it was: after success and after failure', async (t) => {
+  for (const [build, isIsolated] of [[applications.correct, true], [applications.moduleVariable, false]] as const) {
+    for (const listens of [true, false]) {
+      const app = await build()
+      t.teardown(() => app.close())
+      if (listens) await app.listen({ port: 0, host: '127.0.0.1' })
+      t.equal((await crossed(app, get)).crossings.length === 0, isIsolated)
+      t.equal(app.server.listening, listens)
+      t.equal((await app.inject('/orders')).statusCode, 200)
+    }
+  }
+})
+
+t.test('a value that all may see is let pass where ignore says so', async (t) => {
+  const names: string[] = []
+  const app = await start(t, (app, get) => {
+    app.get('/orders', async () => {
+      names.push(get()!)
+      return { own: get(), names }
+    })
+  })
+  t.not((await crossed(app, get)).crossings.length, 0)
+  t.same(await crossed(app, get, { seed: 3, ignore: ({ where, at }) => where === 'body' && at.startsWith('names') }), { crossings: [], message: '', seed: 3 })
+  t.not((await crossed(app, get, { ignore: ({ where }) => where === 'header' })).crossings.length, 0)
+})
+
+t.test('a request may be made async: logged in, or with what it asks for created before', async (t) => {
+  const sessions = new Map<string, string>()
+  const app = await start(t, (app) => {
+    app.post('/login', async (request) => {
+      const id = String(sessions.size)
+      sessions.set(id, String(request.headers['x-tenant-id']))
+      return id
+    })
+    app.get('/me', async (request) => sessions.get(String(request.headers.cookie)))
+  })
+  const me: MakeRequest = async (canary) => {
+    const { body } = await app.inject({ method: 'POST', url: '/login', headers: { 'x-tenant-id': canary } })
+    return { url: '/me', headers: { cookie: body } }
+  }
+  t.match(await assertIsolated(app, me, { rounds: 1, concurrency: 3 }), { requests: 6, statuses: { 200: 6 } })
+})
+
+t.test('a request that is not answered fails the run, for it was not checked', async (t) => {
+  const never = gate()
+  const app = await start(t, (app, get) => {
+    app.get('/orders', async () => {
+      await never.promise
+      return get()
+    })
+  })
+  await t.rejects(assertIsolated(app, get, { rounds: 1, concurrency: 2, timeout: 50, seed: 5 }), { name: 'AssertionError', message: /^4 of 4 requests had no answer.*request 1, GET \/orders: no answer within 50 ms.*seed: 5/s, crossings: [] })
+  never.open()
+})
+
+t.test('what could not be seen to cross is refused: a canary in no place, or in one that shows nowhere', async (t) => {
+  const app = await start(t, (app) => { app.get('/orders', async () => 'none of anybody') })
+  await t.rejects(assertIsolated(app, [get, () => ({ url: '/orders' })]), { code: 'FST_CTX_INVALID_ARGUMENT', message: /request 2, GET \/orders, is the same whatever its canary/ })
+  await t.rejects(assertIsolated(app, [get, (canary) => ({ url: '/orders', headers: { 'x-other': canary } })]), { code: 'FST_CTX_INVALID_ARGUMENT', message: /request 2, GET \/orders \(status 200\), was in no answer/ })
+  t.equal(app.server.listening, false)
+})
+
+t.test('misuse is refused before anything is sent', async (t) => {
+  let calls = 0
+  const app = await start(t, (app) => { app.addHook('onRequest', async () => { calls++ }) })
+  for (const requests of [undefined, null, [], 'url', { url: '/' }, [get, { url: '/' }]]) await t.rejects(assertIsolated(app, requests as never), { code: 'FST_CTX_INVALID_ARGUMENT' }, JSON.stringify(requests))
+  for (const options of [{ sed: 1 }, { seed: -1 }, { seed: 1.5 }, { seed: '1' }, { rounds: 0 }, { concurrency: 1 }, { timeout: 0 }, { timeout: 2 ** 31 }, { loggers: {} }, { ignore: /x/ }]) {
+    await t.rejects(assertIsolated(app, get, options as never), { code: 'FST_CTX_INVALID_ARGUMENT' }, JSON.stringify(options))
+  }
+  for (const other of [undefined, {}, Promise.resolve(app)]) await t.rejects(assertIsolated(other as never, get), { code: 'FST_CTX_INVALID_ARGUMENT' })
+  t.equal(calls, 0)
+})
+
+t.test('two runs at once, on one application or two, do not disturb each other, and the log is as it was', async (t) => {
+  const lines = new Lines(t)
+  const [good, bad] = [await applications.correct({ logger: { stream: lines } }), await applications.moduleVariable()]
+  t.teardown(() => Promise.all([good.close(), bad.close()]))
+  await good.listen({ port: 0, host: '127.0.0.1' })
+  const [first, second, third] = await Promise.all([crossed(good, [get, post]), crossed(good, get), crossed(bad, get)])
+  t.same([first.crossings, second.crossings], [[], []])
+  t.not(third.crossings.length, 0)
+  t.notOk(Object.hasOwn(lines, 'write'))
+})

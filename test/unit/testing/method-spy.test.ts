@@ -1,0 +1,44 @@
+import t from 'tap'
+import { listenIn } from '../../../lib/testing/method-spy.ts'
+
+class Log {
+  readonly lines: string[] = []
+
+  write (line: string): number {
+    return this.lines.push(line)
+  }
+}
+
+for (const first of [0, 1]) {
+  t.test(`a method with two listeners, of which listener ${first} goes first, is as it was when both are gone`, async (t) => {
+    const log = new Log()
+    const heard: string[] = []
+    const stops = ['a', 'b'].map((name) => listenIn(log, 'write', (self, [line]) => { heard.push(`${name} ${String(line)} ${self === log}`) }))
+    t.equal(log.write('one'), 1)
+    t.same(heard.splice(0), ['a one true', 'b one true'])
+    stops[first]!()
+    stops[first]!()
+    log.write('two')
+    t.same(heard.splice(0), [`${first === 0 ? 'b' : 'a'} two true`])
+    stops[1 - first]!()
+    log.write('three')
+    t.same(heard, [])
+    t.same(log.lines, ['one', 'two', 'three'])
+    t.notOk(Object.hasOwn(log, 'write'))
+    t.equal(log.write, Log.prototype.write)
+  })
+}
+
+t.test('a method of the object itself is put back as it was, and may be listened to again', async (t) => {
+  const write = (): string => 'own'
+  const log = { write }
+  const heard: unknown[] = []
+  for (const round of [1, 2]) {
+    const stop = listenIn(log, 'write', (_self, args) => { heard.push(...args) })
+    t.equal((log.write as (...args: unknown[]) => string)(round), 'own')
+    stop()
+    t.equal(log.write, write)
+    t.ok(Object.keys(log).includes('write'))
+  }
+  t.same(heard, [1, 2])
+})

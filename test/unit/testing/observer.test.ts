@@ -1,0 +1,216 @@
+import { request as open, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setImmediate as turn } from 'node:timers/promises'
+import { requestContext } from '@fastify/request-context'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import pino from 'pino'
+import t, { type Test } from 'tap'
+import { createContext, key } from '../../../lib/index.ts'
+import { Scope } from '../../../lib/scope/scope.ts'
+import { Canaries, makeCanary } from '../../../lib/testing/canary.ts'
+import { Shot } from '../../../lib/testing/sent-request.ts'
+import { Watch } from '../../../lib/testing/observer.ts'
+import { gate, Lines, listen } from '../../support/support.ts'
+
+/** A context, and an application that is watched while some requests are made. */
+function start (t: Test, options: FastifyServerOptions = {}) {
+  const ctx = createContext({ tenant: key<string>({ log: true }), user: key<unknown>() })
+  const lines = new Lines(t)
+  const app = Fastify({ logger: { stream: lines, name: 'orders' }, ...options })
+  return { ctx, app, lines }
+}
+
+async function watched (t: Test, app: FastifyInstance, loggers: readonly object[] = []) {
+  const canaries = new Canaries<Shot>()
+  await listen(t, app)
+  const { port } = app.server.address() as AddressInfo
+  const watch = new Watch(app, canaries, loggers)
+  t.teardown(() => { watch.stop() })
+  const shots: Shot[] = []
+  const make = (): Shot => {
+    const canary = makeCanary()
+    const shot = new Shot(shots.length + 1, canary, { url: '/' }, 0, { pieces: [], chunked: false, wait: 0 })
+    canaries.give(canary, shot)
+    shots.push(shot)
+    return shot
+  }
+  const send = (shot: Shot, headers = {}): Promise<void> => new Promise((resolve, reject) => {
+    const request = open({ port, host: '127.0.0.1', agent: false, headers: { 'x-tenant-id': shot.canary, ...headers } })
+    request.once('socket', (socket) => { socket.once('connect', () => { watch.expect(socket.localPort!, shot) }) })
+    request.once('error', reject)
+    request.once('response', (response: IncomingMessage) => { response.resume().once('end', resolve) })
+    request.end()
+  })
+  const crossings = () => watch.crossings().map(({ reader, owner, where, at, line, logger }) => ({ reader: reader.number, owner: owner.number, where, at, line, logger }))
+  return { watch, make, send, crossings }
+}
+
+t.test('a log line with another\'s canary crosses, told with its message, level, logger and line of code; one\'s own does not', async (t) => {
+  const { ctx, app } = start(t)
+  await app.register(ctx.plugin)
+  let last = ''
+  app.get('/', async function handler (request) {
+    const before = last
+    last = String(request.headers['x-tenant-id'])
+    request.log.warn(`for ${last}`)
+    if (before !== '') ctx.log.warn({ before }, 'serving the next')
+    return 'ok'
+  })
+  const { make, send, crossings } = await watched(t, app)
+  const [first, second] = [make(), make()]
+  await send(first)
+  await send(second)
+  const [only, ...others] = crossings()
+  t.match(only, { reader: 2, owner: 1, where: 'log', at: 'serving the next', logger: "warn, logger 'orders'", line: /handler \(.*watch\.test\.ts:\d+:\d+\)$/ })
+  t.same(others, [])
+  t.same([first.seen, second.seen], [true, true])
+  t.equal(first.route, '/')
+})
+
+t.test('a line in the name of one request, of what belongs to another, crosses: wherever the id comes from', async (t) => {
+  for (const scoped of [true, false]) {
+    const { ctx, app } = start(t)
+    if (scoped) await app.register(ctx.plugin, { requestId: { header: false } })
+    const held = gate<FastifyInstance['log']>()
+    app.get('/', async (request) => {
+      held.open(request.log)
+      const log = await held.promise
+      log.info(`for ${String(request.headers['x-tenant-id'])}`)
+      return 'ok'
+    })
+    const { make, send, crossings } = await watched(t, app)
+    const [first, second] = [make(), make()]
+    await send(first)
+    await send(second)
+    t.match(crossings(), [{ reader: 1, owner: 2, where: 'log' }], scoped ? 'of the scope' : 'of the line "incoming request"')
+    t.equal(crossings().length, 1)
+    t.equal(first.route, scoped ? '/' : undefined)
+  }
+})
+
+t.test('lines without an id, with one that several requests have, or of requests of others, are nobody\'s', async (t) => {
+  const { ctx, app } = start(t)
+  await app.register(ctx.plugin)
+  const tenants: string[] = []
+  app.addHook('onRequest', (_request, _reply, done) => { app.log.child({}, {}).info('no id yet'); done() })
+  app.get('/', async (request) => {
+    tenants.push(String(request.headers['x-tenant-id']))
+    ctx.set('tenant', tenants.at(-1))
+    request.log.info(tenants.join())
+    app.log.child({}).info('no id, and no scope')
+    setImmediate(() => { app.log.child({}).info('no id'); aside.info(tenants.join()) })
+    await turn()
+    return 'ok'
+  })
+  const aside = pino({}, { write () {} })
+  const { make, send, crossings } = await watched(t, app, [aside])
+  const shots = [make(), make()]
+  for (const shot of shots) await send(shot, { 'x-request-id': 'constant' })
+  const ofOther = { 'x-tenant-id': shots[0]!.canary, 'x-other': shots[1]!.canary }
+  await (await fetch(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}/`, { headers: ofOther })).text()
+  t.same(crossings(), [])
+})
+
+t.test('another pino logger is watched where it is given, text that is no JSON is not looked at', async (t) => {
+  const { ctx, app } = start(t, { logger: false })
+  await app.register(ctx.plugin)
+  const destination = { write (_line: string | Buffer) {} }
+  const audit = pino<'audit'>({ mixin: ctx.mixin, customLevels: { audit: 35 } }, destination)
+  let last = ''
+  app.get('/', async (request) => {
+    audit.audit({ last })
+    last = String(request.headers['x-tenant-id'])
+    destination.write(`plain text of ${last}`)
+    destination.write(Buffer.from(last))
+    return 'ok'
+  })
+  const { make, send, crossings } = await watched(t, app, [audit, { info () {} }])
+  for (const shot of [make(), make()]) await send(shot)
+  t.match(crossings(), [{ reader: 2, owner: 1, where: 'log', at: '', logger: '35' }])
+})
+
+t.test('a value that a scope is given crosses where it is written, or is found there at the end', async (t) => {
+  const { ctx, app } = start(t)
+  await app.register(ctx.plugin)
+  let last = ''
+  app.get('/', async function handler (request) {
+    ctx.set('tenant', String(request.headers['x-tenant-id']))
+    if (last !== '') {
+      ctx.set('user', { of: { tenant: last } })
+      ctx.run({ tenant: last }, () => {})
+      requestContext.set('basket' as never, [last] as never)
+      ctx.run({ tenant: last }, () => {}, { inherit: false })
+      ctx.set('user', undefined)
+      ctx.set('user', { of: { tenant: last } })
+    }
+    last = String(request.headers['x-tenant-id'])
+    return 'ok'
+  })
+  const { make, send, crossings } = await watched(t, app)
+  for (const shot of [make(), make()]) await send(shot)
+  const told = { reader: 2, owner: 1, where: 'value', line: /handler \(.*watch\.test\.ts/ }
+  t.match(crossings(), [{ ...told, at: 'user' }, { ...told, at: 'tenant' }, { ...told, at: 'user' }, { ...told, at: 'basket', line: undefined }])
+  t.equal(crossings().length, 4)
+})
+
+t.test('values are kept until they are released, but not where something waits for the end', async (t) => {
+  for (const waits of [undefined, 'onEnd', 'after'] as const) {
+    const { ctx, app } = start(t)
+    await app.register(ctx.plugin)
+    const read = gate<() => unknown>()
+    let ended = 0
+    app.get('/', async (request) => {
+      ctx.set('tenant', String(request.headers['x-tenant-id']))
+      if (waits !== undefined) ctx[waits](() => { ended++ })
+      read.open(ctx.bind(() => ctx.get('tenant')))
+      return 'ok'
+    })
+    const { watch, make, send } = await watched(t, app)
+    const shot = make()
+    await send(shot)
+    const get = await read.promise
+    for (let i = 0; i < 5; i++) await turn()
+    t.equal(get(), waits === undefined ? shot.canary : undefined)
+    t.equal(ended, waits === undefined ? 0 : 1)
+    watch.release()
+    await turn()
+    t.equal(get(), undefined)
+  }
+})
+
+t.test('it waits for the work that requests left behind, but not for ever', async (t) => {
+  const { ctx, app } = start(t)
+  await app.register(ctx.plugin, { closeTimeout: 0 })
+  const [go, never] = [gate(), gate()]
+  let done = 0
+  app.get('/', async () => {
+    ctx.detach(async () => { await go.promise; done++ })
+    if (done > 0) ctx.detach(async () => { await never.promise })
+    return 'ok'
+  })
+  const { watch, make, send } = await watched(t, app)
+  await send(make())
+  const settled = watch.settle(Date.now() + 60_000)
+  go.open()
+  await settled
+  t.equal(done, 1)
+  await send(make())
+  await watch.settle(Date.now() + 20)
+  t.equal(done, 2)
+  never.open()
+})
+
+t.test('nothing is left of it: neither in the server, nor in the logger, nor in the scopes', async (t) => {
+  const { ctx, app, lines } = start(t)
+  await app.register(ctx.plugin)
+  const { write } = Scope.prototype
+  const before = app.server.listeners('request')
+  const { watch } = await watched(t, app)
+  t.not(Scope.prototype.write, write)
+  t.equal(app.server.listenerCount('request'), before.length + 2)
+  t.ok(Object.hasOwn(lines, 'write'))
+  watch.stop()
+  t.equal(Scope.prototype.write, write)
+  t.same(app.server.listeners('request'), before)
+  t.notOk(Object.hasOwn(lines, 'write'))
+})

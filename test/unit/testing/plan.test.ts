@@ -1,0 +1,61 @@
+import t from 'tap'
+import { Canaries } from '../../../lib/testing/canary.ts'
+import { plan, type Burst } from '../../../lib/testing/plan.ts'
+import type { MakeRequest, Shot } from '../../../lib/testing/sent-request.ts'
+
+const get: MakeRequest = (canary) => ({ url: `/${canary}` })
+const post: MakeRequest = async (canary) => ({ url: '/', method: 'POST', body: `${canary} and more of it` })
+
+const planned = (makes: readonly MakeRequest[], { seed = 7, rounds = 3, concurrency = 4 } = {}): Promise<Burst[]> => plan(makes, { seed, rounds, concurrency }, new Canaries<Shot>())
+
+/** All of a plan but what the canaries make different. */
+function outline (bursts: readonly Burst[]): unknown {
+  return bursts.map(({ pace, shots, release, oneByOne }) => [pace, oneByOne, release.map(({ number }) => number), shots.map(({ number, index, pieces, chunked, wait }) => [number, index, pieces.map(({ length }) => length), chunked, wait])])
+}
+
+t.test('a plan is the same for the same seed but for the canaries, and another for another', async (t) => {
+  const [first, second] = [await planned([get, post]), await planned([get, post])]
+  t.same(outline(first), outline(second))
+  t.notSame(outline(first), outline(await planned([get, post], { seed: 8 })))
+  const canaries = [...first, ...second].flatMap(({ shots }) => shots.map(({ canary }) => canary))
+  t.equal(new Set(canaries).size, canaries.length)
+})
+
+for (const count of [1, 3, 9]) {
+  t.test(`of ${count} requests each meets itself at each pace, and all meet in bursts of at most 4`, async (t) => {
+    const makes = Array.from({ length: count }, (_, i): MakeRequest => (canary) => ({ url: `/${i}/${canary}` }))
+    const bursts = await planned(makes)
+    for (const index of makes.keys()) {
+      const alone = bursts.filter(({ shots }) => shots.length === 4 && shots.every((shot) => shot.index === index))
+      t.same([...new Set(alone.map(({ pace }) => pace))].sort(), ['gated', 'staggered', 'together'], `request ${index}`)
+    }
+    const met = bursts.filter(({ shots }) => new Set(shots.map(({ index }) => index)).size > 1).flatMap(({ shots }) => shots.map(({ index }) => index))
+    t.equal(new Set(met).size, count === 1 ? 0 : count)
+    t.ok(bursts.every(({ shots }) => shots.length <= 4))
+    t.same(bursts.flatMap(({ shots }) => shots.map(({ number }) => number)).sort((a, b) => a - b), Array.from({ length: bursts.flatMap(({ shots }) => shots).length }, (_, i) => i + 1))
+    for (const { shots, release } of bursts) t.same(new Set(release), new Set(shots))
+  })
+}
+
+t.test('the pieces of a body make up the body, are never empty, and are cut anew for each request', async (t) => {
+  const shots = (await planned([post])).flatMap(({ shots }) => shots)
+  for (const { pieces, canary } of shots) {
+    t.equal(Buffer.concat(pieces).toString(), `${canary} and more of it`)
+    t.ok(pieces.every(({ length }) => length > 0))
+  }
+  t.ok(new Set(shots.map(({ pieces }) => pieces.length)).size > 1)
+  t.ok(new Set(shots.map(({ chunked }) => chunked)).size === 2)
+  t.same((await planned([get]))[0]!.shots[0]!.pieces, [])
+})
+
+t.test('a request that is the same whatever its canary is refused, by its place in the list', async (t) => {
+  const blind: MakeRequest = () => ({ url: '/orders', headers: { 'x-tenant-id': 'acme' } })
+  await t.rejects(planned([get, blind]), { code: 'FST_CTX_INVALID_ARGUMENT', message: /request 2, GET \/orders,/ })
+})
+
+t.test('what makes no request is refused', async (t) => {
+  for (const made of [undefined, null, 'url', {}, { url: 'orders' }, { url: 1 }, { url: '/', method: 1 }, { url: '/', headers: null }, { url: '/', headers: 'x' }]) {
+    await t.rejects(planned([(() => made) as never]), { code: 'FST_CTX_INVALID_ARGUMENT', message: /request 1/ }, JSON.stringify(made))
+  }
+  await t.rejects(planned([async () => { throw new Error('login failed') }]), { message: 'login failed' })
+})

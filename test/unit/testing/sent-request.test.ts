@@ -1,0 +1,30 @@
+import t from 'tap'
+import { bytesOf, headersOf, Shot } from '../../../lib/testing/sent-request.ts'
+
+t.test('a body that is text or bytes is sent as it is, anything else as JSON', async (t) => {
+  t.equal(bytesOf(undefined).length, 0)
+  t.equal(bytesOf('text').toString(), 'text')
+  t.equal(bytesOf(new Uint8Array([97, 98])).toString(), 'ab')
+  t.equal(bytesOf({ a: [1] }).toString(), '{"a":[1]}')
+  t.equal(bytesOf(null).toString(), 'null')
+})
+
+t.test('JSON has its content type, unless the request names one', async (t) => {
+  const url = '/'
+  t.same(headersOf({ url }), {})
+  t.same(headersOf({ url, body: 'text', headers: { a: 'b' } }), { a: 'b' })
+  t.same(headersOf({ url, body: Buffer.from('bytes') }), {})
+  t.same(headersOf({ url, body: {}, headers: { a: ['b', 'c'] } }), { a: ['b', 'c'], 'content-type': 'application/json' })
+  t.same(headersOf({ url, body: {}, headers: { 'Content-Type': 'application/merge-patch+json' } }), { 'Content-Type': 'application/merge-patch+json' })
+})
+
+t.test('a shot has a method in capitals, and tells when it arrived', async (t) => {
+  const sending = { pieces: [], chunked: false, wait: 0 }
+  t.equal(new Shot(1, 'canary', { url: '/' }, 0, sending).method, 'GET')
+  const shot = new Shot(1, 'canary', { url: '/', method: 'post' }, 0, sending)
+  t.equal(shot.method, 'POST')
+  t.equal(shot.hasArrived, false)
+  shot.arrive()
+  await shot.arrived
+  t.equal(shot.hasArrived, true)
+})

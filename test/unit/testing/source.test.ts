@@ -1,0 +1,33 @@
+import { EventEmitter } from 'node:events'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { rememberCall } from '../../../lib/testing/source.ts'
+
+const HERE = fileURLToPath(import.meta.url)
+const lineHere = (): number => Number(/:(\d+):\d+\)?$/.exec(new Error().stack!.split('\n')[2]!)![1])
+
+t.test('the line is the nearest of the application, not of Node, nor of what the application called', async (t) => {
+  let line: string | undefined
+  const emitter = new EventEmitter()
+  let expected = 0
+  emitter.on('event', function listener () { expected = lineHere(); line = rememberCall()() })
+  emitter.emit('event')
+  t.match(line, new RegExp(`^.*listener \\(.*source\\.test\\.ts:${expected}:\\d+\\)$`))
+  t.ok(line!.includes(HERE), 'a path, not a URL')
+})
+
+t.test('where nothing but code of this package and of Node calls, there is none', async (t) => {
+  const lines = await new Promise<unknown[]>((resolve) => {
+    setImmediate(() => { resolve([rememberCall(fileURLToPath(new URL('../../..', import.meta.url)))()]) })
+  })
+  t.same(lines, [undefined])
+})
+
+t.test('the limit of stack traces stays what it was', async (t) => {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 1
+  t.teardown(() => { Error.stackTraceLimit = stackTraceLimit })
+  const deep = (depth: number): string | undefined => depth === 0 ? JSON.parse('1', () => rememberCall()()) as string : deep(depth - 1)
+  t.match(deep(20), /source\.test\.ts/)
+  t.equal(Error.stackTraceLimit, 1)
+})
