@@ -1,3 +1,4 @@
+import { DEFAULT_MISSING_STATUS } from '../config/key-policies.ts'
 import type { Origin } from '../scope/scope-state.ts'
 import type { Owner } from '../lifecycle/context-definition.ts'
 import type { Registration, Scope } from '../scope/scope.ts'
@@ -40,9 +41,6 @@ export interface PolicyRow {
   /** The status code of the answer where a route requires it and it is not set. */
   readonly missing: number
 }
-
-/** The status code of the answer where a required key has no other. */
-export const MISSING = 400
 
 export function explainKey (key: string, scope: Scope | undefined): Explanation {
   const nothing = { key, by: undefined, phase: undefined, depth: undefined }
@@ -129,7 +127,7 @@ export function policyOf (owner: Owner): readonly PolicyRow[] {
       header: headers.get(key),
       origins: Object.keys(propagate).filter((origin) => propagate[origin]!.includes(key)),
       attribute: tracing?.attributes.get(key),
-      missing: missing.get(key) ?? MISSING
+      missing: missing.get(key) ?? DEFAULT_MISSING_STATUS
     }
   })
 }

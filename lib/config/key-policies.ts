@@ -17,6 +17,9 @@ export interface Policy {
 /** The policy of a context without keys. */
 export const NO_KEYS: Policy = { names: new Set(), seeds: [], locked: new Set(), missing: new Map(), logged: [], carried: new Map(), headers: new Map() }
 
+/** The status code of the answer where a required key is not set, unless its policy says otherwise. */
+export const DEFAULT_MISSING_STATUS = 400
+
 const OPTIONS: ReadonlySet<string> = new Set(['seed', 'log', 'carry', 'header', 'locked', 'missing'])
 
 /** The members of `request.ctx`, beside which each key has its accessor. */

@@ -1,6 +1,6 @@
 import { FST_CTX_INVALID_KEY } from '../common/errors.ts'
 import { lineOf, wantFields } from './fields.ts'
-import { pinoSymbols, type PinoLogger, type PinoSymbols, type PinoWrite } from '../patches/fastify-internals.ts'
+import { pinoSymbols, type PinoLogger, type PinoSymbols, type PinoWrite } from './pino-seams.ts'
 import type { Fields, Logger } from '../scope/line.ts'
 import type { Policy } from '../config/key-policies.ts'
 import type { Life, Scope } from '../scope/scope.ts'

@@ -1,4 +1,4 @@
-import type { PinoLogger, PinoSymbols } from '../patches/fastify-internals.ts'
+import type { PinoLogger, PinoSymbols } from './pino-seams.ts'
 import type { Fields, LineText } from '../scope/line.ts'
 import { likenessOf, names } from './twin.ts'
 

@@ -1,4 +1,4 @@
-import { kFormatters, type PinoLogger, type PinoSymbols } from '../patches/fastify-internals.ts'
+import { kFormatters, type PinoLogger, type PinoSymbols } from './pino-seams.ts'
 import type { Fields } from '../scope/line.ts'
 
 type Mixin = (object: object, level: number, logger: object) => object

@@ -1,5 +1,5 @@
 import { fieldText } from './field-text.ts'
-import { kFormatters, kNeedsMetadata, type PinoLogger, type PinoSymbols, type PinoWrite } from '../patches/fastify-internals.ts'
+import { kFormatters, kNeedsMetadata, type PinoLogger, type PinoSymbols, type PinoWrite } from './pino-seams.ts'
 import type { Bound, Fields, Line } from '../scope/line.ts'
 import { likenessOf, names, twinOf, without } from './twin.ts'
 

@@ -1,8 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
 import { FST_CTX_INVALID_OPTION, FST_CTX_MISSING } from '../common/errors.ts'
-import { MISSING } from '../api/explain.ts'
 import type { RouteContext } from '../patches/fastify-internals.ts'
-import type { Policy } from '../config/key-policies.ts'
+import { DEFAULT_MISSING_STATUS, type Policy } from '../config/key-policies.ts'
 import { lifeOf } from '../lifecycle/request-lifetime.ts'
 import { scopeOf } from '../scope/lookup.ts'
 
@@ -59,6 +58,6 @@ function checkRequired (owner: object, policy: Policy, required: readonly string
     const scope = scopeOf(owner, lifeOf(request)?.scope)
     const name = required.find((name) => scope?.store[name] === undefined)
     if (name === undefined) done()
-    else done(Object.assign(new FST_CTX_MISSING(name), { statusCode: policy.missing.get(name) ?? MISSING }))
+    else done(Object.assign(new FST_CTX_MISSING(name), { statusCode: policy.missing.get(name) ?? DEFAULT_MISSING_STATUS }))
   }
 }

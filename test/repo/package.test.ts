@@ -249,7 +249,7 @@ async function printed (script: string): Promise<string> {
 /** Asserts that a folder of the project compiles with TypeScript 6 and 7, its `@ts-expect-error` included. */
 async function compiles (t: Tap, folder: string): Promise<void> {
   await write(`${folder}/package.json`, JSON.stringify({ type: 'module' }))
-  await write(`${folder}/tsconfig.json`, JSON.stringify({ extends: '../../tsconfig.json', include: ['..'] }))
+  await write(`${folder}/tsconfig.json`, JSON.stringify({ extends: '../tsconfig.json', include: ['.'] }))
   const compilers = { 'TypeScript 6': join(project, 'node_modules/typescript/bin/tsc'), 'TypeScript 7': join(repository, 'typescript-7/bin/tsc') }
   for (const [compiler, path] of Object.entries(compilers)) {
     const { code, stdout, stderr } = await run(process.execPath, [path, '-p', folder])

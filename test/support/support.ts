@@ -133,7 +133,7 @@ const SINCE = { childLoggerFactory: [5, 6, 2], handlerTimeout: [5, 8, 0], LogCon
  * answer ends the process, with a context or without.
  */
 export function fastifyHas (what: keyof typeof SINCE): boolean {
-  const installed = Fastify().version.split('..').map((part) => Number.parseInt(part))
+  const installed = Fastify().version.split('.').map((part) => Number.parseInt(part))
   const differs = SINCE[what].findIndex((part, i) => part !== installed[i])
   return differs === -1 || installed[differs]! > SINCE[what][differs]!
 }

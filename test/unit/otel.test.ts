@@ -164,9 +164,9 @@ t.test('fastify-ctx itself imports nothing of OpenTelemetry, types included: it 
     if (seen.has(file.href)) return []
     seen.add(file.href)
     const { importedFiles } = ts.preProcessFile(readFileSync(file, 'utf8'), true, true)
-    return importedFiles.flatMap(({ fileName }) => fileName.startsWith('..') ? packagesOf(new URL(fileName, file), seen) : [fileName])
+    return importedFiles.flatMap(({ fileName }) => fileName.startsWith('.') ? packagesOf(new URL(fileName, file), seen) : [fileName])
   }
-  const ofOpenTelemetry = (entry: string): string[] => packagesOf(new URL(`../lib/${entry}.ts`, import.meta.url)).filter((name) => name.includes('opentelemetry'))
+  const ofOpenTelemetry = (entry: string): string[] => packagesOf(new URL(`../../lib/${entry}.ts`, import.meta.url)).filter((name) => name.includes('opentelemetry'))
   t.same(ofOpenTelemetry('otel'), ['@opentelemetry/api'])
   for (const entry of ['index', 'worker', 'types']) t.same(ofOpenTelemetry(entry), [], entry)
   t.ok(packagesOf(new URL('../../lib/index.ts', import.meta.url)).includes('fastify'))

@@ -1,7 +1,7 @@
 import { pino, type LoggerOptions } from 'pino'
 import t from 'tap'
 import { fieldText } from '../../../lib/logging/field-text.ts'
-import { pinoSymbols, type PinoLogger } from '../../../lib/patches/fastify-internals.ts'
+import { pinoSymbols, type PinoLogger } from '../../../lib/logging/pino-seams.ts'
 
 /** What fieldText makes of fields, and what a child of pino has bound with the same. */
 function both (fields: Record<string, unknown>, options: LoggerOptions = {}): { readonly ours: string, readonly pinos: string } {

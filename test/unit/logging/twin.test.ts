@@ -1,6 +1,6 @@
 import { pino, type Logger, type LoggerOptions } from 'pino'
 import t from 'tap'
-import { pinoSymbols, type PinoLogger, type PinoSymbols } from '../../../lib/patches/fastify-internals.ts'
+import { pinoSymbols, type PinoLogger, type PinoSymbols } from '../../../lib/logging/pino-seams.ts'
 import { likenessOf, missingIn, names, twinOf, without } from '../../../lib/logging/twin.ts'
 import { Lines, type LogLine, type Tap } from '../../support/support.ts'
 

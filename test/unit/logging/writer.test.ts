@@ -1,6 +1,6 @@
 import { pino, type Logger, type LoggerOptions } from 'pino'
 import t from 'tap'
-import { pinoSymbols, type PinoLogger, type PinoSymbols, type PinoWrite } from '../../../lib/patches/fastify-internals.ts'
+import { pinoSymbols, type PinoLogger, type PinoSymbols, type PinoWrite } from '../../../lib/logging/pino-seams.ts'
 import type { Line } from '../../../lib/scope/line.ts'
 import { correlatedWriter } from '../../../lib/logging/writer.ts'
 import { Lines, type LogLine, type Tap } from '../../support/support.ts'
