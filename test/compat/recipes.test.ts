@@ -8,7 +8,7 @@ const read = (path: string): string => readFileSync(fileURLToPath(new URL(`../..
 const [opening = '', ...parts] = read('docs/recipes.md').split(/^## /m)
 const sections = parts.map((text) => ({
   title: text.slice(0, text.indexOf('\n')),
-  test: /^Test.*?: \[[\w-]+\]\(\.\.\/(test\/behaviour\/recipes-\w+\.test\.ts)\)\.$/m.exec(text)?.[1],
+  test: /^Test.*?: \[[\w-]+\]\(\.\.\/(test\/compat\/recipes-\w+\.test\.ts)\)\.$/m.exec(text)?.[1],
   blocks: [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code!)
 }))
 

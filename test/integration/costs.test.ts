@@ -34,7 +34,7 @@ const COSTS = {
   }
 } as const
 
-const LINE = Number(process.versions.node.split('../behaviour')[0]) as keyof typeof COSTS.bytes
+const LINE = Number(process.versions.node.split('.')[0]) as keyof typeof COSTS.bytes
 
 const CHILD = fileURLToPath(new URL('costs-child.ts', import.meta.url))
 

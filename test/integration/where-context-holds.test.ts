@@ -48,7 +48,7 @@ function columnOf (block: string): Array<[where: string, seen: string]> {
   const text = readFileSync(new URL('../../docs/where-context-holds.md', import.meta.url), 'utf8')
   const lines = text.slice(text.indexOf(`<!-- ${block} -->`), text.indexOf(`<!-- end of ${block} -->`)).split('\n').slice(1, -1)
   const [head = [], , ...rows] = lines.map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()))
-  const column = head.indexOf(`Node ${process.versions.node.split('../behaviour')[0]}`)
+  const column = head.indexOf(`Node ${process.versions.node.split('.')[0]}`)
   const api = head.indexOf('by hand')
   return rows.map((cells) => {
     const carried = api === -1 || cells[api] === '' ? '' : `, with ${cells[api]!.replaceAll('`', '')}`

@@ -19,7 +19,7 @@ t.test('whatever an entry exports has a docstring, and so have its members that 
 })
 
 t.test('each call that throws errors of ours names their codes, and each named code exists', async (t) => {
-  const codes = new Set(checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(`${lib}/errors.ts`)!)!).map(({ name }) => name))
+  const codes = new Set(checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(`${lib}/common/errors.ts`)!)!).map(({ name }) => name))
   const calls = entries.flatMap((entry) => checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entry)!)!).map(original).flatMap((symbol) => [symbol, ...membersOf(symbol)]))
   const named = calls.flatMap((symbol) => symbol.getJsDocTags(checker).filter(({ name }) => name === 'throws').map(({ text }) => ts.displayPartsToString(text).split(/\s/)[0]!))
   t.not(named.length, 0)

@@ -729,7 +729,7 @@ t.test('log mappers', async (t) => {
     t.equal(told.length, 1)
     t.match(told[0]!.message, /'thing'/)
     t.notMatch(`${told[0]!.message} ${(told[0] as { detail?: string }).detail}`, /private/)
-    t.match((told[0] as { detail?: string }).detail, /logging\.test/, 'where it was thrown')
+    t.match((told[0] as { detail?: string }).detail, /correlate\.test/, 'where it was thrown')
   })
 
   t.test('undefined and functions: no field', async (t) => {

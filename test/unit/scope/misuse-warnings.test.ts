@@ -28,7 +28,7 @@ t.test('a read in a hook that was registered before the plugin is told, with the
   for (let i = 0; i < 3; i++) t.equal(await (await fetch(url)).text(), 'acme')
   t.same(seen, Array(6).fill(undefined))
   t.equal(told.length, 2, 'once for each hook')
-  t.match(told[0]!.message, /'tenant' was read at .*mistakes\.test\.ts.* in the hook 'tooEarly'.*register fastify-ctx before/s)
+  t.match(told[0]!.message, /'tenant' was read at .*misuse-warnings\.test\.ts.* in the hook 'tooEarly'.*register fastify-ctx before/s)
   t.match(told[1]!.message, /in the hook 'anonymous'/)
 })
 
@@ -51,7 +51,7 @@ t.test('a read after the end is told with its line and its route', async (t) => 
   t.equal((await read.promise)(), undefined)
   await turns()
   t.equal(told.length, 1)
-  t.match(told[0]!.message, /'tenant' was read at .*mistakes\.test\.ts.* after the scope of \/late had ended.*ctx\.detach/)
+  t.match(told[0]!.message, /'tenant' was read at .*misuse-warnings\.test\.ts.* after the scope of \/late had ended.*ctx\.detach/)
 })
 
 t.test('a run that nobody awaited is told when its request ends, with its function', async (t) => {

@@ -61,7 +61,7 @@ t.test('a log line with another\'s canary crosses, told with its message, level,
   await send(first)
   await send(second)
   const [only, ...others] = crossings()
-  t.match(only, { reader: 2, owner: 1, where: 'log', at: 'serving the next', logger: "warn, logger 'orders'", line: /handler \(.*watch\.test\.ts:\d+:\d+\)$/ })
+  t.match(only, { reader: 2, owner: 1, where: 'log', at: 'serving the next', logger: "warn, logger 'orders'", line: /handler \(.*observer\.test\.ts:\d+:\d+\)$/ })
   t.same(others, [])
   t.same([first.seen, second.seen], [true, true])
   t.equal(first.route, '/')
@@ -148,7 +148,7 @@ t.test('a value that a scope is given crosses where it is written, or is found t
   })
   const { make, send, crossings } = await watched(t, app)
   for (const shot of [make(), make()]) await send(shot)
-  const told = { reader: 2, owner: 1, where: 'value', line: /handler \(.*watch\.test\.ts/ }
+  const told = { reader: 2, owner: 1, where: 'value', line: /handler \(.*observer\.test\.ts/ }
   t.match(crossings(), [{ ...told, at: 'user' }, { ...told, at: 'tenant' }, { ...told, at: 'user' }, { ...told, at: 'basket', line: undefined }])
   t.equal(crossings().length, 4)
 })
