@@ -1,4 +1,4 @@
-// Makes the tables of docs/performance.md and of the README, between their marks, and docs/performance.svg from the kept results.
+// Makes the tables of docs/performance.md, between their marks, and docs/performance.svg from the kept results.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { replaceBlock, table } from '../scripts/markdown.mjs'
 import { chartOf } from './chart.mjs'
@@ -9,35 +9,34 @@ import { ratio, summary } from './statistics.mjs'
 import { noiseOf, short, spread } from './table.mjs'
 
 const DOC = new URL('../docs/performance.md', import.meta.url)
-const README = new URL('../README.md', import.meta.url)
 const CHART = new URL('../docs/performance.svg', import.meta.url)
 
 export async function writeReport () {
-  const { doc, readme, chart } = await makeReport(readResults(), readFileSync(DOC, 'utf8'), readFileSync(README, 'utf8'))
+  const { doc, chart } = await makeReport(readResults(), readFileSync(DOC, 'utf8'))
   writeFileSync(DOC, doc)
-  writeFileSync(README, readme)
   writeFileSync(CHART, chart)
 }
 
-/** What the README has of it: one variant as a ratio to another. */
+/** What the page begins with: one variant as a ratio to another. */
 const HEADLINES = [
   { title: 'GET over sockets: fastify-ctx, of bare Fastify', question: 'requests', case: 'GET over sockets', variant: 'fastify-ctx', base: 'bare' },
   { title: 'the same: `@fastify/request-context`', question: 'requests', case: 'GET over sockets', variant: 'request-context', base: 'bare' },
   { title: '10 log lines: fastify-ctx, of `@fastify/request-context` and a pino `mixin`', question: 'log-lines', case: '10 lines', variant: 'fastify-ctx', base: 'request-context + mixin' }
 ]
 
-/** The pages and the chart as they are to be, with the results given. The prose of the pages is kept as it is. */
-export async function makeReport (results, doc, readme) {
+/** The page and the chart as they are to be, with the results given. The prose of the page is kept as it is. */
+export async function makeReport (results, doc) {
   const lines = Object.keys(results.nodes)
   const questions = (await readQuestions()).filter(({ name }) => results.questions[name] !== undefined)
   const of = (question, line) => results.questions[question.name][line]
+  doc = replaceBlock(doc, 'cost', headlinesOf(results, lines))
   doc = replaceBlock(doc, 'machine', machineOf(results))
   doc = replaceBlock(doc, 'goals', goalsOf(questions, lines, of))
   for (const question of questions) {
     doc = replaceBlock(doc, question.name, figuresOf(question, lines, (line) => of(question, line)))
     if (question.instructions !== undefined) doc = replaceBlock(doc, `instructions of ${question.name}`, instructionsOf(question, lines, (line) => of(question, line)?.instructions))
   }
-  return { doc, readme: replaceBlock(readme, 'cost', headlinesOf(results, lines)), chart: chartOf(results) }
+  return { doc, chart: chartOf(results) }
 }
 
 function headlinesOf ({ questions }, lines) {

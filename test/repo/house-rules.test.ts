@@ -216,9 +216,13 @@ interface Block {
   readonly log: readonly string[]
 }
 
+/** The programs of which the README shows a part: readers see no scaffolding, and what they see runs. */
+const programs = filesIn('examples/readme', '.ts').map(read)
+
 /**
- * The ts blocks of a document. Each is a module of its own. A comment `<!-- ts before … -->` right above it begins the module,
- * a comment `<!-- ts after … -->` right below it ends it; `<!-- ts run before … -->` says that the module is also run.
+ * The ts blocks of a document. Each is a module of its own. A block of the README stands, as it is, in a program of `examples/readme`.
+ * Elsewhere a comment `<!-- ts before … -->` right above a block begins the module, a comment `<!-- ts after … -->` right
+ * below it ends it, and `<!-- ts run before … -->` says that the module is also run.
  */
 function blocksOf (file: string): Block[] {
   const text = read(file)
@@ -226,11 +230,12 @@ function blocksOf (file: string): Block[] {
   const found = [...text.matchAll(fence)]
   return found.map(({ index, groups = {}, 0: { length } }, i) => {
     const until = text.slice(index + length, found[i + 1]?.index)
+    const program = file === 'README.md' ? programs.find((program) => program.includes(groups.code!)) : undefined
     return {
       file,
       line: text.slice(0, index).split('\n').length,
-      code: `${groups.before ?? ''}${groups.code}${groups.after ?? ''}export {}\n`,
-      run: groups.run !== undefined,
+      code: `${program ?? `${groups.before ?? ''}${groups.code}${groups.after ?? ''}`}export {}\n`,
+      run: program !== undefined || groups.run !== undefined,
       log: /^```json\n(?<lines>.*?)\n```$/ms.exec(until)?.groups?.lines?.split('\n') ?? []
     }
   })
