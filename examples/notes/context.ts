@@ -25,8 +25,8 @@ export const ctx = createContext({
     locked: true,
     carry: { pack: (user) => user.id, unpack: userOf }
   }),
-  /** The connection that a transaction is open on. */
-  connection: key<PoolClient>()
+  /** The connection that a transaction is open on. Work that outlives the transaction must not have it: the next tenant may. */
+  connection: key<PoolClient>({ detach: false })
 })
 
 declare module 'fastify-ctx/types' {

@@ -30,6 +30,8 @@ export interface PolicyRow {
   readonly logged: 'no' | 'value' | 'mapped'
   /** Whether only `ctx.impersonate` may shadow it, once it is set. */
   readonly locked: boolean
+  /** Whether the copies for `ctx.detach` and `ctx.after` have it. */
+  readonly detached: boolean
   /** Whether envelopes carry it: the value itself, or what the policy's `pack` makes of it. */
   readonly carried: 'no' | 'value' | 'packed'
   /** The name of the request header that takes it along. */
@@ -52,8 +54,12 @@ export function explainKey (key: string, scope: Scope | undefined): Explanation 
   for (let holder: Scope | undefined = scope; holder !== undefined; holder = holder.parent, depth++) {
     if (holder.owns(key)) return found(key, holder, depth, place)
   }
-  const why = isSeeded(key, scope.registration) ? 'its seed gave none, and nothing set it since' : 'it has no seed, and nothing set it'
+  const why = isLeftOut(key, root) ? 'it has detach: false, so the copies for detached work leave it out' : isSeeded(key, scope.registration) ? 'its seed gave none, and nothing set it since' : 'it has no seed, and nothing set it'
   return { ...nothing, state: 'unset', text: `'${key}' has no value in this scope${place}: ${why}` }
+}
+
+function isLeftOut (key: string, { extras, registration }: Scope): boolean {
+  return extras?.madeBy === 'detach' && registration.policy.undetached.has(key)
 }
 
 function found (key: string, holder: Scope, depth: number, place: string): Explanation {
@@ -115,7 +121,7 @@ function originOf (key: string, scope: Scope): Origin | undefined {
 }
 
 export function policyOf (owner: Owner): readonly PolicyRow[] {
-  const { policy: { names, seeds, logged, locked, missing, carried, headers }, settings: { propagate, tracing } } = owner.registration
+  const { policy: { names, seeds, logged, locked, missing, carried, headers, undetached }, settings: { propagate, tracing } } = owner.registration
   return [...names].map((key) => {
     const log = logged.find(({ name }) => name === key)?.log
     return {
@@ -123,6 +129,7 @@ export function policyOf (owner: Owner): readonly PolicyRow[] {
       seeded: seeds.some(({ name }) => name === key),
       logged: log === undefined ? 'no' : log === true ? 'value' : 'mapped',
       locked: locked.has(key),
+      detached: !undetached.has(key),
       carried: !carried.has(key) ? 'no' : carried.get(key) === undefined ? 'value' : 'packed',
       header: headers.get(key),
       origins: Object.keys(propagate).filter((origin) => propagate[origin]!.includes(key)),

@@ -12,15 +12,17 @@ export interface Policy {
   readonly carried: ReadonlyMap<string, Packing<unknown> | undefined>
   /** What may leave by a request header, and by which. */
   readonly headers: ReadonlyMap<string, string>
+  /** What the copies for detached work leave out. */
+  readonly undetached: ReadonlySet<string>
 }
 
 /** The policy of a context without keys. */
-export const NO_KEYS: Policy = { names: new Set(), seeds: [], locked: new Set(), missing: new Map(), logged: [], carried: new Map(), headers: new Map() }
+export const NO_KEYS: Policy = { names: new Set(), seeds: [], locked: new Set(), missing: new Map(), logged: [], carried: new Map(), headers: new Map(), undetached: new Set() }
 
 /** The status code of the answer where a required key is not set, unless its policy says otherwise. */
 export const DEFAULT_MISSING_STATUS = 400
 
-const OPTIONS: ReadonlySet<string> = new Set(['seed', 'log', 'carry', 'header', 'locked', 'missing'])
+const OPTIONS: ReadonlySet<string> = new Set(['seed', 'log', 'carry', 'header', 'locked', 'detach', 'missing'])
 
 /** The members of `request.ctx`, beside which each key has its accessor. */
 const MEMBERS: ReadonlySet<string> = new Set([
@@ -58,12 +60,14 @@ export function readKeys (keys: Readonly<Record<string, unknown>>): Policy {
   const missing = new Map<string, number>()
   const carried = new Map<string, Packing<unknown> | undefined>()
   const headers = new Map<string, string>()
+  const undetached = new Set<string>()
   for (const name of Object.keys(keys)) {
     checkName(name)
-    const { seed, log, carry, header, locked: lock, missing: status } = readPolicy(name, keys[name])
+    const { seed, log, carry, header, locked: lock, detach, missing: status } = readPolicy(name, keys[name])
     names.add(name)
     if (seed !== undefined) seeds.push({ name, seed })
     if (lock === true) locked.add(name)
+    if (detach === false) undetached.add(name)
     if (status !== undefined) missing.set(name, status)
     if (carry !== undefined && carry !== false) carried.set(name, carry === true ? undefined : carry)
     if (header !== undefined) headers.set(name, header.toLowerCase())
@@ -72,7 +76,7 @@ export function readKeys (keys: Readonly<Record<string, unknown>>): Policy {
       logged.push({ name, log })
     }
   }
-  return { names, seeds, locked, missing, logged, carried, headers }
+  return { names, seeds, locked, missing, logged, carried, headers, undetached }
 }
 
 /**
@@ -97,7 +101,7 @@ function readPolicy (name: string, given: unknown): KeyPolicy<unknown> {
   if (typeof given !== 'object' || given === null) {
     throw new FST_CTX_INVALID_OPTION(`keys.${name}`, 'takes a seed, which is a function of the request, or a policy, which is an object')
   }
-  const { seed, log, carry, header, locked, missing } = given as KeyPolicy<unknown>
+  const { seed, log, carry, header, locked, detach, missing } = given as KeyPolicy<unknown>
   for (const option of Object.keys(given)) {
     if (!OPTIONS.has(option)) throw new FST_CTX_INVALID_OPTION(`keys.${name}.${option}`, `does not exist: the policy of a key takes ${[...OPTIONS].join(', ')}`)
   }
@@ -114,6 +118,7 @@ function readPolicy (name: string, given: unknown): KeyPolicy<unknown> {
     throw new FST_CTX_INVALID_OPTION(`keys.${name}.header`, 'takes the name of a header that is free, as x-tenant-id is: not one that HTTP itself or traces use')
   }
   if (locked !== undefined && typeof locked !== 'boolean') throw new FST_CTX_INVALID_OPTION(`keys.${name}.locked`, 'takes a boolean')
+  if (detach !== undefined && typeof detach !== 'boolean') throw new FST_CTX_INVALID_OPTION(`keys.${name}.detach`, 'takes a boolean')
   if (missing !== undefined && !(Number.isInteger(missing) && missing >= 400 && missing <= 599)) {
     throw new FST_CTX_INVALID_OPTION(`keys.${name}.missing`, 'takes a status code from 400 to 599')
   }

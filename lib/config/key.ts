@@ -32,6 +32,11 @@ export interface KeyPolicy<T, S = T | undefined> {
   readonly header?: string
   /** `true`: once set, only `ctx.impersonate` may shadow it; `set` and `run` throw FST_CTX_LOCKED. Default `false`. */
   readonly locked?: boolean
+  /**
+   * `false`: the copies of `ctx.detach` and `ctx.after` leave the value out. For what belongs to the current work alone, as
+   * a connection with an open transaction does: by the time the copy reads it, another request may have it. Default `true`.
+   */
+  readonly detach?: boolean
   /** The status code of the answer where a route requires the key and it is not set: 400 to 599. Default 400. */
   readonly missing?: number
 }

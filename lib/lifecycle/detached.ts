@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import { MAX_TIMEOUT } from './cancellation.ts'
 import { FST_CTX_ENDED } from '../common/errors.ts'
+import type { Impersonation } from '../scope/scope-state.ts'
 import { Scope, scopeOfStore, type Pending, type Registration, type Store } from '../scope/scope.ts'
 import { enter } from '../scope/storage.ts'
 import { impersonationOf } from '../scope/lookup.ts'
@@ -65,20 +66,27 @@ async function detached (copy: Scope | undefined, fn: () => unknown): Promise<vo
 }
 
 /**
- * A scope with the values that another has now, and those of other contexts around it. It is a root, and does not end
- * with the other. An ended scope has none to copy: it is its own copy, which warns of late reads.
+ * A scope with the values that another has now, and those of other contexts around it, but for keys with `detach: false`.
+ * It is a root, and does not end with the other. An ended scope has none to copy: it is its own copy, which warns of late reads.
  */
 export function copyOf (scope: Scope): Scope {
   if (scope.root.ended) return scope
   const outer = scope.outer === undefined ? undefined : copyOf(scope.outer)
   const copy = new Scope(scope.owner, scope.registration, undefined, outer, scope.root.life)
+  const { undetached } = scope.registration.policy
   // With those that are inherited; stores have no other prototype.
-  for (const name in scope.store) copy.write(name, scope.store[name])
+  for (const name in scope.store) if (!undetached.has(name)) copy.write(name, scope.store[name])
   copy.log = scope.root.log
   copy.trace = scope.root.trace
   copy.route = scope.root.route
-  Object.assign(copy.use(), { madeBy: 'detach', impersonation: impersonationOf(scope) })
+  Object.assign(copy.use(), { madeBy: 'detach', impersonation: detachable(impersonationOf(scope), undetached) })
   return copy
+}
+
+/** An impersonation without the real values of the keys that a copy leaves out. */
+function detachable (impersonation: Impersonation | undefined, undetached: ReadonlySet<string>): Impersonation | undefined {
+  if (impersonation === undefined || undetached.size === 0) return impersonation
+  return { ...impersonation, actors: new Map([...impersonation.actors].filter(([name]) => !undetached.has(name))) }
 }
 
 function waitFor (registration: Registration, pending: Pending): void {

@@ -15,14 +15,14 @@ t.test('the mouse rests on a name: the docstring of it is shown', async (t) => {
   const editor = new Editor(`${HEAD}
     ctx.‸get('tenant'); ctx.‸run({}, () => {}); ctx.‸require('tenant')
     app.get('/', async (request) => request.‸ctx.tenant)
-    ‸key<string>({ ‸seed: () => 'acme', ‸log: true, ‸carry: true, ‸header: 'x-tenant', ‸locked: true, ‸missing: 401 })
+    ‸key<string>({ ‸seed: () => 'acme', ‸log: true, ‸carry: true, ‸header: 'x-tenant', ‸locked: true, ‸detach: false, ‸missing: 401 })
     ‸createContext({}, { ‸envelope: {}, ‸propagate: {}, ‸trace: true, ‸diagnostics: false })
     app.register(‸context, { ‸requestId: { ‸header: false }, ‸closeTimeout: 1000, ‸keys: { user: { ‸seed: () => undefined, ‸log: true, ‸carry: true, ‸header: 'x-user', ‸locked: true, ‸missing: 401 } } })
     app.register(own.‸plugin, { ‸requestId: {}, ‸closeTimeout: 1000 })
   `)
   t.same(editor.complaints(), [])
   const hovers = editor.hovers()
-  t.equal(hovers.length, 30)
+  t.equal(hovers.length, 31)
   t.same(hovers.filter(({ text }) => text === '').map(({ name }) => name), [])
 
   t.test('of what one begins with, with an example', async (t) => {
@@ -34,7 +34,7 @@ t.test('the mouse rests on a name: the docstring of it is shown', async (t) => {
   })
 
   t.test('of an option, with its default where it has one', async (t) => {
-    for (const name of ['locked', 'missing', 'closeTimeout', 'propagate', 'trace', 'diagnostics']) t.match(hovers.find((hover) => hover.name === name)!.text, /Default/, name)
+    for (const name of ['locked', 'detach', 'missing', 'closeTimeout', 'propagate', 'trace', 'diagnostics']) t.match(hovers.find((hover) => hover.name === name)!.text, /Default/, name)
   })
 
   t.test('with the type that the key was given', async (t) => {
@@ -46,7 +46,7 @@ t.test('the mouse rests on a name: the docstring of it is shown', async (t) => {
 t.test('completion: what may stand there is offered, and nothing else', async (t) => {
   const members = ['get', 'require', 'has', 'set', 'run', 'impersonate', 'actor', 'bind', 'snapshot', 'bindEmitter', 'cache', 'memo', 'onEnd', 'detach', 'after', 'signal', 'deadline', 'log', 'mixin', 'dehydrate', 'hydrate', 'explain', 'policy', 'trace', 'headersFor', 'interceptor']
   const options = ['requestId', 'closeTimeout', 'keys', 'envelope', 'propagate', 'trace', 'diagnostics']
-  const policy = ['seed', 'log', 'carry', 'header', 'locked', 'missing']
+  const policy = ['seed', 'log', 'carry', 'detach', 'header', 'locked', 'missing']
   const fastifys = ['prefix', 'logLevel', 'logSerializers']
   for (const [code, offered] of [
     ["ctx.get('‸')", ['requestId', 'tenant', 'user']],

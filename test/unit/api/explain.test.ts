@@ -153,7 +153,7 @@ t.test('explain: in a job', async (t) => {
 })
 
 /** What a key may do without a policy. */
-const CLOSED = { seeded: false, logged: 'no', locked: false, carried: 'no', header: undefined, origins: [], attribute: undefined, missing: 400 }
+const CLOSED = { seeded: false, logged: 'no', locked: false, detached: true, carried: 'no', header: undefined, origins: [], attribute: undefined, missing: 400 }
 
 t.test('explain: in a hydrated scope', async (t) => {
   const envelope = ctx.run({ user: SECRET, plan: SECRET }, () => ctx.impersonate({ plan: 'free' }, { reason: SECRET }, () => ctx.dehydrate()))
@@ -186,6 +186,22 @@ t.test('policy is the table of the keys, without any value', async (t) => {
     { ...CLOSED, key: 'token' },
     { ...CLOSED, key: 'plan', carried: 'value', header: 'x-plan', origins: ['https://*.internal.example', 'https://api.example'] }
   ])
+})
+
+t.test('explain and policy: a key that the copies for detached work leave out', async (t) => {
+  const own = createContext({ connection: key<string>({ detach: false }), user: key<string>() })
+  t.same(own.policy(), [{ ...CLOSED, key: 'connection', detached: false }, { ...CLOSED, key: 'user' }])
+  own.run({ connection: SECRET, user: SECRET }, () => {
+    t.equal(own.explain('connection').state, 'set')
+    own.detach(() => {
+      t.same(said(t, own.explain('connection')), ['unset', undefined, undefined, undefined])
+      t.equal(own.explain('connection').text, "'connection' has no value in this scope: it has detach: false, so the copies for detached work leave it out")
+      t.same(said(t, own.explain('user')), ['set', 'detach', undefined, 0])
+      own.run({}, () => { t.match(own.explain('connection').text, /detach: false/) })
+      own.set('connection', SECRET)
+      t.equal(own.explain('connection').state, 'set')
+    })
+  })
 })
 
 t.test('policy tells the attributes of spans', async (t) => {

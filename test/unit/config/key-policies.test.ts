@@ -18,6 +18,10 @@ t.test('readKeys: what is carried, as it is or packed, and by which header, in l
   t.same([...policy.headers], [['a', 'x-a'], ['e', "x-!#$%&'*+.^_`|~"]])
 })
 
+t.test('readKeys: what the copies for detached work leave out', async (t) => {
+  t.same([...readKeys({ a: { detach: false }, b: { detach: true }, c: { detach: undefined }, d: {} }).undetached], ['a'])
+})
+
 t.test('a context without keys carries nothing', async (t) => {
   t.same([NO_KEYS.carried.size, NO_KEYS.headers.size, NO_KEYS.names.size], [0, 0, 0])
 })
@@ -60,6 +64,7 @@ t.test('a policy that is wrong is refused by the name of its option', async (t) 
     [{ seed: 'acme' }, 'keys.tenant.seed'], [{ seed: null }, 'keys.tenant.seed'],
     [{ log: 'id' }, 'keys.tenant.log'], [{ log: null }, 'keys.tenant.log'],
     [{ locked: 'yes' }, 'keys.tenant.locked'], [{ locked: null }, 'keys.tenant.locked'],
+    [{ detach: 'no' }, 'keys.tenant.detach'], [{ detach: null }, 'keys.tenant.detach'],
     [{ missing: 200 }, 'keys.tenant.missing'], [{ missing: 600 }, 'keys.tenant.missing'], [{ missing: '401' }, 'keys.tenant.missing'], [{ missing: 401.5 }, 'keys.tenant.missing'],
     ...[1, 'true', null, [], {}, () => 1, { pack: String }, { unpack: String }, { pack: String, unpack: 'x' }, { pack: true, unpack: String }, { pack: String, unpack: String, packs: String }]
       .map((carry) => [{ carry }, 'keys.tenant.carry'] as const),

@@ -1,5 +1,7 @@
 import { once } from 'node:events'
 import net from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { requestContext } from '@fastify/request-context'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import t from 'tap'
 import { createContext, key, type ContextOptions } from '../../../lib/index.ts'
@@ -169,6 +171,36 @@ t.test('detach', async (t) => {
     t.equal(await get(), 'ada')
     t.same(await done.promise, ['kim', 'ada'])
     t.match(lines.one('as somebody else'), { user: 'lin', actor: { user: 'ada' }, reason: 'ticket', reqId: 'id-1' })
+  })
+
+  t.test('a key with detach: false is not in the copy of detach or after, nor behind request.ctx, actor, request-context or a second context', async (t) => {
+    const pooled = createContext({ connection: key<string>({ detach: false, locked: true }), tenant: key<string>() })
+    const around = createContext({ file: key<string>({ detach: false }), region: key<string>() })
+    const app = Fastify()
+    await app.register(around.plugin)
+    await app.register(pooled.plugin)
+    const [detached, later] = [gate<unknown>(), gate<unknown>()]
+    app.get('/', async (request) => {
+      pooled.set('connection', 'of the request')
+      pooled.set('tenant', 'acme')
+      around.set('file', 'open')
+      around.set('region', 'eu')
+      const look = () => [
+        pooled.get('connection'), pooled.actor('connection'), (request as any).ctx.get('file'), requestContext.get('connection' as never), around.get('file'),
+        pooled.get('tenant'), pooled.actor('tenant'), around.get('region')
+      ]
+      return pooled.impersonate({ connection: 'of the impersonation', tenant: 'globex' }, { reason: 'ticket' }, async () => {
+        pooled.detach(async () => { await sleep(20); detached.open(look()) })
+        around.after(() => { later.open(look()) })
+        await sleep(30)
+        return [pooled.get('connection'), pooled.actor('connection'), around.get('file')]
+      })
+    })
+    const { url } = await listen(t, app)
+    t.same(await (await fetch(url, { headers: { connection: 'close' } })).json(), ['of the impersonation', 'of the request', 'open'])
+    const expected = [undefined, undefined, undefined, undefined, undefined, 'globex', 'acme', 'eu']
+    t.same(await detached.promise, expected)
+    t.same(await later.promise, expected)
   })
 
   t.test('what it throws is logged with the fields of the request, and never unhandled', async (t) => {
