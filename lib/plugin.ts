@@ -3,7 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { requestContext } from '@fastify/request-context'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { drain, tellCutOff } from './lifecycle/detached.ts'
+import { drain, logAbandoned } from './lifecycle/detached.ts'
 import { requestAccess, type RequestContext } from './api/context.ts'
 import { FST_CTX_ALREADY_REGISTERED, FST_CTX_INVALID_OPTION, FST_CTX_REQUEST_CONTEXT_REGISTERED, FST_CTX_REQUEST_ID_HEADER } from './common/errors.ts'
 import { requestIdLabel } from './patches/fastify-internals.ts'
@@ -137,7 +137,7 @@ function closeAfterWork (instance: Closing, owner: Owner, registration: Registra
     })
   })
   instance.addHook('onClose', async () => {
-    tellCutOff(registration)
+    logAbandoned(registration)
     owner.unregister(registration)
   })
 }

@@ -1,17 +1,27 @@
+import { createHash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
 
 const TYPE = 'FastifyCtxWarning'
 
-const told = new Set<string>()
+/** How many different warnings of one code a process emits: what a client can multiply stays bounded. */
+const BUDGET = 100
 
-/** As many different warnings as one process tells: what a name from outside can multiply stays bounded. */
-const LIMIT = 1000
+/** By code, the subjects that were warned about, as hashes: a subject can be as long as a client makes it. */
+const emitted = new Map<string, Set<string>>()
 
-/** Emits a process warning, once for each code and subject. */
+/** Emits a process warning, once for each code and subject. The budget of one code never silences another. */
 export function warnOnce (code: string, subject: string, message: string, detail?: string): void {
-  const warning = `${code} ${subject}`
-  if (told.has(warning) || told.size >= LIMIT) return
-  told.add(warning)
+  let subjects = emitted.get(code)
+  if (subjects === undefined) emitted.set(code, subjects = new Set())
+  if (subjects.size === BUDGET) return
+  const hash = createHash('sha256').update(subject).digest('base64')
+  if (subjects.has(hash)) return
+  subjects.add(hash)
+  warn(code, subjects.size === BUDGET ? `${message} (the last of ${BUDGET} different warnings with this code)` : message, detail)
+}
+
+/** Emits a process warning, each time. */
+export function warn (code: string, message: string, detail?: string): void {
   process.emitWarning(message, detail === undefined ? { type: TYPE, code } : { type: TYPE, code, detail })
 }
 

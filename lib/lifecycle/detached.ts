@@ -5,7 +5,7 @@ import type { Impersonation } from '../scope/scope-state.ts'
 import { Scope, scopeOfStore, type Pending, type Registration, type Store } from '../scope/scope.ts'
 import { enter } from '../scope/storage.ts'
 import { impersonationOf } from '../scope/lookup.ts'
-import { warnOnce } from '../common/warnings.ts'
+import { warn } from '../common/warnings.ts'
 
 /**
  * Puts something off to the end of a scope. It runs in the store given: the scope of another context may be within.
@@ -20,7 +20,7 @@ export function putOff (scope: Scope, store: Store, fn: () => unknown): void {
     try {
       await enter(store, fn)
     } catch (error) {
-      tell(scopeOfStore(store), error, 'a callback of ctx.onEnd failed')
+      reportFailure(scopeOfStore(store), error, 'a callback of ctx.onEnd failed')
     }
   })
 }
@@ -56,7 +56,7 @@ async function detached (copy: Scope | undefined, fn: () => unknown): Promise<vo
   try {
     await enter(copy?.store, fn)
   } catch (error) {
-    tell(copy, error, 'detached work failed')
+    reportFailure(copy, error, 'detached work failed')
   }
   if (copy === undefined || copy.root.ended) return
   for (let scope: Scope | undefined = copy; scope !== undefined; scope = scope.outer) {
@@ -105,15 +105,39 @@ export async function drain (registration: Registration, until: number): Promise
 }
 
 /** Logs what is still pending when the application closes. */
-export function tellCutOff (registration: Registration): void {
+export function logAbandoned (registration: Registration): void {
   for (const { scope, what } of registration.pending) {
-    enter(scope?.store, () => { (scope?.root.log ?? registration.log)?.warn({ work: what }, 'work was cut off: the application closes') })
+    const log = scope?.root.log ?? registration.log
+    try {
+      enter(scope?.store, () => { log?.warn({ work: what }, ABANDONED) })
+    } catch (error) {
+      warn('FST_CTX_BACKGROUND', `${ABANDONED} (${what}), and its logger threw: mend the logger, or what it serializes`, describe(error))
+    }
   }
 }
 
-function tell (scope: Scope | undefined, error: unknown, message: string): void {
+const ABANDONED = 'work was cut off: the application closes'
+
+/** Logs a failure that nobody awaits. It never throws: what comes next at the end of a scope must run. */
+function reportFailure (scope: Scope | undefined, error: unknown, message: string): void {
   const log = scope?.root.log ?? scope?.registration.log
-  if (log !== undefined) enter(scope?.store, () => { log.error({ err: error }, message) })
-  // Fastify's logger for `logger: false` has no level, and writes nothing.
-  if (log === undefined || !('level' in log)) warnOnce('FST_CTX_BACKGROUND', inspect(error), `${message}, and no logger tells of it: handle the error there, or give the application a logger`, inspect(error))
+  try {
+    if (log !== undefined) enter(scope?.store, () => { log.error({ err: error }, message) })
+    // Fastify's logger for `logger: false` has no level, and writes nothing.
+    if (log === undefined || !('level' in log)) warn('FST_CTX_BACKGROUND', `${message}, and there is no logger: handle the error there, or give the application a logger`, describe(error))
+  } catch (failure) {
+    warn('FST_CTX_BACKGROUND', `${message}, and its logger threw: mend the logger, or what it serializes`, `${describe(error)}\n${describe(failure)}`)
+  }
+}
+
+/** The most characters of an error that a warning shows. */
+const MAX_DETAIL = 10_000
+
+/** An error as text, even where looking at it throws. */
+function describe (error: unknown): string {
+  try {
+    return inspect(error).slice(0, MAX_DETAIL)
+  } catch {
+    return 'an error that cannot be inspected'
+  }
 }

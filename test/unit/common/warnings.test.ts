@@ -1,6 +1,8 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { turns, warnings } from '../../support/support.ts'
-import { callSite, warnOnce } from '../../../lib/common/warnings.ts'
+import { callSite, warn, warnOnce } from '../../../lib/common/warnings.ts'
 
 t.test('a warning is told once for each code and subject, with its code and its detail', async (t) => {
   const a = warnings(t, 'FST_TEST_A')
@@ -15,16 +17,38 @@ t.test('a warning is told once for each code and subject, with its code and its 
   t.same(b.map(({ message }) => message), ['other code'])
 })
 
-t.test('subjects that a client can multiply end somewhere', async (t) => {
-  const seen = warnings(t, 'FST_TEST_MANY')
+t.test('subjects that a client can multiply end at 100 of one code, the last of which says so; other codes are still emitted', async (t) => {
+  const messages: string[] = []
   const { emitWarning } = process
   t.teardown(() => { process.emitWarning = emitWarning })
-  let told = 0
-  process.emitWarning = (() => { told++ }) as typeof emitWarning
-  for (let i = 0; i < 5000; i++) warnOnce('FST_TEST_MANY', `subject ${i}`, 'many')
+  process.emitWarning = ((message: string) => { messages.push(message) }) as typeof emitWarning
+  for (let i = 0; i < 5000; i++) warnOnce('FST_TEST_MANY', `subject ${i}`, `many ${i}`)
+  t.equal(messages.length, 100)
+  t.equal(messages[98], 'many 98')
+  t.equal(messages[99], 'many 99 (the last of 100 different warnings with this code)')
+  warnOnce('FST_TEST_OTHER', 'x', 'other')
+  t.equal(messages[100], 'other')
+})
+
+t.test('of a subject nothing is kept but a hash', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc') as () => void
+  const { emitWarning } = process
+  t.teardown(() => { process.emitWarning = emitWarning })
+  process.emitWarning = () => {}
+  gc()
+  const before = process.memoryUsage().heapUsed
+  for (let i = 0; i < 90; i++) warnOnce('FST_TEST_FAT', `${'x'.repeat(1_000_000)}${i}`.slice(1), 'fat')
+  gc()
+  const kept = process.memoryUsage().heapUsed - before
+  t.ok(kept < 5_000_000, `${kept} bytes of 90,000,000`)
+})
+
+t.test('warn: each time', async (t) => {
+  const seen = warnings(t, 'FST_TEST_EACH')
+  for (let i = 0; i < 2; i++) warn('FST_TEST_EACH', 'again')
   await turns()
-  t.ok(told > 0 && told <= 1000, `${told} of 5000`)
-  t.same(seen, [])
+  t.same(seen.map(({ message }) => message), ['again', 'again'])
 })
 
 t.test('callSite: the line of the caller; nothing where the stack has none, or there is no stack', async (t) => {

@@ -228,7 +228,13 @@ t.test('detach', async (t) => {
     const nothing: unknown = Object.create(null)
     alone.run({}, () => { alone.detach(async () => { throw nothing }) })
     await turns()
-    t.match(seen, [{ detail: /nobody logs/ }, { detail: /null prototype/ }])
+    alone.detach(() => { throw new Error('x'.repeat(1_000_000)) })
+    alone.detach(() => { throw Object.defineProperty(new Error('hostile'), 'stack', { get () { throw new Error('looked at') } }) })
+    for (let i = 0; i < 200; i++) alone.detach(() => { throw new Error(`failure ${i}`) })
+    await turns()
+    t.match(seen.splice(0, 4), [{ detail: /nobody logs/ }, { detail: /null prototype/ }, { detail: /^Error: x{9000}/ }, { message: /detached work failed/ }])
+    t.match(seen.at(-1), { detail: /failure 199/ }, 'each failure is heard of')
+    t.equal(seen.length, 200)
     t.same(told, [])
   })
 
@@ -392,6 +398,63 @@ t.test('app.close', async (t) => {
     open()
     await turns()
     await t.resolves(app.close())
+  })
+})
+
+t.test('a failure that cannot be logged', async (t) => {
+  /** Errors that break whoever looks at them. */
+  const hostile = {
+    'a getter that throws': () => Object.defineProperty(new Error('hostile'), 'message', { get () { throw new Error('looked at') } }),
+    'a Proxy': () => new Proxy({}, { get () { throw new Error('looked at') }, has () { throw new Error('looked at') }, ownKeys () { throw new Error('looked at') }, getPrototypeOf () { throw new Error('looked at') } })
+  }
+  for (const [name, make] of Object.entries(hostile)) {
+    t.test(`${name}: the other callbacks run, the scope ends, and closing waits for other work`, async (t) => {
+      const told = unhandled(t)
+      const seen: string[] = []
+      const [ended, closing] = [gate(), gate()]
+      const { app, get } = await setting(t, (app) => {
+        app.addHook('preClose', async () => { closing.open() })
+        app.get('/', async () => {
+          ctx.after(() => { seen.push('after') })
+          ctx.onEnd(() => { seen.push('first'); ended.open() })
+          ctx.onEnd(() => { throw make() })
+          ctx.onEnd(async () => { throw make() })
+          ctx.detach(async () => { throw make() })
+          ctx.detach(async () => { await closing.promise; await turns(); seen.push('other work') })
+          return 'ok'
+        })
+      })
+      await get()
+      await ended.promise
+      await turns()
+      await t.resolves(app.close())
+      t.same(seen, ['first', 'after', 'other work'])
+      t.same(told, [])
+    })
+  }
+
+  t.test('a stream that throws: a warning says so, with both errors', async (t) => {
+    const seen = warnings(t, 'FST_CTX_BACKGROUND')
+    const told = unhandled(t)
+    const order: string[] = []
+    const app: FastifyInstance = Fastify({ logger: { level: 'warn', stream: { write () { throw new Error('the disk is full') } } } })
+    await app.register(ctx.plugin, { closeTimeout: 20 })
+    app.get('/', async () => {
+      ctx.onEnd(() => { order.push('first') })
+      ctx.onEnd(() => { throw new Error('no lock') })
+      ctx.detach(async function neverDone () { await gate().promise })
+      return 'ok'
+    })
+    const { url } = await listen(t, app)
+    await (await fetch(url, { headers: { connection: 'close' } })).text()
+    while (order.length === 0) await turns()
+    await t.resolves(app.close())
+    await turns()
+    t.match(seen, [
+      { message: /^a callback of ctx\.onEnd failed, and its logger threw: mend the logger/, detail: /no lock[^]*the disk is full/ },
+      { message: /^work was cut off: the application closes \(neverDone\), and its logger threw/, detail: /the disk is full/ }
+    ])
+    t.same(told, [])
   })
 })
 
