@@ -11,8 +11,8 @@ import type { KeyPolicy, Seed } from './config/key.ts'
 import { correlate } from './logging/correlate.ts'
 import { tellingOf } from './logging/fields.ts'
 import type { Owner } from './lifecycle/context-definition.ts'
-import { readKeys } from './config/key-policies.ts'
-import { DEFAULT_HEADER, requestIds, responseHeader, type RequestIdOptions, type RequestIds } from './config/request-id.ts'
+import { checkIdHeader, readKeys } from './config/key-policies.ts'
+import { DEFAULT_HEADER, idPattern, requestIds, responseHeader, type RequestIdOptions, type RequestIds } from './config/request-id.ts'
 import { lifeOf } from './lifecycle/request-lifetime.ts'
 import { openScope } from './request/open-scope.ts'
 import { checkRoutes } from './request/required-keys.ts'
@@ -84,11 +84,13 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
   const settings = owner.keys === undefined ? readSettings(options, policy) : owner.settings
   const idLabel = requestIdLabel(instance)
   const ids = requestIds(requestId, inheritedIds(instance))
+  const idHeader = (requestId.header || DEFAULT_HEADER).toLowerCase()
+  checkIdHeader(idHeader, policy)
   correlate(instance.log, policy, idLabel)
   if (registered === undefined) decorateRequestContext(instance)
 
   const registration: Registration = {
-    policy, settings, idLabel, log: instance.log, idHeader: (requestId.header || DEFAULT_HEADER).toLowerCase(), pending: new Set(), written: tellingOf(settings.tracing)
+    policy, settings, idLabel, log: instance.log, idHeader, idPattern: idPattern(requestId), pending: new Set(), written: tellingOf(settings.tracing)
   }
   owner.register(registration)
   closeAfterWork(instance as Closing, owner, registration, options.closeTimeout ?? CLOSE_TIMEOUT)

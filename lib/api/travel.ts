@@ -1,6 +1,6 @@
 import { kOpen, kOwner, kScope } from './access.ts'
 import { deadlineOf } from '../lifecycle/cancellation.ts'
-import { readEnvelope, writeEnvelope } from '../envelope/format.ts'
+import { acceptedId, readEnvelope, writeEnvelope } from '../envelope/format.ts'
 import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
 import type { Interceptor } from '../propagation/undici-interceptor.ts'
 import { outboundHeaders } from '../propagation/headers.ts'
@@ -59,9 +59,9 @@ export abstract class Travel<V> extends Work<V> {
    */
   async hydrate<R> (envelope: unknown, fn: () => R): Promise<Awaited<R>> {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.hydrate', 'a function to call second, after the envelope')
-    const { settings } = this[kOwner].registration
+    const { settings, idPattern } = this[kOwner].registration
     const read = readEnvelope(envelope, settings.envelope)
-    const scope = openScope(this[kOwner], undefined, read === undefined ? {} : { requestId: read.requestId }, 'ctx.hydrate')
+    const scope = openScope(this[kOwner], undefined, read === undefined ? {} : acceptedId(read, settings.envelope, idPattern), 'ctx.hydrate')
     scope.use().madeBy = 'hydrate'
     const work = async (): Promise<Awaited<R>> => {
       if (read !== undefined) await unpackInto(scope, read)

@@ -40,8 +40,8 @@ const LINE_NAMES: ReadonlySet<string> = new Set([
 /** A header name as RFC 9110 has it. */
 export const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
-/** Headers that frame a message or say whose it is, or that something else here writes. */
-const RESERVED_HEADER = /^(?:host|connection|keep-alive|content-length|transfer-encoding|te|trailer|upgrade|expect|proxy-.*|traceparent|tracestate)$/
+/** Headers that frame a message or say whose it is, or that something else here writes: the trace, and the request id. */
+const RESERVED_HEADER = /^(?:host|connection|keep-alive|content-length|transfer-encoding|te|trailer|upgrade|expect|proxy-.*|traceparent|tracestate|x-request-id)$/
 
 /**
  * Checks the keys of a context. A function is short for `{ seed }`.
@@ -70,7 +70,7 @@ export function readKeys (keys: Readonly<Record<string, unknown>>): Policy {
     if (detach === false) undetached.add(name)
     if (status !== undefined) missing.set(name, status)
     if (carry !== undefined && carry !== false) carried.set(name, carry === true ? undefined : carry)
-    if (header !== undefined) headers.set(name, header.toLowerCase())
+    if (header !== undefined) headers.set(name, freeHeader(name, header.toLowerCase(), headers))
     if (log !== undefined && log !== false) {
       checkField(name)
       logged.push({ name, log })
@@ -88,6 +88,23 @@ export function checkName (name: string): void {
   if (name === '') throw new FST_CTX_INVALID_KEY(name, 'it is empty')
   if (name in Object.prototype) throw new FST_CTX_INVALID_KEY(name, 'every object has a property of this name')
   if (MEMBERS.has(name)) throw new FST_CTX_INVALID_KEY(name, 'request.ctx has a member of this name')
+}
+
+function freeHeader (name: string, header: string, taken: ReadonlyMap<string, string>): string {
+  const other = [...taken.keys()].find((key) => taken.get(key) === header)
+  if (other !== undefined) throw new FST_CTX_INVALID_OPTION(`keys.${name}.header`, `is the header of key '${other}' already: give each key a header of its own`)
+  return header
+}
+
+/**
+ * Refuses a header for the request id that a key is sent by.
+ *
+ * @throws FST_CTX_INVALID_OPTION
+ */
+export function checkIdHeader (header: string, { headers }: Policy): void {
+  for (const [name, taken] of headers) {
+    if (taken === header) throw new FST_CTX_INVALID_OPTION('requestId.header', `is the header of key '${name}' already: give one of them another`)
+  }
 }
 
 function checkField (name: string): void {
@@ -115,7 +132,7 @@ function readPolicy (name: string, given: unknown): KeyPolicy<unknown> {
     throw new FST_CTX_INVALID_OPTION(`keys.${name}.carry`, 'takes a boolean, or an object of two functions, pack and unpack')
   }
   if (header !== undefined && !(typeof header === 'string' && HEADER_NAME.test(header) && !RESERVED_HEADER.test(header.toLowerCase()))) {
-    throw new FST_CTX_INVALID_OPTION(`keys.${name}.header`, 'takes the name of a header that is free, as x-tenant-id is: not one that HTTP itself or traces use')
+    throw new FST_CTX_INVALID_OPTION(`keys.${name}.header`, 'takes the name of a header that is free, as x-tenant-id is: not one that HTTP itself, traces or the request id use')
   }
   if (locked !== undefined && typeof locked !== 'boolean') throw new FST_CTX_INVALID_OPTION(`keys.${name}.locked`, 'takes a boolean')
   if (detach !== undefined && typeof detach !== 'boolean') throw new FST_CTX_INVALID_OPTION(`keys.${name}.detach`, 'takes a boolean')

@@ -36,8 +36,7 @@ const MOST = 128
 export function requestIds (options: RequestIdOptions, inherited: RequestIds | undefined): RequestIds {
   checkOptions(options)
   const header = options.header === false ? undefined : (options.header ?? DEFAULT_HEADER).toLowerCase()
-  // Without its flags g and y a pattern has no memory of the last match.
-  const pattern = options.pattern === undefined ? DEFAULT_PATTERN : new RegExp(options.pattern.source, options.pattern.flags.replace(/[gy]/g, ''))
+  const pattern = idPattern(options)
   const generate = options.generate ?? inherited ?? randomUUID as () => string
   // A generator that Fastify had before us may itself repeat a header: what it makes is checked like one.
   const allowed = options.generate === undefined && inherited !== undefined ? pattern : undefined
@@ -56,6 +55,12 @@ export function requestIds (options: RequestIdOptions, inherited: RequestIds | u
     }
     return randomUUID()
   }
+}
+
+/** What an id from outside must match. */
+export function idPattern ({ pattern }: RequestIdOptions): RegExp {
+  // Without its flags g and y a pattern has no memory of the last match.
+  return pattern === undefined ? DEFAULT_PATTERN : new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''))
 }
 
 /** The response header that tells the id, or `undefined` where none does. */

@@ -2,7 +2,7 @@ import { FST_CTX_UNKNOWN_KEY } from '../common/errors.ts'
 import { tellingOf } from '../logging/fields.ts'
 import { interceptFetch, interceptorOf, type Interceptor } from '../propagation/undici-interceptor.ts'
 import { checkName, NO_KEYS, type Policy } from '../config/key-policies.ts'
-import { DEFAULT_HEADER } from '../config/request-id.ts'
+import { DEFAULT_HEADER, idPattern } from '../config/request-id.ts'
 import type { Registration } from '../scope/scope.ts'
 import { readSettings, type Settings } from '../config/options.ts'
 
@@ -19,7 +19,7 @@ export class Owner {
   constructor (keys?: Policy, settings: Settings = readSettings({}, keys ?? NO_KEYS)) {
     this.keys = keys
     this.#unregistered = {
-      policy: keys ?? NO_KEYS, settings, log: undefined, idLabel: 'reqId', idHeader: DEFAULT_HEADER, pending: new Set(), written: tellingOf(settings.tracing)
+      policy: keys ?? NO_KEYS, settings, log: undefined, idLabel: 'reqId', idHeader: DEFAULT_HEADER, idPattern: idPattern({}), pending: new Set(), written: tellingOf(settings.tracing)
     }
     this.#interceptFetch(settings)
   }

@@ -31,6 +31,8 @@ export interface Registration {
   readonly settings: Settings
   /** The name of the header that takes the request id along. */
   readonly idHeader: string
+  /** What a request id from outside must match. */
+  readonly idPattern: RegExp
   /** Hears of each value that a scope gets; `undefined` where nobody listens. */
   readonly written: ((scope: Scope, name: string) => void) | undefined
 }

@@ -90,6 +90,11 @@ const CASES: Readonly<Record<string, Case>> = {
     names: /'plan'/,
     out: /give the key carry here/
   },
+  FST_CTX_ENVELOPE_ID: {
+    program: () => newContext().hydrate(JSON.stringify({ v: 1, requestId: '<canary>', values: {} }), () => {}),
+    names: /a request id that requestId\.pattern does not allow/,
+    out: /Sign envelopes \(envelope\.secrets\), or let the pattern allow what makes the ids$/
+  },
   FST_CTX_HEADER: {
     async program (t) {
       const app = Fastify()

@@ -323,3 +323,25 @@ t.test('headersFor and interceptor: nothing for an origin that is not listed', a
   await ctx.hydrate(envelopeOf('acme'), () => { t.same(ctx.headersFor('https://api.example'), {}) })
   t.equal(typeof ctx.interceptor, 'function')
 })
+
+t.test('the request id of an envelope is taken as that of a request is: where the pattern allows it, or a signature says whose it is', async (t) => {
+  const seen = warnings(t, 'FST_CTX_ENVELOPE_ID')
+  const envelope = (requestId: string): string => JSON.stringify({ v: 1, requestId, values: { user: 'ada' } })
+  const ids = async (of: typeof ctx, requestId: string): Promise<unknown> => await of.hydrate(envelope(requestId), () => [of.get('requestId'), of.get('user')])
+  const policy = { user: key<string>({ carry: true }) } as never
+  const outside = createContext(policy) as typeof ctx
+  t.same(await ids(outside, 'job-1'), ['job-1', 'ada'])
+  t.match(await ids(outside, '<script>"'), [/^[\w-]{36}$/, 'ada'])
+  const strict = createContext(policy) as typeof ctx
+  const app = Fastify()
+  t.teardown(() => app.close())
+  await app.register(strict.plugin, { requestId: { pattern: /^req-\d+$/g } })
+  for (let i = 0; i < 2; i++) t.same(await ids(strict, 'req-7'), ['req-7', 'ada'])
+  t.match(await ids(strict, 'job-1'), [/^[\w-]{36}$/, 'ada'])
+  await turns()
+  t.equal(seen.length, 1)
+
+  const signing = createContext(policy, { envelope: { secrets: SECRETS } }) as typeof ctx
+  const signed = signing.run({ requestId: 'jobs/7', user: 'ada' }, () => signing.dehydrate())
+  t.equal(await signing.hydrate(signed, () => signing.get('requestId')), 'jobs/7')
+})

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { checkName, NO_KEYS, readKeys } from '../../../lib/config/key-policies.ts'
+import { checkIdHeader, checkName, NO_KEYS, readKeys } from '../../../lib/config/key-policies.ts'
 
 t.test('readKeys: the names, the seeds, and what is logged, locked and answered, each in the order of the keys', async (t) => {
   const seed = (): string => 'x'
@@ -69,9 +69,21 @@ t.test('a policy that is wrong is refused by the name of its option', async (t) 
     ...[1, 'true', null, [], {}, () => 1, { pack: String }, { unpack: String }, { pack: String, unpack: 'x' }, { pack: true, unpack: String }, { pack: String, unpack: String, packs: String }]
       .map((carry) => [{ carry }, 'keys.tenant.carry'] as const),
     ...['', 'a b', 'a:b', 'a\nb', 'é', 7, null, true, 'host', 'Host', 'connection', 'keep-alive', 'Content-Length', 'transfer-encoding', 'te', 'trailer', 'upgrade', 'expect',
-      'proxy-authorization', 'Proxy-', 'traceparent', 'tracestate'].map((header) => [{ header }, 'keys.tenant.header'] as const),
+      'proxy-authorization', 'Proxy-', 'traceparent', 'tracestate', 'x-request-id', 'X-Request-Id'].map((header) => [{ header }, 'keys.tenant.header'] as const),
     [{ logs: true }, 'keys.tenant.logs']
   ] as const) {
     t.throws(() => readKeys({ tenant: policy }), { code: 'FST_CTX_INVALID_OPTION', message: new RegExp(`'${name.replaceAll('.', '\\.')}'`) }, JSON.stringify(policy))
   }
+})
+
+t.test('two keys with one header, in whatever case, are refused by the name of the second', async (t) => {
+  for (const header of ['x-tenant', 'X-Tenant', 'X-TENANT']) {
+    t.throws(() => readKeys({ tenant: { header: 'x-tenant' }, user: {}, owner: { header } }), { code: 'FST_CTX_INVALID_OPTION', message: /'keys\.owner\.header'.*'tenant'/ }, header)
+  }
+})
+
+t.test('a header for the request id that a key has is refused', async (t) => {
+  const policy = readKeys({ tenant: { header: 'X-Tenant' } })
+  t.throws(() => { checkIdHeader('x-tenant', policy) }, { code: 'FST_CTX_INVALID_OPTION', message: /'requestId\.header'.*'tenant'/ })
+  t.doesNotThrow(() => { checkIdHeader('x-request-id', policy) })
 })

@@ -37,6 +37,7 @@ t.test('a wildcard: all below a domain, at any depth, and not the domain itself'
   for (const url of ['https://a.internal.example', 'https://a.b.internal.example/x', 'https://A.INTERNAL.example']) t.ok(lists(pattern, url), url)
   for (const url of [
     'https://internal.example', 'https://evilinternal.example', 'https://internal.example.evil.com', 'https://a.internal.example.evil.com', 'http://a.internal.example',
+    'https://.internal.example', 'https://..internal.example', 'https://a..internal.example', 'https://%2einternal.example', 'https://\u3002internal.example',
     'https://a.internal.example:8443', 'https://evil.com/.internal.example', 'https://a.internal.example@evil.com', 'https://a.internal.example.', 'https://internal.example.'
   ]) t.notOk(lists(pattern, url), url)
   t.ok(lists('https://*.internal.example:8443', 'https://a.internal.example:8443'))
@@ -60,6 +61,8 @@ t.test('where several patterns list an origin, the keys of all of them go there'
 })
 
 t.test('what is no URL is listed nowhere', async (t) => {
+  const hostile = { toString () { throw new Error('toString') } }
+  for (const given of [Object.create(null), hostile, Symbol('https://api.example'), { toString: () => ({}) }]) t.notOk(lists('https://api.example', given as string))
   for (const given of ['', '/path', 'api.example', 'https://', undefined, null, 7, {}]) t.notOk(lists('https://api.example', given as string), String(given))
   t.equal(readPropagate({}, policy)('https://api.example'), undefined)
 })
@@ -72,7 +75,7 @@ t.test('options that are wrong are refused, by name', async (t) => {
   for (const pattern of [
     '', '*', 'api.example', '//api.example', 'ftp://api.example', 'ws://api.example', 'https://*', 'https://*.', 'https://api.*', 'https://a.*.example', 'https://*api.example',
     'https://api.example/path', 'https://api.example?', 'https://api.example#', 'https://user@api.example', 'https://api.example:port', 'https://api.example:99999', 'https://a b',
-    'https://api.example\\', ' https://api.example', 'null', '__proto__ '
+    'https://.example', 'https://*..example', 'https://a..example', 'https://api.example\\', ' https://api.example', 'null', '__proto__ '
   ]) refused({ [pattern]: ['tenant'] }, /propagate\['/)
   for (const pattern of ['https://*.127.0.0.1', 'https://*.[::1]']) refused({ [pattern]: ['tenant'] }, /propagate\['.*address|is no origin/)
   for (const keys of ['tenant', undefined, null, { 0: 'tenant' }]) refused({ 'https://api.example': keys }, /takes a list/)
