@@ -5,6 +5,7 @@ import { tellEnded, tellOpened } from '../scope/diagnostics-channel.ts'
 import { FST_CTX_INVALID_ARGUMENT, FST_CTX_LOCKED, FST_CTX_REQUEST_ID_FIXED } from '../common/errors.ts'
 import type { Owner } from './context-definition.ts'
 import { isSafeId } from '../config/request-id.ts'
+import { openJobTrace } from '../scope/active-trace.ts'
 import { Scope } from '../scope/scope.ts'
 import { currentScope, enter } from '../scope/storage.ts'
 import { lifeAround, scopeOf } from '../scope/lookup.ts'
@@ -23,7 +24,7 @@ export function openScope (owner: Owner, parent: Scope | undefined, values: Read
   const scope = new Scope(owner, parent?.registration ?? owner.registration, parent, outerOf(owner, parent))
   if (parent === undefined) {
     scope.store.requestId = randomUUID()
-    scope.trace = scope.registration.settings.tracing?.current()
+    openJobTrace(scope)
   }
   for (const name of Object.keys(values)) {
     if (name === 'requestId') checkId(values.requestId, parent)

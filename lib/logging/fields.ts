@@ -4,7 +4,7 @@ import type { Fields, Line } from '../scope/line.ts'
 import type { Registration, Scope } from '../scope/scope.ts'
 import { impersonationOf } from '../scope/lookup.ts'
 import { traceFields, type Trace, type Tracing } from '../tracing/trace-context.ts'
-import { traceOf } from '../scope/active-trace.ts'
+import { labelsSpan, traceOf } from '../scope/active-trace.ts'
 import { warnOnce } from '../common/warnings.ts'
 
 /**
@@ -45,12 +45,12 @@ export function wantFields (): void {
   wanted = true
 }
 
-/** Tells the tracer of a context the values that are attributes of the span which a root scope began in. */
+/** Sets the values that are attributes on the span of a request, or of a job that has a span of its own. */
 export function tellingOf (tracing: Tracing | undefined): Registration['written'] {
   if (tracing === undefined || tracing.attributes.size === 0) return undefined
   return function tellSpan (scope, name) {
     const attribute = tracing.attributes.get(name)
-    if (attribute !== undefined && scope.trace !== undefined) tracing.tell(scope.trace, attribute, fieldOf(scope, name))
+    if (attribute !== undefined && scope.trace !== undefined && labelsSpan(scope)) tracing.tell(scope.trace, attribute, fieldOf(scope, name))
   }
 }
 

@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs'
 import { context, trace, TraceFlags, type Span, type SpanContext } from '@opentelemetry/api'
 import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node'
+import Fastify, { type FastifyRequest } from 'fastify'
 import t from 'tap'
 import ts from 'typescript'
 import { createContext, key } from '../../lib/index.ts'
 import { otel } from '../../lib/otel.ts'
-import { turns, warnings } from '../support/support.ts'
+import { listen, turns, warnings } from '../support/support.ts'
 
 const attributes = { tenant: 'app.tenant', user: 'app.user', any: 'app.any' }
 const tracing = otel({ attributes })
@@ -23,6 +24,9 @@ const ctx = createContext({
   token: key<string>()
 }, { trace: tracing })
 const other = createContext({ region: key<string>({ log: true }) }, { trace: others })
+
+/** A context of the same values, which carries them. */
+const carried = createContext({ tenant: key<string>({ log: true, carry: true }), user: key<unknown>({ log: true }), any: key<unknown>({ log: true }) }, { trace: tracing })
 
 /** The attributes that a span has, once it is ended. */
 function told (span: Span): unknown {
@@ -79,6 +83,64 @@ t.test('a value that is set becomes an attribute of the span which the root of i
     })
     t.same(told(span), { 'app.tenant': 'acme', 'app.user': 'ada' })
   })
+})
+
+t.test('a span is labelled by the one job that began in it, and by no scope of its own within', async (t) => {
+  const labelled = await within(async (span) => {
+    await ctx.run({ tenant: 'acme' }, async () => {
+      ctx.run({ tenant: 'inherit: false' }, () => { ctx.set('user', { id: 'bob' }) }, { inherit: false })
+      const envelope = carried.run({ tenant: 'hydrate' }, () => carried.dehydrate())
+      await carried.hydrate(envelope, () => { carried.set('user', 'bob') })
+      await new Promise<void>((resolve) => {
+        ctx.detach(() => {
+          ctx.set('user', { id: 'bob' })
+          resolve()
+        })
+      })
+      tracer.startActiveSpan('of a query', (below) => {
+        ctx.run({ tenant: 'in a span of acme' }, () => { ctx.set('user', { id: 'bob' }) }, { inherit: false })
+        t.same(told(below), { 'app.tenant': 'acme' })
+      })
+    })
+    ctx.run({ tenant: 'the next job' }, () => { ctx.set('user', { id: 'bob' }) })
+    return told(span)
+  })
+  t.same(labelled, { 'app.tenant': 'acme' })
+})
+
+t.test("a request's span is labelled by its own root alone", async (t) => {
+  const app = Fastify()
+  await app.register(ctx.plugin)
+  await app.register(other.plugin)
+  const spans: Span[] = []
+  // As @fastify/otel does.
+  app.decorateRequest('opentelemetry', function (this: FastifyRequest) { return { span: spans[Number(this.headers['x-span'])] ?? null } } as never)
+  app.addHook('preHandler', async ({ headers }) => {
+    ctx.set('tenant', headers['x-tenant'] as string)
+    other.set('region', 'eu')
+  })
+  app.get('/injected', async () => ctx.get('tenant'))
+  app.get('/', async () => {
+    ctx.run({ tenant: 'inherit: false' }, () => { ctx.set('user', { id: 'bob' }) }, { inherit: false })
+    await carried.hydrate(carried.run({ tenant: 'hydrate' }, () => carried.dehydrate()), () => { ctx.run({ tenant: 'in hydrate' }, () => {}, { inherit: false }) })
+    await new Promise<void>((resolve) => {
+      ctx.detach(() => {
+        ctx.set('tenant', 'detached')
+        resolve()
+      })
+    })
+    // Not traced: what is active is the span of this request.
+    const answer = await context.with(trace.setSpan(context.active(), spans.at(-1)!), async () => await app.inject({ url: '/injected', headers: { 'x-tenant': 'injected' } }))
+    return [ctx.get('tenant'), answer.body]
+  })
+  const { url } = await listen(t, app)
+  for (let i = 0; i < 2; i++) {
+    const span = tracer.startSpan('request')
+    spans.push(span)
+    const answer = await fetch(url, { headers: { 'x-tenant': 'acme', 'x-span': String(spans.length - 1) } })
+    t.same(await answer.json(), ['acme', 'injected'])
+    t.same(told(span), { 'app.tenant': 'acme', 'app.region': 'eu' })
+  }
 })
 
 t.test('each span that starts in a scope has the values that the scope has then, whatever is set later', async (t) => {
