@@ -47,9 +47,10 @@ export async function unpackInto (scope: Scope, { values, actor }: Envelope): Pr
 /** The real values, unpacked where they are the current ones: the user who acts is looked up in the tenant who acts. */
 async function unpackActors (scope: Scope, values: Packed, actor: PackedActor): Promise<ReadonlyMap<string, unknown>> {
   const real = new Scope(scope.owner, scope.registration, scope, scope.outer)
-  const packed = Object.entries({ ...values, ...actor.values }).filter(([name]) => !actor.unset.includes(name))
+  const unset = new Set(actor.unset)
+  const packed = Object.entries({ ...values, ...actor.values }).filter(([name]) => !unset.has(name))
   await runIn(real, () => unpackAll(real, Object.fromEntries(packed)), undefined)
-  const impersonated = [...Object.keys(actor.values), ...actor.unset].filter((name) => scope.registration.policy.carried.has(name))
+  const impersonated = [...Object.keys(actor.values), ...unset].filter((name) => scope.registration.policy.carried.has(name))
   return new Map(impersonated.map((name) => [name, real.store[name]]))
 }
 
@@ -105,10 +106,10 @@ function warnDropped (name: string): void {
 /** Why JSON would lose something of a value; `undefined` where it would not. */
 function whyNotJson (value: unknown, depth: number): string | undefined {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return undefined
-  if (typeof value === 'number') return Number.isFinite(value) ? undefined : `${value} is no number in JSON`
+  if (typeof value === 'number') return Number.isFinite(value) && !Object.is(value, -0) ? undefined : 'JSON keeps no NaN, no Infinity and no -0'
   if (typeof value !== 'object') return `${value === undefined ? 'undefined' : `a ${typeof value}`} is no JSON value`
   if (depth === 0) return 'it is nested too deep, or in itself'
-  if (!isPlain(value)) return `JSON keeps no ${value.constructor?.name ?? 'class'}`
+  if (!isPlain(value)) return `JSON keeps no ${classOf(value)}`
   if (typeof (value as { toJSON?: unknown }).toJSON === 'function') return 'JSON would keep what its toJSON makes'
   if (Array.isArray(value)) return Object.keys(value).length > value.length ? 'of an array JSON keeps the items only' : firstWrong(value, depth)
   if (Object.keys(value).some((name) => name === '__proto__' || name === 'constructor')) return "it has a property '__proto__' or 'constructor'"
@@ -120,6 +121,15 @@ function whyNotJson (value: unknown, depth: number): string | undefined {
 function isPlain (value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value)
   return Array.isArray(value) ? Array.isArray(prototype) : prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+/** The name of the class of a value, as code has it: what the value itself calls so may be private. */
+function classOf (value: object): string {
+  const prototype = Object.getPrototypeOf(value) as object | null
+  const constructor: unknown = prototype === null ? undefined : Object.getOwnPropertyDescriptor(prototype, 'constructor')?.value
+  const isClass = typeof constructor === 'function' && constructor.prototype === prototype
+  const name: unknown = isClass ? Object.getOwnPropertyDescriptor(constructor, 'name')?.value : undefined
+  return typeof name === 'string' && /^\w{1,64}$/.test(name) ? name : 'instance of a class'
 }
 
 function firstWrong (values: Iterable<unknown>, depth: number): string | undefined {

@@ -46,15 +46,27 @@ function headerValue (key: string, value: unknown, packing: Packing<unknown> | u
     return warn(key, 'its pack threw: let it take every value of the key')
   }
   if (packed === undefined || packed === null) return undefined
-  if (typeof packed !== 'string' && typeof packed !== 'number' && typeof packed !== 'boolean') return warn(key, 'it is no string, number or boolean: give the key carry with a pack that makes one')
-  const encoded = encode(String(packed))
+  if (!isPrimitive(packed)) return warn(key, 'it is no string, number or boolean: give the key carry with a pack that makes one')
+  const text = String(packed)
+  // Encoded it is longer, never shorter. A client may have chosen it: no work is done for one that is not sent.
+  const encoded = text.length <= MAX_LENGTH ? encode(text) : text
   if (encoded === undefined) return warn(key, 'it is no well-formed text: give the key carry with a pack that makes some')
   return encoded.length <= MAX_LENGTH ? encoded : warn(key, `it takes more than ${MAX_LENGTH} bytes: give the key carry with a pack that makes less`)
 }
 
+function isPrimitive (value: unknown): value is string | number | boolean {
+  return typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)
+}
+
+/** Percent-encodes what a header cannot carry, and the spaces around a text, which a receiver would strip. */
 function encode (text: string): string | undefined {
+  let start = 0
+  while (text[start] === ' ') start++
+  let end = text.length
+  while (end > start && text[end - 1] === ' ') end--
   try {
-    return text.replace(/^ +| +$|[^\x20-\x7e]|%/gu, encodeURIComponent)
+    // No expression for the spaces at the end: it would start again at each space within.
+    return '%20'.repeat(start) + text.slice(start, end).replace(/[^\x20-\x7e]+|%/gu, encodeURIComponent) + '%20'.repeat(text.length - end)
   } catch {
     // Half of a surrogate pair.
     return undefined

@@ -50,6 +50,9 @@ function callingIn (store: Store | undefined, handler: object): object {
   })
 }
 
+/** They go as a pair: the state of one trace is none of another's. */
+const TRACE: ReadonlySet<string> = new Set(['traceparent', 'tracestate'])
+
 /**
  * The headers of a call, in any form that undici takes, and ours where the caller has not set them himself. What is an
  * object stays one: not all of its interceptors take names and values in turn.
@@ -59,7 +62,8 @@ function joined (headers: unknown, added: Record<string, string>): object {
   const entries = listed ? [...headers as Iterable<unknown>] : Object.entries(headers ?? {}).filter(([, value]) => value !== undefined)
   const turns = Array.isArray(headers) ? headers : entries.flat()
   const given = new Set(turns.filter((_, i) => i % 2 === 0).map((name) => String(name).toLowerCase()))
-  const missing = Object.entries(added).filter(([name]) => !given.has(name))
+  const givesTrace = given.has('traceparent') || given.has('tracestate')
+  const missing = Object.entries(added).filter(([name]) => !given.has(name) && !(TRACE.has(name) && givesTrace))
   return listed ? [...turns, ...missing.flat()] : { ...headers as object, ...Object.fromEntries(missing) }
 }
 

@@ -36,6 +36,9 @@ const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(
 /** One vendor's member of `tracestate`. */
 const MEMBER = /^[a-z0-9][a-z0-9_*/-]{0,255}(?:@[a-z][a-z0-9_*/-]{0,13})?=[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]$/
 
+/** Nothing but what `trim` strips of ASCII, and what is visible. */
+const VISIBLE = /^[\t\x20-\x7e]*$/
+
 /** The most characters of `tracestate` that are handed on: as many as the specification wants at least. */
 const MAX_STATE = 512
 
@@ -52,12 +55,17 @@ export function readTrace (traceparent: unknown, tracestate: unknown): Trace | u
   return { traceId: traceId!, spanId: spanId!, traceFlags: Number.parseInt(flags!, 16), traceState: readState(tracestate) }
 }
 
-/** A broken list of vendors' members is dropped as a whole, as the specification has it; the trace goes on without. */
+/**
+ * A broken list of vendors' members is dropped as a whole, and the trace goes on without. Of a name that stands twice the first
+ * member is kept: it is the last that was added.
+ * @see https://www.w3.org/TR/trace-context/#tracestate-header
+ */
 function readState (tracestate: unknown): Trace['traceState'] {
-  if (typeof tracestate !== 'string' || tracestate.length > MAX_STATE) return undefined
-  const members = tracestate.split(',').map((member) => member.replace(/^[ \t]+|[ \t]+$/g, '')).filter((member) => member !== '')
+  if (typeof tracestate !== 'string' || tracestate.length > MAX_STATE || !VISIBLE.test(tracestate)) return undefined
+  const members = tracestate.split(',').map((member) => member.trim()).filter((member) => member !== '')
   if (members.length === 0 || members.length > 32 || !members.every((member) => MEMBER.test(member))) return undefined
-  const state = members.join(',')
+  const names = members.map((member) => member.slice(0, member.indexOf('=')))
+  const state = members.filter((_, i) => names.indexOf(names[i]!) === i).join(',')
   return { serialize: () => state }
 }
 

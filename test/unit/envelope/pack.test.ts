@@ -40,16 +40,34 @@ t.test('any JSON value comes back as it was', async (t) => {
   t.pass('no counterexample')
 })
 
+/** Values that are no JSON, and whose class has a private name wherever one looks for it. */
+function calledSecret (): object[] {
+  const named = { name: 's3cret' }
+  class Named { static readonly name = 's3cret value' }
+  return [
+    Object.assign(new Map(), { constructor: named }), Object.create(Object.create({ constructor: named }) as object) as object, Object.create({ constructor: named }) as object,
+    Object.assign(new Date(), { constructor: () => {} }), new Named(), Object.assign(Object.create(Object.create(null) as object) as object, { constructor: named, [Symbol.toStringTag]: 's3cret' })
+  ]
+}
+
+t.test('the class of a value that is no JSON is named, where code named it', async (t) => {
+  class Money { readonly amount = 7 }
+  for (const [value, name] of [[new Date(), 'Date'], [new Map(), 'Map'], [new Money(), 'Money'], [new (class {})(), 'instance of a class'], [Object.create(new Money()), 'instance of a class']] as const) {
+    ctx.run({ value }, () => { t.throws(() => ctx.dehydrate(), { message: `'value' cannot be carried: JSON keeps no ${name}.` }) })
+  }
+})
+
 t.test('carry: true refuses what JSON would alter, naming the key and never the value', async (t) => {
   class Money { readonly amount = 7 }
   const circle: { self?: unknown } = {}
   circle.self = circle
   for (const value of [
     new Date(), new Map(), new Set(), new Money(), /s3cret/, new Error('s3cret'), Buffer.from('s3cret'), new Uint8Array(1), new URL('https://s3cret.example'), Promise.resolve(),
-    Object(1), Object('s3cret'), NaN, Infinity, -Infinity, 1n, Symbol('s3cret'), () => 's3cret', Money, circle, [circle], nested(30),
+    Object(1), Object('s3cret'), -0, { a: [-0] }, NaN, Infinity, -Infinity, 1n, Symbol('s3cret'), () => 's3cret', Money, circle, [circle], nested(30),
     { a: [{ b: new Date() }] }, { a: undefined, b: NaN }, [undefined], [, 1], [() => {}], // eslint-disable-line no-sparse-arrays -- JSON keeps no hole: that is tested
     { toJSON: () => 's3cret' }, Object.assign([1], { toJSON: () => 's3cret' }), 'a'.match(/a/), new (class List extends Array {})(), Object.create(new Money()),
-    Object.create(Object.create(Object.create(null) as object) as object), JSON.parse('{"__proto__":1}'), { constructor: 1 }, [{ a: { constructor: 1 } }]
+    Object.create(Object.create(Object.create(null) as object) as object), JSON.parse('{"__proto__":1}'), { constructor: 1 }, [{ a: { constructor: 1 } }],
+    ...calledSecret()
   ]) {
     ctx.run({ value }, () => {
       t.throws(() => ctx.dehydrate(), { code: 'FST_CTX_NOT_CARRIABLE', message: /^'value' cannot be carried: / })
@@ -61,7 +79,7 @@ t.test('carry: true refuses what JSON would alter, naming the key and never the 
 t.test('carry: true takes plain objects and arrays, of any realm, and to a depth of 29', async (t) => {
   for (const [value, as] of [
     [Object.assign(Object.create(null) as object, { a: 1 }), { a: 1 }], [vm.runInNewContext('({ a: [1, { b: null }] })'), { a: [1, { b: null }] }],
-    [{ a: undefined, b: 1 }, { b: 1 }], [nested(29), nested(29)], [null, null], ['', ''], [0, 0], [false, false], [[], []], [-0, 0], [{ toJSON: 1 }, { toJSON: 1 }], ['\ud800', '\ud800']
+    [{ a: undefined, b: 1 }, { b: 1 }], [nested(29), nested(29)], [null, null], ['', ''], [0, 0], [false, false], [[], []], [{ toJSON: 1 }, { toJSON: 1 }], ['\ud800', '\ud800']
   ]) {
     const envelope = ctx.run({ value }, () => ctx.dehydrate())
     t.strictSame((held(envelope).values as { value: unknown }).value, as)

@@ -113,9 +113,15 @@ t.test('traceparent', async (t) => {
     Reflect.deleteProperty(globalThis, opentelemetry)
   })
   const envelope = JSON.stringify({ v: 1, requestId: 'id-1', values: {}, traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' })
+  const withState = envelope.replace(/\}$/, ',"tracestate":"vendor=1"}')
   const added = async (): Promise<unknown> => ((await ctx.hydrate(envelope, () => pass({ origin: ORIGIN }))).options as { headers?: object }).headers
   const ours = { traceparent: /^00-4bf92f3577b34da6a3ce929d0e0e4736-/ }
   t.match(await added(), ours)
+  for (const [name, value] of [['traceparent', `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`], ['TraceState', 'own=1']] as const) {
+    for (const headers of [{ [name]: value }, [name, value]]) {
+      t.same((await ctx.hydrate(withState, () => pass({ origin: ORIGIN, headers }))).options.headers, headers, `a caller's own ${name} goes alone: of two traces neither is joined`)
+    }
+  }
   created.subscribe(listen)
   t.match(await added(), ours, 'though somebody listens to what undici creates')
   Reflect.set(globalThis, opentelemetry, {})

@@ -63,9 +63,10 @@ t.test('tracestate', async (t) => {
     const key = 'abcdefghijklmnopqrstuvwxyz0123456789_-*/'
     const value = Array.from({ length: 0x5f }, (_, i) => String.fromCharCode(0x20 + i)).filter((character) => character !== ',' && character !== '=').join('')
     const members = Array.from({ length: 32 }, (_, i) => `m${i}=1`).join(',')
-    for (const state of ['foo=1', 'foo=1,bar=2', 'foo=1,foo=2', `${key}=${value}`, `0${key}@a-z0-9_-*/=${value}`.slice(0, 400), `${'z'.repeat(256)}=1`, members]) t.equal(stateOf(state), state)
+    for (const state of ['foo=1', 'foo=1,bar=2', `${key}=${value}`, `0${key}@a-z0-9_-*/=${value}`.slice(0, 400), `${'z'.repeat(256)}=1`, members]) t.equal(stateOf(state), state)
     t.equal(stateOf('foo=1 \t , \t bar=2, \t baz=3'), 'foo=1,bar=2,baz=3')
     t.equal(stateOf(' foo=1,, ,bar=2,'), 'foo=1,bar=2')
+    t.equal(stateOf('foo=1,bar=2,foo=3,foo@a=4,bar=2'), 'foo=1,bar=2,foo@a=4', 'of a name that stands twice the last that was added, which is the first')
     t.equal(stateOf(`foo=${'x'.repeat(256)}`), `foo=${'x'.repeat(256)}`)
   })
 
