@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { notFoundContext, type RouteContext } from './fastify-internals.ts'
-import { earlyStore } from '../scope/misuse-warnings.ts'
+import { watchedHook } from '../scope/misuse-warnings.ts'
 import type { Store } from '../scope/scope.ts'
 import { currentStore, enter } from '../scope/storage.ts'
 import { lifeOf, lifeOfRaw } from '../lifecycle/request-lifetime.ts'
@@ -69,11 +69,7 @@ function guardHooks (hooks: unknown, callbackAt: number, name: string): void {
 /** Marks what hooks do before the scope opens. They have run for this request: from the next on, a read in them is told. */
 function watchEarly (hooks: Hook[]): void {
   const ours = hooks.findIndex((hook) => hook.name === OURS)
-  for (let i = 0; i < ours; i++) {
-    const hook = hooks[i]!
-    const store = earlyStore(hook.name.replace(/^bound /, '') || 'anonymous')
-    hooks[i] = (...args: unknown[]) => enter(store, hook, ...args)
-  }
+  for (let i = 0; i < ours; i++) hooks[i] = watchedHook(hooks[i]!)
 }
 
 function guard (handler: Hook): Hook {

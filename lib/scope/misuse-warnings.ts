@@ -1,4 +1,5 @@
-import type { Scope, Store } from './scope.ts'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { Scope } from './scope.ts'
 import { currentStore } from './storage.ts'
 import { callSite, warnOnce } from '../common/warnings.ts'
 
@@ -7,16 +8,23 @@ import { callSite, warnOnce } from '../common/warnings.ts'
  * (`diagnostics: true`).
  */
 
-const kHook = Symbol('fastify-ctx.hook')
+/**
+ * The name of the hook that runs before a scope is open. It has a storage of its own: what a diagnostic marks must not
+ * change what the context's storage gives, nor be written to.
+ */
+const earlyHook = new AsyncLocalStorage<string>()
 
-/** The store of a hook that runs before a scope is open: it holds no value, but tells a read in it. */
-export function earlyStore (hook: string): Store {
-  return Object.assign(Object.create(null) as Store, { [kHook]: hook })
+/** A hook that is registered before the plugin, in which a read is warned about. */
+export function watchedHook<F extends (...args: any[]) => unknown> (hook: F): F {
+  const name = hook.name.replace(/^bound /, '') || 'anonymous'
+  // Same parameters, same result: it only marks the call.
+  return ((...args: unknown[]) => earlyHook.run(name, hook, ...args)) as F
 }
 
 /** A value was read where there is no scope: in a hook that was registered before the plugin, that is a mistake. */
 export function warnEarly (key: string): void {
-  const hook = (currentStore() as { readonly [kHook]?: string } | undefined)?.[kHook]
+  // What the hook calls goes on within the request, whose scope is current by then.
+  const hook = currentStore() === undefined ? earlyHook.getStore() : undefined
   if (hook === undefined) return
   warnOnce('FST_CTX_EARLY_READ', `${key} ${hook}`, `'${key}' was read${callSite()} in the hook '${hook}', which runs before the scope opens, and is undefined: register fastify-ctx before that hook`)
 }

@@ -1,3 +1,4 @@
+import { requestContext } from '@fastify/request-context'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import { createContext, key, type OwnContext } from '../../../lib/index.ts'
@@ -35,6 +36,43 @@ t.test('a read in a hook that was registered before the plugin is told, with the
 t.test('a read outside every scope, in no hook, is no mistake', async (t) => {
   const told = warnings(t, 'FST_CTX_EARLY_READ')
   t.equal(contextOf().get('tenant'), undefined)
+  await turns()
+  t.same(told, [])
+})
+
+for (const diagnostics of [true, false]) {
+  t.test(`requestContext.set in a hook before the plugin is a no-op, diagnostics: ${diagnostics}`, async (t) => {
+    const ctx = contextOf(diagnostics)
+    const [first, second] = [gate(), gate()]
+    const app = await appOf(ctx, (app) => {
+      app.addHook('onRequest', async (request) => {
+        const { user } = request.query as { readonly user: string }
+        requestContext.set('user' as never, user as never)
+        if (user === 'ada') { first.open(); await second.promise }
+        request.headers['x-seen'] = String(requestContext.get('user' as never))
+        request.headers['x-store'] = String(requestContext.getStore())
+      })
+    })
+    app.get('/', async (request) => [request.headers['x-seen'], request.headers['x-store']])
+    const { url } = await listen(t, app)
+    const ask = async (user: string): Promise<unknown> => (await fetch(`${url}/?user=${user}`)).json()
+    // A hook is watched from the second request of its route on.
+    t.same(await ask('first'), ['undefined', 'undefined'])
+    const held = ask('ada')
+    await first.promise
+    t.same(await ask('lin'), ['undefined', 'undefined'])
+    second.open()
+    t.same(await held, ['undefined', 'undefined'])
+  })
+}
+
+t.test('a read of another context, which the application does not have, is no early read', async (t) => {
+  const told = warnings(t, 'FST_CTX_EARLY_READ')
+  const [ctx, other] = [contextOf(), contextOf()]
+  const app = await appOf(ctx, (app) => { app.addHook('onRequest', (_request, _reply, done) => { done() }) })
+  app.get('/', async () => String(other.get('tenant')))
+  const { url } = await listen(t, app)
+  for (let i = 0; i < 2; i++) t.equal(await (await fetch(url)).text(), 'undefined')
   await turns()
   t.same(told, [])
 })
