@@ -1,5 +1,6 @@
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import type { Client } from './client.ts'
+import type { Lockstep } from './lockstep.ts'
 import type { Burst } from './plan.ts'
 import type { Shot } from './sent-request.ts'
 import { within } from './timeout.ts'
@@ -7,10 +8,14 @@ import { within } from './timeout.ts'
 /** Milliseconds after which a request is no longer waited for by the others: the application may never answer it alone. */
 const PATIENCE = 100
 
-/** Fires the requests of a burst at its pace, and waits until all are answered. */
-export async function fire (burst: Burst, client: Client): Promise<void> {
+/**
+ * Fires the requests of a burst at its pace, and waits until all are answered.
+ *
+ * @param lockstep stops the requests of a burst in the server
+ */
+export async function fire (burst: Burst, client: Client, lockstep: (shots: readonly Shot[]) => Lockstep): Promise<void> {
   await client.warm()
-  await { together: fireTogether, gated: fireGated, staggered: fireStaggered }[burst.pace](burst, client)
+  await { together: fireTogether, gated: fireGated, staggered: fireStaggered, lockstep: fireInLockstep }[burst.pace](burst, client, lockstep)
 }
 
 async function fireTogether ({ shots }: Burst, client: Client): Promise<void> {
@@ -41,6 +46,20 @@ async function fireStaggered ({ shots }: Burst, client: Client): Promise<void> {
 async function waitAndArrive ({ arrived, wait }: Shot): Promise<void> {
   await soon(arrived)
   await delay(wait)
+}
+
+async function fireInLockstep ({ shots, release, steps }: Burst, client: Client, lockstep: (shots: readonly Shot[]) => Lockstep): Promise<void> {
+  const stops = lockstep(shots)
+  try {
+    const answers = shots.map((shot) => client.send(shot))
+    for (const barrier of [stops.arrivals, stops.handlers]) {
+      await soon(barrier.full)
+      await barrier.open(release, steps)
+    }
+    await Promise.all(answers)
+  } finally {
+    stops.stop()
+  }
 }
 
 /** Waits for a promise, but not for ever. */

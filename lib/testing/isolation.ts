@@ -5,6 +5,7 @@ import { fire } from './burst.ts'
 import { Canaries } from './canary.ts'
 import { Client } from './client.ts'
 import { crossingsInAnswer, type Crossing } from './crossing.ts'
+import { Lockstep } from './lockstep.ts'
 import { plan } from './plan.ts'
 import { crossingError, unansweredError } from './report.ts'
 import type { MakeRequest, Shot } from './sent-request.ts'
@@ -15,7 +16,7 @@ import { Watch } from './observer.ts'
 export interface IsolationOptions {
   /** Repeats a run: order, pauses and pieces of bodies are made of it. A whole number, 0 or more. Default: another each time. */
   readonly seed?: number
-  /** How often each request meets itself, and the others. Default 3: once at each pace. */
+  /** How often each request meets itself, and the others. Default 4: once at each pace. */
   readonly rounds?: number
   /** How many requests are on their way at once: 2 or more. Default 8. */
   readonly concurrency?: number
@@ -70,9 +71,10 @@ export async function assertIsolated (app: App, requests: MakeRequest | readonly
       timeout: settings.timeout,
       onPort: (port, shot) => { watch.expect(port, shot) }
     })
+    const lockstep = (shots: readonly Shot[]): Lockstep => new Lockstep(target.server, shots, (request) => watch.shotOf(request))
     try {
       for (const burst of bursts) {
-        await fire(burst, client)
+        await fire(burst, client, lockstep)
         watch.release()
       }
       // The last scopes end, and what waits for that starts, in the turn after their connections are done.
@@ -120,7 +122,7 @@ const NUMBERS = { seed: [0, 2 ** 32 - 1], rounds: [1, Infinity], concurrency: [2
 
 function readOptions (options: IsolationOptions): Settings {
   const given = options as Readonly<Record<string, unknown>>
-  const { seed = randomInt(2 ** 31), rounds = 3, concurrency = 8, timeout = 10_000, loggers = [], ignore = () => false } = options
+  const { seed = randomInt(2 ** 31), rounds = 4, concurrency = 8, timeout = 10_000, loggers = [], ignore = () => false } = options
   for (const name of Object.keys(given)) {
     if (!(name in NUMBERS) && name !== 'loggers' && name !== 'ignore') throw new FST_CTX_INVALID_ARGUMENT('assertIsolated', `no option '${name}'`)
   }

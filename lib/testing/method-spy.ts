@@ -1,44 +1,62 @@
 type Method = (this: unknown, ...args: any[]) => unknown
 type Listener = (self: unknown, args: readonly unknown[]) => void
+type Interceptor = (proceed: () => unknown, self: unknown, args: readonly unknown[]) => unknown
 
-interface Tap {
-  readonly listeners: Set<Listener>
+interface Interception {
+  readonly interceptors: Set<Interceptor>
   readonly restore: () => void
 }
 
-const taps = new WeakMap<object, Map<string, Tap>>()
+const intercepted = new WeakMap<object, Map<string, Interception>>()
 
 /**
- * Has a listener told of each call of a method, with `this` and the arguments, before it is made. Any number may listen to one
- * method: it is as it was when the last is gone, in whichever order they go.
+ * Calls a listener before each call of a method, with `this` and the arguments. A method may have any number of listeners. It is
+ * as it was once the last is removed, in whichever order they are removed.
  *
- * @returns what makes this listener go
+ * @returns removes this listener
  */
 export function listenIn (holder: object, name: string, listener: Listener): () => void {
-  let tapped = taps.get(holder)
-  if (tapped === undefined) taps.set(holder, tapped = new Map())
-  let tap = tapped.get(name)
-  if (tap === undefined) tapped.set(name, tap = install(holder, name))
-  const { listeners, restore } = tap
-  listeners.add(listener)
+  return intercept(holder, name, (proceed, self, args) => {
+    listener(self, args)
+    return proceed()
+  })
+}
+
+/**
+ * Calls an interceptor in place of a method. It decides when `proceed` makes the call, with the caller's `this` and arguments.
+ * Several may intercept one method: each proceeds to the next.
+ *
+ * @returns removes this interceptor
+ */
+export function intercept (holder: object, name: string, interceptor: Interceptor): () => void {
+  let ofHolder = intercepted.get(holder)
+  if (ofHolder === undefined) intercepted.set(holder, ofHolder = new Map())
+  let interception = ofHolder.get(name)
+  if (interception === undefined) ofHolder.set(name, interception = install(holder, name))
+  const { interceptors, restore } = interception
+  interceptors.add(interceptor)
   return () => {
-    if (!listeners.delete(listener) || listeners.size > 0) return
-    tapped.delete(name)
+    if (!interceptors.delete(interceptor) || interceptors.size > 0) return
+    ofHolder.delete(name)
     restore()
   }
 }
 
-function install (holder: object, name: string): Tap {
-  const listeners = new Set<Listener>()
+function install (holder: object, name: string): Interception {
+  const interceptors = new Set<Interceptor>()
   const own = Object.getOwnPropertyDescriptor(holder, name)
   const method = (holder as Record<string, Method>)[name]!
-  function told (this: unknown, ...args: unknown[]): unknown {
-    for (const listener of listeners) listener(this, args)
-    return method.apply(this, args)
+  function interceptable (this: unknown, ...args: unknown[]): unknown {
+    let proceed = (): unknown => method.apply(this, args)
+    for (const interceptor of [...interceptors].reverse()) {
+      const next = proceed
+      proceed = () => interceptor(next, this, args)
+    }
+    return proceed()
   }
-  Object.defineProperty(holder, name, { value: told, writable: true, enumerable: own?.enumerable ?? false, configurable: true })
+  Object.defineProperty(holder, name, { value: interceptable, writable: true, enumerable: own?.enumerable ?? false, configurable: true })
   return {
-    listeners,
+    interceptors,
     restore () {
       if (own === undefined) Reflect.deleteProperty(holder, name)
       else Object.defineProperty(holder, name, own)

@@ -65,6 +65,11 @@ export class Watch {
     this.#ports.set(port, shot)
   }
 
+  /** The request that the server received, where it is one that was expected. */
+  shotOf (request: IncomingMessage): Shot | undefined {
+    return this.#ports.get(request.socket.remotePort!)
+  }
+
   /**
    * Lets the scopes end of which answers are out. Until then their values are kept: what runs in the scope of another, whose
    * answer is out already, sees the other's value, and not that there is none.
@@ -104,7 +109,7 @@ export class Watch {
 
   #watchServer (server: Server): void {
     const arrive = (request: IncomingMessage, response: ServerResponse): void => {
-      const shot = this.#ports.get(request.socket.remotePort!)
+      const shot = this.shotOf(request)
       this.#arriving = shot
       if (shot === undefined) return
       shot.arrive()

@@ -8,16 +8,20 @@ import { bytesOf, Shot, type IsolationRequest, type MakeRequest } from './sent-r
  * How the requests of a burst meet:
  * - `together`: all are sent in one turn, and so are all in the server before one that waits for anything goes on;
  * - `gated`: no body is complete before the server has the headers of all; then one after the other is;
- * - `staggered`: each comes when the one before it has arrived, and 0 to 3 milliseconds later.
+ * - `staggered`: each comes when the one before it has arrived, and 0 to 3 milliseconds later;
+ * - `lockstep`: all are stopped in the server, before Fastify sees them and again before their handlers. Each time they proceed
+ *   in one turn.
  */
-export type Pace = 'together' | 'gated' | 'staggered'
+export type Pace = 'together' | 'gated' | 'staggered' | 'lockstep'
 
 /** Requests that are on their way at the same time. */
 export interface Burst {
   readonly pace: Pace
   readonly shots: readonly Shot[]
-  /** The order in which `gated` bodies are completed. */
+  /** The order in which `gated` bodies are completed, and in which requests in `lockstep` proceed. */
   readonly release: readonly Shot[]
+  /** How many awaits pass in `lockstep` after each of `release`, before the next proceeds. */
+  readonly steps: readonly number[]
   /** Whether each of these is answered before the next is completed. */
   readonly oneByOne: boolean
 }
@@ -29,13 +33,14 @@ export interface Schedule {
   readonly concurrency: number
 }
 
-const PACES: readonly Pace[] = ['staggered', 'together', 'gated']
+const PACES: readonly Pace[] = ['staggered', 'together', 'gated', 'lockstep']
 
 const MOST_PIECES = 4
 const LONGEST_WAIT = 3
+const MOST_STEPS = 3
 
 /**
- * Plans a run. In each round each request meets itself, in a burst of its own, and the others, in bursts of all; with three
+ * Plans a run. In each round each request meets itself, in a burst of its own, and the others, in bursts of all; with four
  * rounds, each at each pace.
  *
  * @throws FST_CTX_INVALID_ARGUMENT what was made is no request, or one that does not carry its canary
@@ -53,7 +58,8 @@ export async function plan (makes: readonly MakeRequest[], { seed, rounds, concu
     for (const [i, group] of random.shuffled([...groups.entries()])) {
       const pace = PACES[(offset + round + (i < makes.length ? 0 : 1)) % PACES.length]!
       const shots = await Promise.all(group.map((make) => shoot(make, makes[make]!, numbers.next++, seed, canaries)))
-      bursts.push({ pace, shots, release: random.shuffled(shots), oneByOne: random.below(2) === 0 })
+      const [release, oneByOne, stepped] = [random.shuffled(shots), random.below(2) === 0, random.below(2) === 0]
+      bursts.push({ pace, shots, release, oneByOne, steps: shots.map(() => stepped ? random.below(MOST_STEPS + 1) : 0) })
     }
   }
   checkPlaced(makes, bursts)

@@ -1,4 +1,6 @@
 // Applications with a planted bug, and correct ones: each takes its tenant from a header, and works as many real ones do.
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { EventEmitter } from 'node:events'
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import DataLoader from 'dataloader'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
@@ -41,6 +43,79 @@ async function sharedLoader (options: DataLoader.Options<string, unknown>): Prom
   await app.register(ctx.plugin)
   const orders = new DataLoader(async (ids: readonly string[]) => ids.map((id) => ({ id, tenant: ctx.get('tenant') })), options)
   app.get('/orders', async () => ({ rows: [await orders.load('1'), await orders.load('2')] }))
+  return app
+}
+
+/** The same with DataLoader's own schedule: its handler calls `load` at once, so that only requests of one turn share a batch. */
+export async function loaderAtOnce (): Promise<FastifyInstance> {
+  const ctx = createContext({ tenant: tenantKey() })
+  const app = Fastify()
+  await app.register(ctx.plugin)
+  const orders = new DataLoader(async (ids: readonly string[]) => ids.map((id) => ({ id, tenant: ctx.get('tenant') })), { cache: false })
+  app.get('/orders', async () => await orders.load('1'))
+  return app
+}
+
+/** The first request makes the subscriber, which then handles the messages of all in the scope of that request. */
+export async function lazySubscriber (): Promise<FastifyInstance> {
+  const ctx = createContext({ tenant: tenantKey() })
+  const app = Fastify()
+  await app.register(ctx.plugin)
+  let replies: EventEmitter | undefined
+  const subscribe = (): EventEmitter => {
+    const wire = new EventEmitter()
+    const made = new EventEmitter()
+    const deliver = ctx.bind((id: number) => { made.emit(`reply ${id}`, { tenant: ctx.get('tenant') }) })
+    wire.on('message', (id: number) => { setImmediate(deliver, id) })
+    made.on('publish', (id: number) => { wire.emit('message', id) })
+    return made
+  }
+  let last = 0
+  app.get('/orders', async () => {
+    replies ??= subscribe()
+    const id = ++last
+    const reply = new Promise((resolve) => { replies!.once(`reply ${id}`, resolve) })
+    replies.emit('publish', id)
+    return await reply
+  })
+  return app
+}
+
+/** A session store answers all lookups of one turn at once: the callbacks run in the scope of the request that asked first. */
+export async function sessionStore (): Promise<FastifyInstance> {
+  const storage = new AsyncLocalStorage<{ readonly tenant: unknown }>()
+  const app = Fastify()
+  let waiting: Array<() => void> = []
+  const load = (callback: () => void): void => {
+    if (waiting.length === 0) {
+      process.nextTick(() => {
+        const batch = waiting
+        waiting = []
+        for (const callback of batch) callback()
+      })
+    }
+    waiting.push(callback)
+  }
+  app.addHook('onRequest', (request, _reply, done) => { storage.run({ tenant: request.headers['x-tenant-id'] }, done) })
+  app.addHook('onRequest', (_request, _reply, done) => { load(done) })
+  app.get('/orders', async () => ({ tenant: storage.getStore()?.tenant }))
+  return app
+}
+
+/** A pool hands out any free connection for each query, and a connection keeps what was SET on it. */
+export async function poolWithSet (): Promise<FastifyInstance> {
+  const ctx = createContext({ tenant: tenantKey() })
+  const app = Fastify()
+  await app.register(ctx.plugin)
+  const connections = [{ tenant: '' }, { tenant: '' }]
+  let next = 0
+  const query = async (run: (connection: { tenant: string }) => unknown): Promise<unknown> => run(connections[next++ % connections.length]!)
+  app.get('/orders', async () => {
+    const tenant = ctx.require('tenant')
+    // On both, as the author tests it: alone, each request has what it set.
+    await Promise.all(connections.map(() => query((connection) => { connection.tenant = tenant })))
+    return { tenant: await query((connection) => connection.tenant) }
+  })
   return app
 }
 

@@ -5,6 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { fire } from '../../../lib/testing/burst.ts'
 import { Client } from '../../../lib/testing/client.ts'
+import { Lockstep } from '../../../lib/testing/lockstep.ts'
 import type { Pace } from '../../../lib/testing/plan.ts'
 import { Shot } from '../../../lib/testing/sent-request.ts'
 
@@ -25,7 +26,8 @@ async function play (t: Test, pace: Pace, oneByOne: boolean, listener: Listener)
   t.teardown(() => { client.close() })
   const pieces = ['first, ', 'last'].map((piece) => Buffer.from(piece))
   const shots = [1, 2, 3, 4].map((number) => new Shot(number, 'canary', { url: '/', method: 'POST' }, 0, { pieces, chunked: false, wait: number % 2 }))
-  await fire({ pace, oneByOne, shots, release: shots.toReversed() }, client)
+  const shotOf = (request: IncomingMessage): Shot | undefined => ports.get(request.socket.remotePort!)
+  await fire({ pace, oneByOne, shots, release: shots.toReversed(), steps: [0, 0, 0, 0] }, client, (shots) => new Lockstep(server, shots, shotOf))
   t.ok(shots.every(({ answer }) => answer?.status === 200), 'all were answered')
   return shots
 }
@@ -81,4 +83,15 @@ t.test('staggered: each comes when the one before is there', async (t) => {
   const events: string[] = []
   await play(t, 'staggered', false, telling(events))
   t.same(events.filter((event) => event.endsWith('came')), ['1 came', '2 came', '3 came', '4 came'])
+})
+
+t.test('lockstep: all are there before the first proceeds, in their order and in one turn, where no handler is known', async (t) => {
+  const events: string[] = []
+  await play(t, 'lockstep', false, (shot, request, response) => {
+    if (events.length === 0) setImmediate(() => { events.push('a turn later') })
+    events.push(`${shot.number} came`)
+    request.resume()
+    response.end()
+  })
+  t.same(events, ['4 came', '3 came', '2 came', '1 came', 'a turn later'])
 })

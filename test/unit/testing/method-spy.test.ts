@@ -1,5 +1,5 @@
 import t from 'tap'
-import { listenIn } from '../../../lib/testing/method-spy.ts'
+import { intercept, listenIn } from '../../../lib/testing/method-spy.ts'
 
 class Log {
   readonly lines: string[] = []
@@ -41,4 +41,23 @@ t.test('a method of the object itself is put back as it was, and may be listened
     t.ok(Object.keys(log).includes('write'))
   }
   t.same(heard, [1, 2])
+})
+
+t.test('interceptors decide when a call is made, each after the other, and what it returns', async (t) => {
+  const log = new Log()
+  const held: Array<() => unknown> = []
+  const stops = [
+    intercept(log, 'write', (proceed) => `${String(proceed())}, seen`),
+    intercept(log, 'write', (proceed, self, [line]) => {
+      t.equal(self, log)
+      held.push(proceed)
+      return `held ${String(line)}`
+    })
+  ]
+  t.equal((log.write as (line: string) => unknown)('one'), 'held one, seen')
+  t.same(log.lines, [])
+  for (const stop of stops) stop()
+  t.equal(held[0]!(), 1)
+  t.same(log.lines, ['one'])
+  t.equal(log.write, Log.prototype.write)
 })

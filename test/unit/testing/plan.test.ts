@@ -6,11 +6,11 @@ import type { MakeRequest, Shot } from '../../../lib/testing/sent-request.ts'
 const get: MakeRequest = (canary) => ({ url: `/${canary}` })
 const post: MakeRequest = async (canary) => ({ url: '/', method: 'POST', body: `${canary} and more of it` })
 
-const planned = (makes: readonly MakeRequest[], { seed = 7, rounds = 3, concurrency = 4 } = {}): Promise<Burst[]> => plan(makes, { seed, rounds, concurrency }, new Canaries<Shot>())
+const planned = (makes: readonly MakeRequest[], { seed = 7, rounds = 4, concurrency = 4 } = {}): Promise<Burst[]> => plan(makes, { seed, rounds, concurrency }, new Canaries<Shot>())
 
 /** All of a plan but what the canaries make different. */
 function outline (bursts: readonly Burst[]): unknown {
-  return bursts.map(({ pace, shots, release, oneByOne }) => [pace, oneByOne, release.map(({ number }) => number), shots.map(({ number, index, pieces, chunked, wait }) => [number, index, pieces.map(({ length }) => length), chunked, wait])])
+  return bursts.map(({ pace, shots, release, oneByOne, steps }) => [pace, oneByOne, steps, release.map(({ number }) => number), shots.map(({ number, index, pieces, chunked, wait }) => [number, index, pieces.map(({ length }) => length), chunked, wait])])
 }
 
 t.test('a plan is the same for the same seed but for the canaries, and another for another', async (t) => {
@@ -27,7 +27,7 @@ for (const count of [1, 3, 9]) {
     const bursts = await planned(makes)
     for (const index of makes.keys()) {
       const alone = bursts.filter(({ shots }) => shots.length === 4 && shots.every((shot) => shot.index === index))
-      t.same([...new Set(alone.map(({ pace }) => pace))].sort(), ['gated', 'staggered', 'together'], `request ${index}`)
+      t.same([...new Set(alone.map(({ pace }) => pace))].sort(), ['gated', 'lockstep', 'staggered', 'together'], `request ${index}`)
     }
     const met = bursts.filter(({ shots }) => new Set(shots.map(({ index }) => index)).size > 1).flatMap(({ shots }) => shots.map(({ index }) => index))
     t.equal(new Set(met).size, count === 1 ? 0 : count)
@@ -36,6 +36,15 @@ for (const count of [1, 3, 9]) {
     for (const { shots, release } of bursts) t.same(new Set(release), new Set(shots))
   })
 }
+
+t.test('in some bursts all proceed at once, in others some awaits pass between one and the next', async (t) => {
+  const bursts = await planned([get, post])
+  for (const { shots, steps } of bursts) t.equal(steps.length, shots.length)
+  const sums = bursts.map(({ steps }) => steps.reduce((sum, step) => sum + step, 0))
+  t.ok(sums.includes(0))
+  t.ok(sums.some((sum) => sum > 0))
+  t.ok(bursts.every(({ steps }) => steps.every((step) => step >= 0 && step <= 3)))
+})
 
 t.test('the pieces of a body make up the body, are never empty, and are cut anew for each request', async (t) => {
   const shots = (await planned([post])).flatMap(({ shots }) => shots)
