@@ -73,7 +73,8 @@ export abstract class Access<V> {
     const { settings } = (scope ?? this[kOwner]).registration
     if (!settings.diagnostics) return
     if (scope === undefined) warnEarly(key)
-    else if (scope.root.ended) warnLate(key, scope.root)
+    // A name that is no key, and was never set, is none that anybody misses: `await` reads `then`, `JSON.stringify` reads `toJSON`.
+    else if (scope.root.ended && (scope.registration.policy.names.has(key) || key in scope.store)) warnLate(key, scope.root)
   }
 
   /**

@@ -32,6 +32,8 @@ export type RequestContext<V> =
     readonly requestId: string
   }
 
+const kIsOpen = Symbol('fastify-ctx.isOpen')
+
 /**
  * What `request.ctx` is: it acts on the scope of its request, or on the one within it that is current. Its keys are
  * properties of a class made for them.
@@ -45,6 +47,11 @@ abstract class RequestAccess extends Travel<Record<string, unknown>> {
     this.#root = root
     // A write to what is no key would be seen by no reader: it throws a TypeError.
     Object.preventExtensions(this)
+  }
+
+  /** Before, a name that is no declared key gives no warning: `await` and others read names that are none. */
+  get [kIsOpen] (): boolean {
+    return this.#root !== undefined
   }
 
   get requestId (): string {
@@ -99,7 +106,8 @@ function inherited (object: object): PropertyDescriptorMap {
 
 const anyKey = new Proxy(Object.prototype, {
   get (target, name, access: RequestAccess) {
-    return typeof name === 'symbol' || name in target ? Reflect.get(target, name, access) : access.get(name)
+    if (typeof name === 'symbol' || name in target) return Reflect.get(target, name, access)
+    return access[kIsOpen] ? access.get(name) : undefined
   },
   set (_target, name, value: unknown, access: RequestAccess) {
     if (typeof name === 'symbol') return false
