@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify'
+import { showAs } from '../common/inspection.ts'
 import { runAfters, runEnds } from './detached.ts'
 import { abortGone, releaseLimits } from './cancellation.ts'
 import { tellEnded } from '../scope/diagnostics-channel.ts'
@@ -91,6 +92,8 @@ export class RequestLife implements Life {
     return scopes
   }
 }
+
+showAs(RequestLife.prototype, ({ phase, lost }) => `RequestLife { phase: ${phase}, lost: ${lost} }`)
 
 /** What is done for each scope of a request while its values are still there. */
 function last (scope: Scope): void {

@@ -10,7 +10,7 @@ import { enter } from './storage.ts'
  * diagnostics_channel.subscribe('fastify-ctx:end', (message) => { apm.tag('tenant', ctx.get('tenant')) })
  */
 export interface ScopeMessage {
-  /** The same object for the opening and the end of one scope: a key for a WeakMap. */
+  /** The same object for the opening and the end of one scope, and empty: a key for a WeakMap. */
   readonly scope: object
   /** The id of the request or job. */
   readonly requestId: string
@@ -33,6 +33,11 @@ export function tellEnded (scope: Scope): void {
   if (ended.hasSubscribers) enter(scope.store, () => { ended.publish(messageOf(scope)) })
 }
 
+/** What stands for a scope in messages. It holds nothing: subscribers print and serialize what they get. */
+const tokens = new WeakMap<Scope, object>()
+
 function messageOf (scope: Scope): ScopeMessage {
-  return { scope, requestId: scope.store.requestId as string, route: scope.route, lost: scope.life?.lost ?? false }
+  const token = tokens.get(scope) ?? Object.freeze({})
+  tokens.set(scope, token)
+  return { scope: token, requestId: scope.store.requestId as string, route: scope.route, lost: scope.life?.lost ?? false }
 }

@@ -1,3 +1,4 @@
+import { showAs } from '../common/inspection.ts'
 import type { Extras, Origin } from './scope-state.ts'
 import type { Line, Logger } from './line.ts'
 import type { Policy } from '../config/key-policies.ts'
@@ -182,7 +183,16 @@ export class Scope {
 }
 
 /** Stores have no prototype but another store: a key may have any name, and no method is taken for a value. */
-const bare: object = Object.freeze(Object.create(null))
+const bare = Object.create(null) as object
+showAs(bare, (store) => `Store { ${namesIn(store as Store)} }`)
+Object.freeze(bare)
+
+showAs(Scope.prototype, ({ store }) => `Scope { ${namesIn(store)} }`)
+
+/** The names of the keys that have a value, for people. */
+function namesIn (store: Store): string {
+  return Object.keys(store).filter((name) => store[name] !== undefined).join(', ')
+}
 
 function StoreOf (this: Store, scope: Scope): void {
   this[kScope] = scope

@@ -1,0 +1,13 @@
+import { inspect } from 'node:util'
+import t from 'tap'
+import { showAs } from '../../../lib/common/inspection.ts'
+
+t.test('an object is shown as the text given, wherever it is held, and has no property of it', async (t) => {
+  class Holder { readonly value = 's3cret' }
+  showAs(Holder.prototype, ({ value }) => `Holder of ${value.length} characters`)
+  const holder = new Holder()
+  t.equal(inspect(holder), 'Holder of 6 characters')
+  t.equal(inspect({ deep: [holder] }), '{ deep: [ Holder of 6 characters ] }')
+  t.same(Reflect.ownKeys(holder), ['value'])
+  t.same(Object.keys(Holder.prototype), [])
+})
