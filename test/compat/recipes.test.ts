@@ -1,16 +1,20 @@
-// docs/recipes.md: what it shows is what the tests of the recipes prove.
-import { readFileSync } from 'node:fs'
+// docs/recipes*.md: what they show is what the tests of the recipes prove.
+import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
 const read = (path: string): string => readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), 'utf8')
 
-const [opening = '', ...parts] = read('docs/recipes.md').split(/^## /m)
-const sections = parts.map((text) => ({
-  title: text.slice(0, text.indexOf('\n')),
-  test: /^Test.*?: \[[\w-]+\]\(\.\.\/(test\/compat\/recipes-\w+\.test\.ts)\)\.$/m.exec(text)?.[1],
-  blocks: [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code!)
-}))
+const pages = readdirSync(fileURLToPath(new URL('../../docs/', import.meta.url))).filter((name) => /^recipes.*\.md$/.test(name)).map((name) => {
+  const [opening = '', ...parts] = read(`docs/${name}`).split(/^## /m)
+  const sections = parts.map((text) => ({
+    title: text.slice(0, text.indexOf('\n')),
+    test: /^Test.*?: \[[\w/-]+\]\(\.\.\/(test\/compat\/recipes[/-]\w+(?:\.test)?\.ts)\)\.$/m.exec(text)?.[1],
+    blocks: [...text.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code!)
+  }))
+  return { name, opening, sections }
+})
+const sections = pages.flatMap(({ sections }) => sections)
 
 /** The lines of a program without what may differ in a test: comments, indentation and blank lines. */
 function linesOf (code: string): string[] {
@@ -28,12 +32,13 @@ function missingIn (program: readonly string[], lines: readonly string[]): strin
 }
 
 t.test('each recipe names its test', async (t) => {
-  t.ok(sections.length >= 12)
+  t.ok(sections.length >= 29)
   t.same(sections.filter(({ test, blocks }) => test === undefined || blocks.length === 0).map(({ title }) => title), [])
 })
 
 t.test('each line of a recipe stands in its test, in that order', async (t) => {
   const shared = linesOf(read('test/compat/recipes/context.ts'))
+  const { opening } = pages.find(({ name }) => name === 'recipes.md')!
   const [context = ''] = [...opening.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code!)
   t.equal(missingIn(shared, linesOf(context).filter((line) => !line.startsWith('import '))), undefined, 'the context of all')
   for (const { title, test, blocks } of sections) {
@@ -48,7 +53,9 @@ t.test('each line of a recipe stands in its test, in that order', async (t) => {
   }
 })
 
-t.test('the table at the top leads to each recipe', async (t) => {
-  const rows = [...opening.matchAll(/^\| \[([^\]]+)\]\(#/gm)].map(([, title]) => title)
-  t.same(rows, sections.map(({ title }) => title))
+t.test('the table at the top of each page leads to each of its recipes', async (t) => {
+  for (const { name, opening, sections } of pages) {
+    const rows = [...opening.matchAll(/^\| \[([^\]]+)\]\(#/gm)].map(([, title]) => title)
+    t.same(rows, sections.map(({ title }) => title), name)
+  }
 })

@@ -166,7 +166,8 @@ t.test('docs: each relative link leads somewhere', async (t) => {
 
 t.test('docs: each ts block compiles', async (t) => {
   const host = cachedHost()
-  for (const block of DOCS.flatMap(blocksOf)) t.same(complaints(block, host), [], `${block.file}:${block.line}`)
+  // The other pages of recipes stand line by line in their tests, which the compiler reads: test/compat/recipes.test.ts.
+  for (const block of DOCS.filter((file) => !file.startsWith('docs/recipes-')).flatMap(blocksOf)) t.same(complaints(block, host), [], `${block.file}:${block.line}`)
 })
 
 t.test('docs: each block marked so runs, and writes the log lines shown below it', async (t) => {
