@@ -167,7 +167,12 @@ t.test('docs: each relative link leads somewhere', async (t) => {
 t.test('docs: each ts block compiles', async (t) => {
   const host = cachedHost()
   // The other pages of recipes stand line by line in their tests, which the compiler reads: test/compat/recipes.test.ts.
-  for (const block of DOCS.filter((file) => !file.startsWith('docs/recipes-')).flatMap(blocksOf)) t.same(complaints(block, host), [], `${block.file}:${block.line}`)
+  const blocks = DOCS.filter((file) => !file.startsWith('docs/recipes-')).flatMap(blocksOf)
+  // What a block declares of a module holds in its whole program, so such a block has a program of its own.
+  const alone = blocks.filter(({ code }) => code.includes('declare module'))
+  for (const program of [blocks.filter((block) => !alone.includes(block)), ...alone.map((block) => [block])]) {
+    for (const [block, found] of complaints(program, host)) t.same(found, [], `${block.file}:${block.line}`)
+  }
 })
 
 t.test('docs: each block marked so runs, and writes the log lines shown below it', async (t) => {
@@ -242,17 +247,19 @@ function blocksOf (file: string): Block[] {
   })
 }
 
-/** What the compiler has to say about a block, as strict as about our own code. */
-function complaints ({ code }: Block, host: ts.CompilerHost): string[] {
-  const file = join(ROOT, 'block.ts')
-  const getSourceFile: typeof host.getSourceFile = (name, language) => name === file ? ts.createSourceFile(name, code, language, true) : host.getSourceFile(name, language)
-  const program = ts.createProgram([file], OPTIONS, { ...host, getSourceFile, fileExists: (name) => name === file || host.fileExists(name) })
-  // Of the block alone: `npm run types` checks the rest.
-  const source = program.getSourceFile(file)
-  return [...program.getOptionsDiagnostics(), ...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)].map((diagnostic) => {
-    const { line } = diagnostic.file?.getLineAndCharacterOfPosition(diagnostic.start ?? 0) ?? { line: 0 }
-    return `TS${diagnostic.code} ${ts.flattenDiagnosticMessageText(diagnostic.messageText, '\n')} at: ${diagnostic.file?.text.split('\n')[line]}`
-  })
+/** What the compiler reports about the blocks of one program, each a module of its own; as strict as about our own code. */
+function complaints (blocks: readonly Block[], host: ts.CompilerHost): Map<Block, string[]> {
+  const files = new Map(blocks.map((block, i) => [join(ROOT, `block-${i}.ts`), block]))
+  const getSourceFile: typeof host.getSourceFile = (name, language) => files.has(name) ? ts.createSourceFile(name, files.get(name)!.code, language, true) : host.getSourceFile(name, language)
+  const program = ts.createProgram([...files.keys()], OPTIONS, { ...host, getSourceFile, fileExists: (name) => files.has(name) || host.fileExists(name) })
+  return new Map([...files].map(([name, block]) => {
+    // Of the block alone: `npm run types` checks the rest.
+    const source = program.getSourceFile(name)
+    return [block, [...program.getOptionsDiagnostics(), ...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)].map((diagnostic) => {
+      const { line } = diagnostic.file?.getLineAndCharacterOfPosition(diagnostic.start ?? 0) ?? { line: 0 }
+      return `TS${diagnostic.code} ${ts.flattenDiagnosticMessageText(diagnostic.messageText, '\n')} at: ${diagnostic.file?.text.split('\n')[line]}`
+    })]
+  }))
 }
 
 /** Reads each declaration file once for all blocks. */
