@@ -16,6 +16,7 @@ import { DEFAULT_HEADER, idPattern, requestIds, responseHeader, type RequestIdOp
 import { lifeOf } from './lifecycle/request-lifetime.ts'
 import { openScope } from './request/open-scope.ts'
 import { checkRoutes } from './request/required-keys.ts'
+import { refuseUncovered } from './request/uncovered-routes.ts'
 import type { Registration, Scope } from './scope/scope.ts'
 import { CREATE_OPTIONS, readSettings, type CreateOptions } from './config/options.ts'
 import { scopeOf } from './scope/lookup.ts'
@@ -103,7 +104,8 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
     // Kept on the request, where a read finds it in one step.
     instance.decorateRequest(kAccess, null)
     instance.decorateRequest('ctx', { getter (this: Accessed) { return (this[kAccess] ?? accessOf(this, owner, access)) as RequestContext<ContextValues> } })
-    checkRoutes(instance, policy)
+    checkRoutes(instance, owner, policy)
+    refuseUncovered(instance, (instance: Registered) => instance[kRegistered] !== undefined)
   }
   instance.addHook('onRequest', openScope(owner, registration, responseHeader(requestId)))
 }

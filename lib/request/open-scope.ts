@@ -13,7 +13,7 @@ import { lifeOf, RequestLife, setLife } from '../lifecycle/request-lifetime.ts'
 import { dispatchInScope, emitRawInScope } from '../patches/node-events.ts'
 import { guardRoute, sendInScope } from '../patches/route-hooks.ts'
 import { holdWebsockets } from '../patches/websockets.ts'
-import { requireKeys } from './required-keys.ts'
+import { checkLast } from './required-keys.ts'
 
 type OnRequest = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void
 
@@ -34,7 +34,8 @@ export function openScope (owner: object, registration: Registration, responseHe
     const route = routeContext(request)
     if (route !== undefined) {
       scope.route = route.config?.url
-      if (guardRoute(route, registration.settings.diagnostics)) requireKeys(route, owner, registration.policy)
+      checkLast(route)
+      guardRoute(route, registration.settings.diagnostics)
     }
     if (first) {
       setLife(request.raw, life)

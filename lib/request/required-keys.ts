@@ -4,60 +4,128 @@ import type { RouteContext } from '../patches/fastify-internals.ts'
 import { DEFAULT_MISSING_STATUS, type Policy } from '../config/key-policies.ts'
 import { lifeOf } from '../lifecycle/request-lifetime.ts'
 import { scopeOf } from '../scope/lookup.ts'
+import { currentScope } from '../scope/storage.ts'
 
-/** What a route's `config.context` may say. */
-export interface RequiredKeys { readonly require?: readonly string[] }
+/** What a route's `config.context` takes. `reenter` is read where hooks are wrapped. */
+const ROUTE_OPTIONS: ReadonlySet<string> = new Set(['require', 'reenter'])
+
+/** What avvio calls between the loading of plugins, with the argument that the types omit. */
+type Booting = Omit<FastifyInstance, 'after'> & { after (fn: (error: Error | undefined, done: (error?: Error) => void) => void): void }
+
+type Check = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void
 
 /**
- * Checks what the routes that are added from now on require.
+ * The `config.context` of the routes whose check is among their own preHandler hooks. Each is a copy made for one route:
+ * routes may share the object that was given, and only some of them may have their check.
+ */
+const checked = new WeakSet<object>()
+
+/** The instance hooks that check routes which `onRoute` did not see. */
+const lateChecks = new WeakSet<object>()
+
+/** The lists of preHandler hooks that have such a check at their end. */
+const ordered = new WeakSet<object>()
+let hasLateChecks = false
+
+/**
+ * Refuses requests that lack a key their route requires, by public hooks alone: no private symbol, and no patch, decides
+ * about it. The check of a route that is added from now on is the last of its preHandler hooks.
  *
- * @throws FST_CTX_INVALID_OPTION a route requires what is no key
+ * `onRoute` is not called for routes that were added before, as with a plugin that is registered without `await`. An
+ * instance hook checks these. It stands before the hooks that are added after the plugin, unless `checkLast` can move it.
+ *
+ * @throws FST_CTX_INVALID_OPTION a route's `config.context` is wrong
  */
-export function checkRoutes (instance: FastifyInstance, policy: Policy): void {
-  instance.addHook('onRoute', function fastifyCtxOnRoute ({ config, url }: RouteOptions) {
-    const mistake = mistakeIn(requiredBy(config), url, policy)
-    if (mistake !== undefined) throw invalid(mistake)
+export function checkRoutes (instance: FastifyInstance, owner: object, policy: Policy): void {
+  instance.addHook('onRoute', function fastifyCtxOnRoute (this: FastifyInstance, route: RouteOptions) {
+    const mistake = mistakeIn(route.config, route.url, policy)
+    if (mistake !== undefined) throw mistake
+    if (requiredBy(route.config).length > 0) {
+      const own = { ...contextOf(route.config) as object }
+      route.config = { ...route.config, context: own } as NonNullable<RouteOptions['config']>
+      checked.add(own)
+    }
+    // Later onRoute hooks may add hooks to the route, and keys that it requires. Fastify reads its hooks after this.
+    (this as Booting).after((error, done) => {
+      const required = requiredBy(route.config)
+      if (required.length > 0) route.preHandler = [route.preHandler ?? [], checkOf(owner, policy, required)].flat() as NonNullable<RouteOptions['preHandler']>
+      done(error ?? mistakeIn(route.config, route.url, policy))
+    })
   })
+  if (instance.printRoutes() !== '(empty tree)') instance.addHook('preHandler', lateCheck(owner, policy))
 }
 
-/**
- * Makes a route answer for the keys it requires: where one is not set, with its `missing` status, after all preHandler
- * hooks. Done at the first request of the route, when the hooks of everyone are known. A route that was added before the
- * plugin, and requires what is no key, is found out then: nothing tells of it earlier, and the client is not to blame.
- */
-export function requireKeys (route: RouteContext, owner: object, policy: Policy): void {
-  const required = requiredBy(route.config)
-  const mistake = mistakeIn(required, String(route.config?.url), policy)
-  if (mistake === undefined && required.length === 0) return
-  const hooks = (route.preHandler ?? []) as readonly unknown[]
-  route.preHandler = [...hooks, mistake === undefined ? checkRequired(owner, policy, required) : refuse(mistake)]
+/** Moves the check of a route that `onRoute` did not see behind the route's other hooks. Where Fastify has no such list, it stays where it is, and refuses what is not set by then. */
+export function checkLast (route: RouteContext): void {
+  const hooks = route.preHandler
+  if (!hasLateChecks || !Array.isArray(hooks) || ordered.has(hooks)) return
+  const at = hooks.findIndex((hook: object) => lateChecks.has(hook))
+  if (at !== -1) hooks.push(...hooks.splice(at, 1) as unknown[])
+  ordered.add(hooks)
 }
 
-/** What the types ask for, and what JavaScript gives is checked to be. */
-function requiredBy (config: unknown): readonly string[] {
-  return (config as { readonly context?: RequiredKeys } | undefined)?.context?.require ?? []
+function lateCheck (owner: object, policy: Policy): Check {
+  const checks = new WeakMap<object, Check>()
+  function fastifyCtxRequireLate (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
+    const config = request.routeOptions.config as object | undefined
+    const context = contextOf(config)
+    if (context === undefined || checked.has(context as object)) return done()
+    let check = checks.get(config!)
+    if (check === undefined) {
+      const mistake = mistakeIn(config, request.routeOptions.url, policy)
+      check = mistake === undefined ? checkOf(owner, policy, requiredBy(config)) : (_request, _reply, done) => { done(mistake) }
+      checks.set(config!, check)
+    }
+    check(request, reply, done)
+  }
+  // Fastify binds each hook to its instance, which this one does not need: it stays the function that is found again.
+  Object.defineProperty(fastifyCtxRequireLate, 'bind', { value: () => fastifyCtxRequireLate })
+  lateChecks.add(fastifyCtxRequireLate)
+  hasLateChecks = true
+  return fastifyCtxRequireLate
 }
 
-/** What is wrong about what a route requires. */
-function mistakeIn (required: readonly unknown[], url: string, { names }: Policy): string | undefined {
-  if (!Array.isArray(required)) return `of ${url} takes a list of keys: ['tenant']`
-  const wrong = (required as unknown[]).findIndex((name) => name !== 'requestId' && !names.has(name as string))
-  return wrong === -1 ? undefined : `of ${url} names '${String(required[wrong])}', which is no key: correct the name, or declare it`
-}
-
-function invalid (mistake: string): Error {
-  return new FST_CTX_INVALID_OPTION('config.context.require', mistake)
-}
-
-function refuse (mistake: string) {
-  return function fastifyCtxRefuse (_request: FastifyRequest, _reply: FastifyReply, done: HookHandlerDoneFunction): void { done(invalid(mistake)) }
-}
-
-function checkRequired (owner: object, policy: Policy, required: readonly string[]) {
-  return function fastifyCtxRequire (request: FastifyRequest, _reply: FastifyReply, done: HookHandlerDoneFunction): void {
-    const scope = scopeOf(owner, lifeOf(request)?.scope)
-    const name = required.find((name) => scope?.store[name] === undefined)
+function checkOf (owner: object, policy: Policy, required: readonly string[]): Check {
+  return function fastifyCtxRequire (request, _reply, done) {
+    const name = required.find((name) => isMissing(valueOf(owner, request, name)))
     if (name === undefined) done()
     else done(Object.assign(new FST_CTX_MISSING(name), { statusCode: policy.missing.get(name) ?? DEFAULT_MISSING_STATUS }))
   }
+}
+
+/** What the handler would read: the value of the innermost scope of this request. */
+function valueOf (owner: object, request: FastifyRequest, name: string): unknown {
+  const life = lifeOf(request)
+  if (life === undefined) return undefined
+  const current = currentScope()
+  return scopeOf(owner, current?.root.life === life ? current : life.scope)?.store[name]
+}
+
+/** An empty header, or a column without a value, is not a tenant. */
+function isMissing (value: unknown): boolean {
+  return value === undefined || value === null || value === ''
+}
+
+function contextOf (config: unknown): unknown {
+  return (config as { readonly context?: unknown } | undefined)?.context
+}
+
+/** The keys that a route requires. The types ask for a list, which `mistakeIn` checks. */
+export function requiredBy (config: unknown): readonly string[] {
+  return (contextOf(config) as { readonly require?: readonly string[] } | undefined)?.require ?? []
+}
+
+/** What is wrong about a route's `config.context`: a typo there would leave the route open. */
+function mistakeIn (config: unknown, url: string | undefined, { names }: Policy): Error | undefined {
+  const context = contextOf(config)
+  if (context === undefined) return undefined
+  if (typeof context !== 'object' || context === null || Array.isArray(context)) return new FST_CTX_INVALID_OPTION('config.context', `of ${url} takes an object: { require: ['tenant'] }`)
+  const unknown = Object.keys(context).find((name) => !ROUTE_OPTIONS.has(name))
+  if (unknown !== undefined) return new FST_CTX_INVALID_OPTION(`config.context.${unknown}`, `of ${url} does not exist: config.context takes ${[...ROUTE_OPTIONS].join(', ')}`)
+  const required = requiredBy(config) as readonly unknown[]
+  if (!Array.isArray(required)) return new FST_CTX_INVALID_OPTION('config.context.require', `of ${url} takes a list of keys: ['tenant']`)
+  const keys = ['requestId', ...names]
+  const wrong = (required as unknown[]).findIndex((name) => !keys.includes(name as string))
+  if (wrong === -1) return undefined
+  return new FST_CTX_INVALID_OPTION('config.context.require', `of ${url} names '${String(required[wrong])}', which is not a key: the keys are '${keys.join("', '")}'`)
 }

@@ -1,4 +1,4 @@
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type RouteOptions } from 'fastify'
 import t from 'tap'
 import context, { createContext, key } from '../../../lib/index.ts'
 import { gate, listen, type Tap } from '../../support/support.ts'
@@ -118,16 +118,24 @@ t.test('HEAD of a GET route requires the same, a 404 nothing', async (t) => {
   t.equal((await fetch(`${url}/unknown`)).status, 404)
 })
 
-t.test('null and false are values, the request id is always there, no keys are no condition', async (t) => {
-  const own = createContext({ nothing: key<null>({ seed: () => null }), no: key<boolean>({ seed: () => false }) })
+t.test('an empty text and null are missing, false and 0 are values, the request id is always there, no keys are no condition', async (t) => {
+  const own = createContext({
+    tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'] }),
+    nothing: key<null>({ seed: () => null }),
+    no: key<boolean>({ seed: () => false }),
+    none: key<number>({ seed: () => 0 })
+  })
   const app = Fastify()
   await app.register(own.plugin)
-  app.get('/', required('nothing', 'no', 'requestId'), async () => 'ok')
+  app.get('/', required('no', 'none', 'requestId'), async () => 'ok')
+  app.get('/null', required('nothing'), async () => t.fail('called'))
+  app.get('/empty', required('tenant'), async () => t.fail('called'))
   app.get('/none', required(), async () => 'ok')
   app.get('/other', { config: { context: {} } }, async () => 'ok')
-  app.get('/foreign', { config: { context: 'of somebody else' } as never }, async () => 'ok')
   const { url } = await listen(t, app)
-  for (const path of ['/', '/none', '/other', '/foreign']) t.equal((await fetch(url + path)).status, 200, path)
+  for (const path of ['/', '/none', '/other']) t.equal((await fetch(url + path)).status, 200, path)
+  t.equal((await fetch(`${url}/null`)).status, 400)
+  t.equal((await fetch(`${url}/empty`, { headers: { 'x-tenant-id': '' } })).status, 400)
 })
 
 t.test('the ready-made context requires the keys that its registration names', async (t) => {
@@ -154,8 +162,8 @@ t.test('what is no key, or no list, fails at start-up and names the route', asyn
 
 t.test('what is no key, or no list, of a route that was added before the plugin: each request of it fails, the program is blamed, not the client', async (t) => {
   for (const [wrong, said] of [
-    [['tenant', 'tenent'], "option 'config.context.require' of /notes/:id names 'tenent', which is no key: correct the name, or declare it"],
-    [[undefined], "option 'config.context.require' of /notes/:id names 'undefined', which is no key: correct the name, or declare it"],
+    [['tenant', 'tenent'], "option 'config.context.require' of /notes/:id names 'tenent', which is not a key: the keys are 'requestId', 'tenant', 'user'"],
+    [[undefined], "option 'config.context.require' of /notes/:id names 'undefined', which is not a key: the keys are 'requestId', 'tenant', 'user'"],
     ['tenant', "option 'config.context.require' of /notes/:id takes a list of keys: ['tenant']"],
     [7, "option 'config.context.require' of /notes/:id takes a list of keys: ['tenant']"]
   ] as const) {
@@ -171,4 +179,89 @@ t.test('what is no key, or no list, of a route that was added before the plugin:
     t.equal((await fetch(`${url}/right`)).status, 400, 'others are as they are')
     t.equal((await fetch(`${url}/right`, { headers: { 'x-tenant-id': 'acme' } })).status, 200)
   }
+})
+
+t.test('a config.context that is not understood fails at start-up, because the route would be open', async (t) => {
+  for (const [context, message] of [
+    [{ requires: ['user'] }, /'config\.context\.requires' of \/notes does not exist/],
+    [['user'], /'config\.context' of \/notes takes an object/],
+    ['user', /'config\.context' of \/notes takes an object/],
+    [null, /'config\.context' of \/notes takes an object/],
+    [true, /'config\.context' of \/notes takes an object/]
+  ] as const) {
+    const app = Fastify()
+    await app.register(ctx.plugin)
+    t.throws(() => { app.get('/notes', { config: { context: context as never } }, async () => 'ok') }, { code: 'FST_CTX_INVALID_OPTION', message })
+
+    const early: FastifyInstance = Fastify()
+    early.register(ctx.plugin)
+    early.get('/notes', { config: { context: context as never } }, async () => t.fail('called'))
+    const { url } = await listen(t, early)
+    t.match(await (await fetch(`${url}/notes`)).json(), { statusCode: 500, code: 'FST_CTX_INVALID_OPTION', message }, 'of a route that was added before')
+  }
+})
+
+t.test('what a later onRoute hook makes of a route counts', async (t) => {
+  const secured = { require: ['user'] as never[] }
+  const { app, url } = await setting(t, (app) => {
+    app.addHook('onRoute', (route) => { if (route.url !== '/open') route.config = { ...route.config, context: secured } })
+    app.get('/', async () => t.fail('called'))
+    app.get('/open', async () => 'ok')
+  })
+  t.equal((await fetch(url)).status, 401)
+  t.equal((await fetch(`${url}/open`)).status, 200)
+  t.equal((await app.inject({ method: 'HEAD', url: '/' })).statusCode, 401)
+
+  const wrong = Fastify()
+  await wrong.register(ctx.plugin)
+  wrong.addHook('onRoute', (route) => { route.config = { context: { require: ['usr' as never] } } })
+  wrong.get('/', async () => 'ok')
+  await t.rejects(async () => { await wrong.ready() }, { code: 'FST_CTX_INVALID_OPTION', message: /'usr'/ })
+})
+
+t.test('routes that share one object, added before and after the plugin, and before and after the hooks that set the key', async (t) => {
+  const shared = required('user')
+  const order: string[] = []
+  const app: FastifyInstance = Fastify()
+  app.register(ctx.plugin)
+  app.get('/before', shared, async () => { order.push('handler'); return ctx.require('user').id })
+  app.get('/own', { ...shared, preHandler: async () => { ctx.set('user', { id: 'bob' }) } }, async () => ctx.require('user').id)
+  app.addHook('preHandler', async (request) => { order.push('hook'); if (request.headers.authorization !== undefined) ctx.set('user', { id: 'ada' }) })
+  app.register(async (child) => { child.get('/after', shared, async () => ctx.require('user').id) })
+  const { url } = await listen(t, app)
+  for (let i = 0; i < 2; i++) {
+    for (const path of ['/before', '/after']) {
+      t.equal((await fetch(url + path)).status, 401, path)
+      t.equal(await (await fetch(url + path, { headers: { authorization: 's3cret' } })).text(), 'ada', path)
+    }
+    t.equal(await (await fetch(`${url}/own`)).text(), 'bob')
+  }
+  t.same(order.slice(0, 5), ['hook', 'hook', 'handler', 'hook', 'hook'])
+})
+
+t.test('where a tool has wrapped the hooks, a route that was added before the plugin is refused in the place of the plugin', async (t) => {
+  const app: FastifyInstance = Fastify()
+  const { addHook } = app
+  app.addHook = function (this: FastifyInstance, name: string, hook: (...args: unknown[]) => unknown) {
+    return (addHook as (this: FastifyInstance, ...args: unknown[]) => FastifyInstance).call(this, name, name === 'preHandler' ? (a: unknown, b: unknown, done: unknown) => hook(a, b, done) : hook)
+  } as never
+  app.register(ctx.plugin)
+  app.get('/', required('tenant'), async () => 'ok')
+  app.get('/late', required('user'), async () => t.fail('called'))
+  app.addHook('preHandler', (_request, _reply, done) => { ctx.set('user', { id: 'ada' }); done() })
+  const { url } = await listen(t, app)
+  t.equal((await fetch(url)).status, 400)
+  t.equal((await fetch(url, { headers: { 'x-tenant-id': 'acme' } })).status, 200)
+  t.equal((await fetch(`${url}/late`)).status, 401, 'refused, though a later hook would set it')
+})
+
+t.test('a request that has no scope is refused', async (t) => {
+  let route: RouteOptions | undefined
+  const { app } = await setting(t, (app) => {
+    app.addHook('onRoute', (seen) => { route ??= seen })
+    app.get('/', required('tenant'), async () => 'ok')
+  })
+  await app.ready()
+  const [check] = route!.preHandler as unknown as Array<(request: object, reply: object, done: (error?: Error) => void) => void>
+  ctx.run({ tenant: 'acme' }, () => { check!({ raw: {} }, {}, (error) => { t.match(error, { code: 'FST_CTX_MISSING', statusCode: 400 }) }) })
 })

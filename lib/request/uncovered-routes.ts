@@ -1,0 +1,32 @@
+import type { FastifyInstance, RouteOptions } from 'fastify'
+import { FST_CTX_INVALID_OPTION } from '../common/errors.ts'
+import { requiredBy } from './required-keys.ts'
+
+const watched = new WeakSet<object>()
+
+/**
+ * Makes an application fail to start where a route requires keys and no context is registered around it: nothing would
+ * refuse its requests. Routes that were added before the plugin was loaded are not seen.
+ *
+ * @throws FST_CTX_INVALID_OPTION at `ready`
+ */
+export function refuseUncovered (instance: FastifyInstance, isCovered: (instance: FastifyInstance) => boolean): void {
+  const root = rootOf(instance)
+  if (watched.has(root)) return
+  watched.add(root)
+  const routes: Array<{ readonly instance: FastifyInstance, readonly url: string }> = []
+  root.addHook('onRoute', function fastifyCtxOnAnyRoute (this: FastifyInstance, { config, url }: RouteOptions) {
+    if (Array.isArray(requiredBy(config)) && requiredBy(config).length > 0) routes.push({ instance: this, url })
+  })
+  // Plugins may be loaded after the routes they cover.
+  root.addHook('onReady', async function fastifyCtxOnReady () {
+    const open = routes.find(({ instance }) => !isCovered(instance))
+    if (open !== undefined) throw new FST_CTX_INVALID_OPTION('config.context.require', `of ${open.url} is not checked, because the plugin is registered in another part of the application: register it around this route`)
+  })
+}
+
+/** Fastify makes each instance from the one around it, by `Object.create`. */
+function rootOf (instance: FastifyInstance): FastifyInstance {
+  const parent = Object.getPrototypeOf(instance) as Partial<FastifyInstance> | null
+  return typeof parent?.addHook === 'function' ? rootOf(parent as FastifyInstance) : instance
+}

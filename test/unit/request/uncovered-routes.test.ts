@@ -1,0 +1,49 @@
+import Fastify, { type FastifyInstance } from 'fastify'
+import t from 'tap'
+import { createContext, key } from '../../../lib/index.ts'
+
+const [first, second] = [createContext({ tenant: key<string>() }), createContext({ user: key<string>() })]
+
+function required (...names: string[]): { config: { context: { require: never[] } } } {
+  return { config: { context: { require: names as never[] } } }
+}
+
+async function start (build: (app: FastifyInstance) => Promise<void>): Promise<void> {
+  const app: FastifyInstance = Fastify()
+  await build(app)
+  await app.ready()
+  await app.close()
+}
+
+t.test('a route that requires keys outside of the part that has the plugin: the application does not start', async (t) => {
+  const refused = { code: 'FST_CTX_INVALID_OPTION', message: /of \/open is not checked/ }
+  await t.rejects(() => start(async (app) => {
+    await app.register(async (child) => { await child.register(first.plugin) })
+    app.get('/open', required('tenant'), async () => 'ok')
+  }), refused)
+  await t.rejects(() => start(async (app) => {
+    await app.register(async (child) => { await child.register(async (grandchild) => { await grandchild.register(first.plugin) }) })
+    await app.register(async (child) => { child.get('/open', required('tenant'), async () => 'ok') })
+  }), refused, 'also in another part')
+})
+
+t.test('routes that are covered, whenever the plugin is loaded, and routes that require nothing', async (t) => {
+  await t.resolves(() => start(async (app) => {
+    await app.register(async (child) => {
+      await child.register(first.plugin)
+      child.get('/first', required('tenant'), async () => 'ok')
+    })
+    await app.register(async (child) => {
+      child.get('/second', required('user'), async () => 'ok')
+      child.register(second.plugin)
+    })
+    app.get('/none', required(), async () => 'ok')
+    app.get('/foreign', { config: { context: { require: 'something else' } as never } }, async () => 'ok')
+    app.get('/plain', async () => 'ok')
+  }))
+  await t.resolves(() => start(async (app) => {
+    await app.register(async (child) => { await child.register(first.plugin) })
+    app.get('/later', required('tenant'), async () => 'ok')
+    app.register(first.plugin)
+  }))
+})
