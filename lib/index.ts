@@ -62,6 +62,7 @@ export { key, type Key, type KeyPolicy, type Keys, type Packing, type Seed, type
 export * from './common/errors.ts'
 export type * from './types.ts'
 export type { Context, RequestContext } from './api/context.ts'
+export type { BoundIterable } from './scope/bind-iterable.ts'
 export type { Cache } from './scope/cache.ts'
 export type { Limits } from './lifecycle/cancellation.ts'
 export type { Explanation, PolicyRow } from './api/explain.ts'

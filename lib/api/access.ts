@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events'
 import pino from 'pino'
 import { bindListeners } from '../scope/bind-emitter.ts'
+import { iterableInStore, type BoundIterable } from '../scope/bind-iterable.ts'
 import { FST_CTX_ENDED, FST_CTX_INVALID_ARGUMENT, FST_CTX_NO_SCOPE, FST_CTX_NOT_SET, FST_CTX_REQUEST_ID_FIXED } from '../common/errors.ts'
 import { noteOrigin } from './explain.ts'
 import type { Logger } from '../scope/line.ts'
@@ -10,7 +11,7 @@ import { wantFields } from '../logging/fields.ts'
 import type { Owner } from '../lifecycle/context-definition.ts'
 import { checkLock, openScope, runIn, type RunOptions } from '../lifecycle/run.ts'
 import { scopeOfStore, type Scope, type Store } from '../scope/scope.ts'
-import { bound, enter } from '../scope/storage.ts'
+import { boundAlike, enter } from '../scope/storage.ts'
 import { scopeOf } from '../scope/lookup.ts'
 import type { KeyOf, ValueOf, Values, WritableKeyOf } from '../types.ts'
 
@@ -143,7 +144,7 @@ export abstract class Access<V> {
   /** A function that runs `fn` in today's scope, whenever and by whomever it is called. Costs nanoseconds. */
   bind<F extends (this: any, ...args: any[]) => unknown> (fn: F): F {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.bind', 'a function')
-    return bound(this[kHere](), fn)
+    return boundAlike(this[kHere](), fn)
   }
 
   /** A function that runs any function in today's scope: `const inScope = ctx.snapshot()`, later `inScope(fn, ...args)`. */
@@ -158,10 +159,24 @@ export abstract class Access<V> {
   /**
    * Makes each listener added to an emitter from now on run in the scope it was added in, whatever emits the event. For
    * emitters that requests share, or that another request's work fires. Returns the emitter.
+   *
+   * @throws FST_CTX_INVALID_ARGUMENT it is no EventEmitter of Node: bind its listeners one by one, with `bind`
    */
   bindEmitter<E extends EventEmitter> (emitter: E): E {
-    if (typeof emitter?.on !== 'function' || typeof emitter.prependListener !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.bindEmitter', 'an EventEmitter, with on and prependListener')
     return bindListeners(emitter)
+  }
+
+  /**
+   * An iterable of what another gives, whose code runs in the current scope, whoever iterates it. For a generator or a
+   * stream's source that other code reads: a queue, a response, another request.
+   *
+   * @param iterable an iterable, an async iterable or a generator; each `next`, `return` and `throw` runs in the scope
+   * @throws FST_CTX_INVALID_ARGUMENT it is no iterable
+   * @example
+   * return Readable.from(ctx.bindIterable(rows())) // where rows is an async function*
+   */
+  bindIterable<I extends Iterable<unknown> | AsyncIterable<unknown>> (iterable: I): BoundIterable<I> {
+    return iterableInStore(this[kHere](), iterable)
   }
 
   /** The logger of the current request; outside one, that of the application; without one, a silent logger. */

@@ -26,7 +26,7 @@ const OPTIONS: ReadonlySet<string> = new Set(['seed', 'log', 'carry', 'header', 
 
 /** The members of `request.ctx`, beside which each key has its accessor. */
 const MEMBERS: ReadonlySet<string> = new Set([
-  'requestId', 'get', 'require', 'has', 'set', 'run', 'bind', 'snapshot', 'bindEmitter', 'log', 'mixin', 'plugin',
+  'requestId', 'get', 'require', 'has', 'set', 'run', 'bind', 'snapshot', 'bindEmitter', 'bindIterable', 'log', 'mixin', 'plugin',
   'impersonate', 'actor', 'cache', 'memo', 'onEnd', 'detach', 'after', 'signal', 'deadline', 'explain', 'policy',
   'dehydrate', 'hydrate', 'trace', 'headersFor', 'interceptor'
 ])

@@ -1,46 +1,98 @@
-import type { EventEmitter } from 'node:events'
+import { EventEmitter } from 'node:events'
+import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
 import { bound, currentStore } from './storage.ts'
 
-type Listener = (...args: any[]) => void
+type Listener = (...args: any[]) => unknown
 
-/** A listener's wrapper. Node's own removal finds the listener under this name. */
+/** A function that stands for a listener. Node's own removal finds the listener under this name. */
 interface Wrapper extends Listener { listener?: Listener }
+
+type Add = (this: EventEmitter, event: string | symbol, listener: Listener, ...rest: unknown[]) => unknown
+
+const ADDING = ['on', 'addListener', 'prependListener', 'once', 'prependOnceListener'] as const
+const USED = [...ADDING, 'off', 'removeListener', 'rawListeners'] as const
 
 const kBound = Symbol('fastify-ctx.bound')
 
-/** Makes each listener that is added from now on run in the scope it was added in, whatever emits the event. */
+/** What each of our wrappers was made for. A wrapper that somebody else made of ours counts as ours. */
+const originals = new WeakMap<Listener, Listener>()
+
+/** The wrapper made for somebody else's wrapper, such as the one that Node's `once` removes by itself. */
+const wrappers = new WeakMap<Listener, Wrapper>()
+
+/**
+ * Makes each listener that is added from now on run in the scope it was added in, whatever emits the event. The methods
+ * that the emitter had are called with everything they are given: they may be those of a class, or of another patcher.
+ *
+ * @throws FST_CTX_INVALID_ARGUMENT
+ */
 export function bindListeners<E extends EventEmitter> (emitter: E): E {
+  if (!isEmitter(emitter)) {
+    throw new FST_CTX_INVALID_ARGUMENT('ctx.bindEmitter', 'an EventEmitter of Node; for an EventTarget, an observable or anything else, bind each listener with ctx.bind(listener)')
+  }
   if (kBound in emitter) return emitter
-  const { on, prependListener } = emitter
-  const add = (method: Listener) => (event: string | symbol, listener: Listener): E => {
-    if (typeof listener === 'function') {
-      const wrapper: Wrapper = bound(currentStore(), listener)
-      wrapper.listener = listener
-      method.call(emitter, event, wrapper)
-    } else method.call(emitter, event, listener)
-    return emitter
-  }
-  const addOnce = (method: Listener) => (event: string | symbol, listener: Listener): E => {
-    if (typeof listener !== 'function') return method.call(emitter, event, listener) as never
-    const inScope = bound(currentStore(), listener)
-    let fired = false
-    const wrapper: Wrapper = function (this: unknown, ...args) {
-      // An event emitted within its own listener reaches those that the outer one has still to call.
-      if (fired) return
-      fired = true
-      emitter.removeListener(event, wrapper)
-      return inScope.apply(this, args)
-    }
-    wrapper.listener = listener
-    method.call(emitter, event, wrapper)
-    return emitter
-  }
-  return Object.assign(emitter, {
-    [kBound]: true,
-    on: add(on),
-    addListener: add(on),
-    prependListener: add(prependListener),
-    once: addOnce(on),
-    prependOnceListener: addOnce(prependListener)
+  const isPlain = ADDING.every((name) => emitter[name] === EventEmitter.prototype[name])
+  define(emitter, kBound, true)
+  const { off, removeListener, rawListeners } = emitter
+  for (const name of ADDING) define(emitter, name, adding(emitter[name], isPlain ? undefined : rawListeners))
+  define(emitter, 'off', removing(off))
+  define(emitter, 'removeListener', removing(removeListener))
+  define(emitter, 'rawListeners', function (this: EventEmitter, event: string | symbol) {
+    return rawListeners.call(this, event).map((entry) => originals.get(entry as Listener) ?? entry)
   })
+  return emitter
+}
+
+function isEmitter (emitter: unknown): emitter is EventEmitter {
+  return USED.every((name) => typeof (emitter as EventEmitter | undefined)?.[name] === 'function')
+}
+
+function define (emitter: EventEmitter, name: string | symbol, value: unknown): void {
+  Object.defineProperty(emitter, name, { value, enumerable: false, writable: true, configurable: true })
+}
+
+/** @param rawListeners what lists the entries of an emitter whose methods are not all Node's */
+function adding (add: Add, rawListeners: EventEmitter['rawListeners'] | undefined): Add {
+  return function (event, listener, ...rest) {
+    if (typeof listener !== 'function') return add.call(this, event, listener, ...rest)
+    const { listener: inner } = listener as Wrapper
+    const original = inner === undefined ? undefined : originals.get(inner)
+    if (original !== undefined) {
+      // Node's `once` adds a wrapper of what it was given, which is bound already. It shows the listener, not our wrapper.
+      (listener as Wrapper).listener = original
+      return add.call(this, event, listener, ...rest)
+    }
+    const wrapper = wrapperOf(listener, inner)
+    if (rawListeners === undefined) return add.call(this, event, wrapper, ...rest)
+    const before = rawListeners.call(this, event)
+    const result = add.call(this, event, wrapper, ...rest)
+    const added = (rawListeners.call(this, event) as Wrapper[]).filter((entry) => !before.includes(entry))
+    if (added.length === 1) findable(added[0]!, wrapper, listener)
+    return result
+  }
+}
+
+function wrapperOf (listener: Listener, inner: Listener | undefined): Wrapper {
+  const wrapper: Wrapper = bound(currentStore(), listener)
+  wrapper.listener = inner ?? listener
+  originals.set(wrapper, listener)
+  if (inner !== undefined) wrappers.set(listener, wrapper)
+  return wrapper
+}
+
+/** Lets Node's own removal find a listener by the entry that another patcher made of our wrapper. */
+function findable (entry: Wrapper, wrapper: Wrapper, listener: Listener): void {
+  if (entry === wrapper || entry.listener === listener) return
+  const original = originals.get(entry) as Wrapper | undefined
+  if (original === undefined) originals.set(entry, listener)
+  else original.listener = listener
+  entry.listener = listener
+}
+
+function removing (remove: Add): Add {
+  return function (event, listener, ...rest) {
+    // `removeAllListeners` removes the entries as they are. By the listener, 'removeListener' reports the listener.
+    const entry = originals.has(listener) ? (listener as Wrapper).listener! : wrappers.get(listener) ?? listener
+    return remove.call(this, event, entry, ...rest)
+  }
 }

@@ -32,6 +32,14 @@ export function bound<F extends (this: any, ...args: any[]) => unknown> (store: 
   return inStore as F
 }
 
+/** The same, with the name and the number of parameters of `fn`. */
+export function boundAlike<F extends (this: any, ...args: any[]) => unknown> (store: Store | undefined, fn: F): F {
+  return Object.defineProperties(bound(store, fn), {
+    name: { value: fn.name, configurable: true },
+    length: { value: fn.length, configurable: true }
+  })
+}
+
 function applied (fn: (...args: any[]) => unknown, self: unknown, args: unknown[]): unknown {
   return fn.apply(self, args)
 }

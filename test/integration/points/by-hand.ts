@@ -66,14 +66,13 @@ function placesOf (bench: Bench): Place[] {
     },
     {
       name: 'async generator that another request advances',
-      api: 'ctx.snapshot',
+      api: 'ctx.bindIterable',
       async visit (look, carried) {
-        const own = (async function * () {
-          const inScope = ctx.snapshot()
+        const plain = (async function * () {
           yield
-          if (carried) inScope(look)
-          else look()
+          look()
         })()
+        const own = carried ? ctx.bindIterable(plain) : plain
         const all = carried ? carriedGenerators : generators
         all.push(own)
         await own.next()

@@ -1,8 +1,11 @@
 import { EventEmitter, on, once } from 'node:events'
 import { PassThrough, Readable } from 'node:stream'
 import { createHook } from 'node:async_hooks'
+import { ROOT_CONTEXT } from '@opentelemetry/api'
+import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
 import t from 'tap'
 import { createContext, key } from '../../../lib/index.ts'
+import type { Tap } from '../../support/support.ts'
 
 const ctx = createContext({ tenant: key<string>() })
 
@@ -47,6 +50,62 @@ const scripts: Record<string, Script> = {
     note(emitter.eventNames(), emitter.listenerCount('event'))
     note((emitter.rawListeners('event')[2] as { listener?: unknown }).listener === listeners[2])
     note(emitter.removeAllListeners('event').listeners('event'))
+  },
+
+  'rawListeners gives what was given to on, and for once what removes itself' (emitter, note) {
+    const listeners = [() => { note('first') }, () => { note('second') }, () => { note('third') }]
+    emitter.on('event', listeners[0]!).once('event', listeners[1]!).prependOnceListener('event', listeners[2]!)
+    const raw = emitter.rawListeners('event') as Array<(() => void) & { listener?: () => void }>
+    note(raw.map((listener) => listeners.indexOf(listener)), raw.map(({ listener }) => listeners.indexOf(listener!)))
+    for (const listener of raw) listener()
+    note(emitter.listenerCount('event'), emitter.rawListeners('nothing'))
+    for (const listener of raw) emitter.off('event', listener)
+    note(emitter.listenerCount('event'))
+  },
+
+  'rawListeners can be removed one by one' (emitter, note) {
+    emitter.on('event', () => {}).once('event', () => {}).once('event', () => {})
+    for (const listener of emitter.rawListeners('event')) note(emitter.off('event', listener as () => void).listenerCount('event'))
+  },
+
+  'removeAllListeners reports each listener to removeListener, of one event and of all' (emitter, note) {
+    const listeners = [() => {}, () => {}, () => {}]
+    emitter.on('removeListener', (name, listener) => { note(name, listeners.indexOf(listener), listeners.indexOf(listener.listener)) })
+    for (const events of [['event'], []]) {
+      emitter.on('event', listeners[0]!).once('event', listeners[1]!).on('event', listeners[2]!).on('other', listeners[1]!).once('third', listeners[2]!)
+      note(emitter.removeAllListeners(...events) === emitter, emitter.eventNames())
+    }
+  },
+
+  'a once listener that fires is reported to removeListener' (emitter, note) {
+    const listeners = [() => {}, () => {}]
+    emitter.on('removeListener', (name, listener) => { note(name, listeners.indexOf(listener), listeners.indexOf(listener.listener)) })
+    emitter.once('event', listeners[0]!).emit('event')
+    emitter.once('event', listeners[0]!).on('event', listeners[1]!).emit('event')
+  },
+
+  'a listener of newListener may add one of the same event before it' (emitter, note) {
+    emitter.once('newListener', (event) => { emitter.on(event, () => { note('added first') }) })
+    emitter.on('event', () => { note('added second') }).emit('event')
+  },
+
+  'somebody else\'s wrapper is removed by itself, or by what it stands for' (emitter, note) {
+    const listener = (): void => { note('listener') }
+    const wrapper = Object.assign(() => { note('wrapper') }, { listener })
+    for (const remove of [wrapper, listener]) {
+      emitter.on('event', wrapper).emit('event')
+      note(emitter.listeners('event').indexOf(listener), emitter.rawListeners('event').indexOf(wrapper))
+      note(emitter.off('event', remove).listenerCount('event'))
+    }
+    emitter.on('removeListener', (name, removed) => { note(name, removed === listener) })
+    emitter.on('event', wrapper).removeAllListeners('event')
+  },
+
+  'its own names and what a loop finds' (emitter, note) {
+    const before = Object.keys(emitter)
+    emitter.on('event', () => {})
+    note(Object.keys(emitter).length === before.length)
+    for (const name in emitter) if (/^(?:on|off|once|(?:add|remove|prepend).*Listener|rawListeners)$/.test(name) && Object.hasOwn(emitter, name)) note(name)
   },
 
   'newListener and removeListener are told of the listener as it was given' (emitter, note) {
@@ -156,6 +215,137 @@ t.test('bindEmitter: listeners of each way to add one run in the scope they were
   emitter.on('event', () => { seen.push(ctx.get('tenant')) })
   ctx.run({ tenant: 'who emits' }, () => { emitter.emit('event') })
   t.same(seen, [true, true, true, true, true, undefined])
+})
+
+/** As dd-trace and others do it: a wrapper for each listener, which only their own removal knows. */
+function patch (emitter: EventEmitter): EventEmitter {
+  const known = new WeakMap<object, (...args: any[]) => void>()
+  let adding = false
+  for (const name of ['on', 'addListener', 'prependListener', 'once', 'prependOnceListener'] as const) {
+    const add = emitter[name]
+    emitter[name] = function (this: EventEmitter, event: string | symbol, listener: (...args: any[]) => void) {
+      if (adding) return add.call(this, event, listener)
+      const wrapper = (...args: unknown[]): void => { listener.apply(emitter, args) }
+      known.set(listener, wrapper)
+      // Node's own once adds what it makes by on.
+      adding = true
+      try { return add.call(this, event, wrapper) } finally { adding = false }
+    }
+  }
+  for (const name of ['off', 'removeListener'] as const) {
+    const remove = emitter[name]
+    emitter[name] = function (this: EventEmitter, event: string | symbol, listener: (...args: any[]) => void) {
+      return remove.call(this, event, known.get(listener) ?? listener)
+    }
+  }
+  return emitter
+}
+
+/** What a patched emitter must still do when it is bound: run each listener in its scope, and let go of it. */
+function removes (t: Tap, emitter: EventEmitter, boundLast: boolean): void {
+  const methods = ['on', 'addListener', 'prependListener', 'once', 'prependOnceListener'] as const
+  for (const method of methods) {
+    for (const remove of ['off', 'removeListener'] as const) {
+      const seen: unknown[] = []
+      const listener = (): void => { seen.push(ctx.get('tenant')) }
+      ctx.run({ tenant: 'acme' }, () => { emitter[method]('event', listener) })
+      if (boundLast) t.same(emitter.listeners('event'), [listener], `${method}: listeners`)
+      emitter[remove]('event', listener)
+      t.equal(emitter.listenerCount('event'), 0, `${method}, ${remove}`)
+      ctx.run({ tenant: 'acme' }, () => { emitter[method]('event', listener) })
+      ctx.run({ tenant: 'globex' }, () => { emitter.emit('event'); emitter.emit('event') })
+      t.same(seen, method.includes('nce') ? ['acme'] : ['acme', 'acme'], method)
+      emitter.removeAllListeners('event')
+      t.equal(emitter.listenerCount('event'), 0, `${method}, removeAllListeners`)
+    }
+  }
+  const [one, two] = [() => {}, () => {}]
+  emitter.on('event', one).on('event', two).once('event', one)
+  emitter.off('event', one).off('event', two)
+  t.same(boundLast ? emitter.listeners('event') : [one], [one])
+  t.equal(emitter.listenerCount('event'), 1)
+  const removed: unknown[] = []
+  emitter.on('event', two).on('removeListener', (_event, listener) => { removed.push(listener) })
+  emitter.removeAllListeners('event').removeAllListeners('removeListener')
+  t.equal(emitter.listenerCount('event'), 0)
+  t.equal(removed.length, 2)
+  if (boundLast) t.same(removed, [two, one])
+}
+
+t.test('bindEmitter: an emitter that OpenTelemetry or another patcher has bound, before or after, still removes its listeners', async (t) => {
+  const manager = new AsyncLocalStorageContextManager().enable()
+  t.teardown(() => { manager.disable() })
+  const bindOpenTelemetry = (emitter: EventEmitter): EventEmitter => manager.bind(ROOT_CONTEXT, emitter)
+  for (const [name, other] of [['OpenTelemetry', bindOpenTelemetry], ['another', patch]] as const) {
+    for (const make of [() => new EventEmitter(), () => new PassThrough()]) {
+      t.test(`${name} first, ${make().constructor.name}`, async (t) => { removes(t, ctx.bindEmitter(other(make())), true) })
+      t.test(`${name} last, ${make().constructor.name}`, async (t) => { removes(t, other(ctx.bindEmitter(make())), false) })
+    }
+  }
+})
+
+t.test('bindEmitter: a listener that a patched emitter refuses or adds by itself is not touched', async (t) => {
+  class Choosy extends EventEmitter {
+    override on (event: string, listener: (...args: any[]) => void): this {
+      if (event === 'refused') return this
+      return event === 'both' ? super.on(event, listener).on('helper', helper) : super.on(event, listener)
+    }
+  }
+  const helper = (): void => {}
+  const emitter = ctx.bindEmitter(new Choosy())
+  const listener = (): void => {}
+  emitter.on('both', listener).on('refused', listener)
+  t.same([emitter.listeners('both'), emitter.listeners('helper'), emitter.listeners('refused')], [[listener], [helper], []])
+  emitter.off('both', listener)
+  t.equal(emitter.listenerCount('both'), 0)
+})
+
+t.test('bindEmitter: the methods of a class are called, with all that they are given, and what they return is returned', async (t) => {
+  const calls: unknown[][] = []
+  class Client extends EventEmitter {
+    override on (event: string | symbol, listener: (...args: any[]) => void, ...rest: unknown[]): this {
+      calls.push(['on', event, ...rest])
+      return super.on(event, listener)
+    }
+
+    override once (event: string | symbol, listener: (...args: any[]) => void, ...rest: unknown[]): this {
+      calls.push(['once', event, ...rest])
+      return super.once(event, listener)
+    }
+
+    override addListener (event: string | symbol, listener: (...args: any[]) => void, ...rest: unknown[]): this {
+      calls.push(['addListener', event, ...rest])
+      return super.addListener(event, listener)
+    }
+
+    override prependOnceListener (event: string | symbol, listener: (...args: any[]) => void, ...rest: unknown[]): this {
+      calls.push(['prependOnceListener', event, ...rest])
+      return super.prependOnceListener(event, listener)
+    }
+
+    override off (event: string | symbol, listener: (...args: any[]) => void, ...rest: unknown[]): this {
+      calls.push(['off', event, ...rest])
+      return super.off(event, listener)
+    }
+  }
+  const play = (emitter: EventEmitter): unknown[][] => {
+    const client = emitter as unknown as Record<'on' | 'once' | 'addListener' | 'prependOnceListener' | 'off', (...args: unknown[]) => unknown>
+    const listener = (): void => {}
+    for (const name of ['on', 'once', 'addListener', 'prependOnceListener', 'off'] as const) t.equal(client[name]('event', listener, { noAck: true }, 7), emitter, name)
+    emitter.emit('event')
+    return calls.splice(0)
+  }
+  const expected = play(new Client())
+  t.same(play(ctx.bindEmitter(new Client())), expected)
+  const client = ctx.bindEmitter(new Client())
+  removes(t, client, true)
+})
+
+t.test('bindEmitter refuses what is no emitter of Node, and names ctx.bind', async (t) => {
+  const observable = { subscribe () {}, on () {}, off () {}, once () {}, addListener () {} }
+  for (const other of [undefined, null, 7, {}, () => {}, new EventTarget(), new AbortController().signal, new MessageChannel().port1, observable]) {
+    t.throws(() => ctx.bindEmitter(other as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: /ctx\.bindEmitter takes an EventEmitter of Node; .* ctx\.bind\(listener\)$/ })
+  }
 })
 
 t.test('bindEmitter: bound twice is bound once', async (t) => {
