@@ -6,7 +6,10 @@ import type { Store } from './scope.ts'
 export type BoundIterable<I> =
   I extends AsyncGenerator<infer T, infer R, infer N> ? AsyncGenerator<T, R, N>
     : I extends Generator<infer T, infer R, infer N> ? Generator<T, R, N>
-      : (I extends AsyncIterable<infer T> ? AsyncIterable<T> : unknown) & (I extends Iterable<infer T> ? Iterable<T> : unknown)
+      : AsyncPart<I> & SyncPart<I>
+
+type AsyncPart<I> = I extends AsyncIterable<infer T> ? AsyncIterable<T> : unknown
+type SyncPart<I> = I extends Iterable<infer T> ? Iterable<T> : unknown
 
 type Members = Record<string | symbol, ((...args: any[]) => unknown) | undefined>
 
