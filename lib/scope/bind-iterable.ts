@@ -18,7 +18,7 @@ const METHODS = ['next', 'return', 'throw'] as const
 
 /** What Node's own iterators inherit, by which kind they are: helpers such as `map`, and disposal. */
 const IteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf([].values())) as object
-const AsyncIteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf((async function * () {}).prototype)) as object
+const AsyncIteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf(async function * () {}.prototype)) as object
 
 /**
  * An iterable of what another gives, whose code always runs in one store: its iterators' `next`, `return` and `throw`.
