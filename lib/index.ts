@@ -58,7 +58,7 @@ export const ctx: Context<ContextValues> = new Context<ContextValues>(readyMade)
 const context: FastifyPluginAsync<ReadyMadeOptions> = pluginOf<ReadyMadeOptions>(readyMade)
 export default context
 
-export { key, type Key, type KeyPolicy, type Keys, type Packing, type Seed, type SeedRequest } from './config/key.ts'
+export { key, type Key, type KeyPolicy, type Keys, type Packing, type Seed, type SeedRequest, type ValuesOfKeys } from './config/key.ts'
 export * from './common/errors.ts'
 export type * from './types.ts'
 export type { Context, RequestContext } from './api/context.ts'

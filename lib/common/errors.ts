@@ -1,4 +1,10 @@
-import createError from '@fastify/error'
+// Two imports: of one, the compiler publishes `create.FastifyErrorConstructor`, which `moduleResolution: bundler` does not find.
+import type { FastifyErrorConstructor } from '@fastify/error'
+import create from '@fastify/error'
+
+type CreateError = <C extends string, S extends number = 500> (code: C, message: string, statusCode?: S, Base?: ErrorConstructor) => FastifyErrorConstructor<{ code: C, statusCode: S }>
+
+const createError: CreateError = create
 
 /** `key('…')` was given a name that cannot be a key: reserved, empty, or one of the methods of `request.ctx`. */
 export const FST_CTX_INVALID_KEY = createError('FST_CTX_INVALID_KEY', "'%s' cannot be the name of a key, as %s: choose another", 500, TypeError)
