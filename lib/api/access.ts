@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events'
 import pino from 'pino'
 import { bindListeners } from '../scope/bind-emitter.ts'
 import { iterableInStore, type BoundIterable } from '../scope/bind-iterable.ts'
+import type { Entrance } from '../common/warnings.ts'
 import { FST_CTX_ENDED, FST_CTX_INVALID_ARGUMENT, FST_CTX_NO_SCOPE, FST_CTX_NOT_SET, FST_CTX_REQUEST_ID_FIXED } from '../common/errors.ts'
 import { noteOrigin } from './explain.ts'
 import type { Logger } from '../scope/line.ts'
@@ -20,6 +21,7 @@ export const kHere: unique symbol = Symbol('fastify-ctx.here')
 export const kScope: unique symbol = Symbol('fastify-ctx.scope')
 export const kOpen: unique symbol = Symbol('fastify-ctx.open')
 export const kOwner: unique symbol = Symbol('fastify-ctx.owner')
+export const kEntrances: unique symbol = Symbol('fastify-ctx.entrances')
 
 /** The calls that `ctx` and `request.ctx` share: they differ in the store they act on. */
 export abstract class Access<V> {
@@ -73,9 +75,14 @@ export abstract class Access<V> {
     const scope = this[kScope]()
     const { settings } = (scope ?? this[kOwner]).registration
     if (!settings.diagnostics) return
-    if (scope === undefined) warnEarly(key)
+    if (scope === undefined) warnEarly(key, this[kEntrances](key))
     // A name that is no key, and was never set, is none that anybody misses: `await` reads `then`, `JSON.stringify` reads `toJSON`.
-    else if (scope.root.ended && (scope.registration.policy.names.has(key) || key in scope.store)) warnLate(key, scope.root)
+    else if (scope.root.ended && (scope.registration.policy.names.has(key) || key in scope.store)) warnLate(key, scope.root, this[kEntrances](key))
+  }
+
+  /** The functions by which a read of a key may have come here, the outermost last: a warning names the line that called it. */
+  protected [kEntrances] (_key: string): Entrance[] {
+    return [Access.prototype.get]
   }
 
   /**

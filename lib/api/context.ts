@@ -1,4 +1,5 @@
-import { kHere, kOwner } from './access.ts'
+import { kEntrances, kHere, kOwner } from './access.ts'
+import type { Entrance } from '../common/warnings.ts'
 import type { Owner } from '../lifecycle/context-definition.ts'
 import { scopeOfStore, type Scope, type Store } from '../scope/scope.ts'
 import { currentStore } from '../scope/storage.ts'
@@ -66,6 +67,11 @@ abstract class RequestAccess extends Travel<Record<string, unknown>> {
     return value === undefined ? super.get(key) : value
   }
 
+  protected override [kEntrances] (key: string): Entrance[] {
+    const accessor = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(this), key)?.get ?? readAnyKey
+    return [...super[kEntrances](key), RequestAccess.prototype.get, accessor]
+  }
+
   protected [kHere] (): Store | undefined {
     const life = this.#root?.life
     if (life === undefined) return undefined
@@ -104,11 +110,13 @@ function inherited (object: object): PropertyDescriptorMap {
   return prototype === null || prototype === Object.prototype ? own : { ...inherited(prototype as object), ...own }
 }
 
+function readAnyKey (target: object, name: string | symbol, access: RequestAccess): unknown {
+  if (typeof name === 'symbol' || name in target) return Reflect.get(target, name, access)
+  return access[kIsOpen] ? access.get(name) : undefined
+}
+
 const anyKey = new Proxy(Object.prototype, {
-  get (target, name, access: RequestAccess) {
-    if (typeof name === 'symbol' || name in target) return Reflect.get(target, name, access)
-    return access[kIsOpen] ? access.get(name) : undefined
-  },
+  get: readAnyKey,
   set (_target, name, value: unknown, access: RequestAccess) {
     if (typeof name === 'symbol') return false
     access.set(name, value)

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { fileURLToPath } from 'node:url'
 
 const TYPE = 'FastifyCtxWarning'
 
@@ -9,15 +8,16 @@ const BUDGET = 100
 /** By code, the subjects that were warned about, as hashes: a subject can be as long as a client makes it. */
 const emitted = new Map<string, Set<string>>()
 
-/** Emits a process warning, once for each code and subject. The budget of one code never silences another. */
-export function warnOnce (code: string, subject: string, message: string, detail?: string): void {
+/** Emits a process warning, once for each code and subject. The budget of one code never silences another. A message that is expensive to make is a function. */
+export function warnOnce (code: string, subject: string, message: string | (() => string), detail?: string): void {
   let subjects = emitted.get(code)
   if (subjects === undefined) emitted.set(code, subjects = new Set())
   if (subjects.size === BUDGET) return
   const hash = createHash('sha256').update(subject).digest('base64')
   if (subjects.has(hash)) return
   subjects.add(hash)
-  warn(code, subjects.size === BUDGET ? `${message} (the last of ${BUDGET} different warnings with this code)` : message, detail)
+  const text = typeof message === 'string' ? message : message()
+  warn(code, subjects.size === BUDGET ? `${text} (the last of ${BUDGET} different warnings with this code)` : text, detail)
 }
 
 /** Emits a process warning, each time. */
@@ -25,12 +25,24 @@ export function warn (code: string, message: string, detail?: string): void {
   process.emitWarning(message, detail === undefined ? { type: TYPE, code } : { type: TYPE, code, detail })
 }
 
-/** The folder of our own files, in a stack. */
-const OURS = fileURLToPath(new URL('..', import.meta.url))
+/** A function of ours that user code calls. */
+export type Entrance = (...args: any[]) => unknown
 
-/** ` at file:line:column`: where the caller called us; nothing where the stack has no such line. */
-export function callSite (): string {
-  const lines = new Error().stack?.split('\n').slice(1) ?? []
-  const place = lines.find((line) => !line.includes(OURS) && !line.includes('node:') && !line.includes('node_modules'))
+/**
+ * Returns ` at file:line:column`, the line that called the outermost of our functions, or an empty string if the stack has no
+ * such line. Functions are recognized by identity, not by file or name: in a bundle all code is in one file, and minified.
+ *
+ * @param entrances the functions by which a caller may have entered our code
+ */
+export function callSite (entrances: readonly Entrance[]): string {
+  const holder: { stack?: string } = {}
+  let lines: string[] = []
+  for (const entrance of entrances) {
+    // Leaves out all frames above the entrance, and the entrance itself. The stack is empty if it was not called.
+    Error.captureStackTrace(holder, entrance)
+    const below = holder.stack?.split('\n').filter((line) => line.startsWith('    at ')) ?? []
+    if (below.length > 0) lines = below
+  }
+  const place = lines.find((line) => !line.includes('node:') && !line.includes('node_modules'))
   return place === undefined ? '' : ` ${place.trim()}`
 }

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Scope } from './scope.ts'
 import { currentStore } from './storage.ts'
-import { callSite, warnOnce } from '../common/warnings.ts'
+import { callSite, warnOnce, type Entrance } from '../common/warnings.ts'
 
 /**
  * Classic mistakes, each told once, with its place and the way out: in development only, unless asked for
@@ -22,16 +22,16 @@ export function watchedHook<F extends (...args: any[]) => unknown> (hook: F): F 
 }
 
 /** A value was read where there is no scope: in a hook that was registered before the plugin, that is a mistake. */
-export function warnEarly (key: string): void {
+export function warnEarly (key: string, entrances: readonly Entrance[]): void {
   // What the hook calls goes on within the request, whose scope is current by then.
   const hook = currentStore() === undefined ? earlyHook.getStore() : undefined
   if (hook === undefined) return
-  warnOnce('FST_CTX_EARLY_READ', `${key} ${hook}`, `'${key}' was read${callSite()} in the hook '${hook}', which runs before the scope opens, and is undefined: register fastify-ctx before that hook`)
+  warnOnce('FST_CTX_EARLY_READ', `${key} ${hook}`, () => `'${key}' was read${callSite(entrances)} in the hook '${hook}', which runs before the scope opens, and is undefined: register fastify-ctx before that hook`)
 }
 
 /** A value was read when its request was over. */
-export function warnLate (key: string, { route }: Scope): void {
-  warnOnce('FST_CTX_LATE_READ', `${key} ${route}`, `'${key}' was read${callSite()} after the scope${of(route)} had ended, and is undefined: read it before, or start the work that needs it by ctx.detach()`)
+export function warnLate (key: string, { route }: Scope, entrances: readonly Entrance[]): void {
+  warnOnce('FST_CTX_LATE_READ', `${key} ${route}`, () => `'${key}' was read${callSite(entrances)} after the scope${of(route)} had ended, and is undefined: read it before, or start the work that needs it by ctx.detach()`)
 }
 
 /** The request of a scope is over, and its function still runs. */

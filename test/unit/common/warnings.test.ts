@@ -51,12 +51,30 @@ t.test('warn: each time', async (t) => {
   t.same(seen.map(({ message }) => message), ['again', 'again'])
 })
 
-t.test('callSite: the line of the caller; nothing where the stack has none, or there is no stack', async (t) => {
-  t.match(callSite(), /^ at .*warnings\.test\.ts:\d+:\d+\)?$/)
+t.test('callSite: the line that called the outermost of the entrances, which may be minified and in the same file', async (t) => {
+  const inner = (): string => callSite([inner, outer, another])
+  const outer = (): string => inner()
+  const another = (): string => ''
+  const here = new Error().stack!.split('\n')[1]!.replace(/:\d+\)?$/, '').replace(/^.*[/\\]/, '').replace(/\d+$/, (line) => String(Number(line) + 1))
+  const site = outer()
+  t.ok(site.includes(here), `${site} names ${here}`)
+})
+
+t.test('callSite: nothing where no entrance was called, or there is no stack', async (t) => {
+  const entrance = (): string => callSite([entrance])
+  t.equal(callSite([entrance]), '')
   const { stackTraceLimit } = Error
   t.teardown(() => { Error.stackTraceLimit = stackTraceLimit })
   Error.stackTraceLimit = 0
-  t.equal(callSite(), '')
+  t.equal(entrance(), '')
   Error.stackTraceLimit = undefined as never
-  t.equal(callSite(), '')
+  t.equal(entrance(), '')
+})
+
+t.test('a message that is a function is made only for the warning that is emitted', async (t) => {
+  const seen = warnings(t, 'FST_TEST_LAZY')
+  let made = 0
+  for (let i = 0; i < 3; i++) warnOnce('FST_TEST_LAZY', 'x', () => `made ${++made} times`)
+  await turns()
+  t.same(seen.map(({ message }) => message), ['made 1 times'])
 })

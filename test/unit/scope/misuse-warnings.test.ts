@@ -1,7 +1,7 @@
 import { requestContext } from '@fastify/request-context'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
-import { createContext, key, type OwnContext } from '../../../lib/index.ts'
+import context, { createContext, ctx as readyMade, key, type OwnContext } from '../../../lib/index.ts'
 import { gate, listen, turns, warnings } from '../../support/support.ts'
 
 type Ctx = OwnContext<{ readonly requestId: any, readonly tenant: string }>
@@ -148,4 +148,29 @@ t.test('they are told unless NODE_ENV is production', async (t) => {
   t.equal((await late.promise)(), undefined)
   await turns()
   t.same(told, [])
+})
+
+t.test('the line is that of the caller, by whichever way a key is read', async (t) => {
+  const told = warnings(t, 'FST_CTX_LATE_READ')
+  const app = Fastify()
+  await app.register(context, { keys: { tenant: () => 'acme' } })
+  const late = gate<() => void>()
+  let first = 0
+  app.get('/ways', async (request) => {
+    readyMade.set('user', { id: '1' })
+    const access = request.ctx as unknown as Record<string, unknown>
+    late.open(readyMade.bind(() => {
+      first = Number(/:(\d+):\d+\)?$/.exec(new Error().stack!.split('\n')[1]!)![1])
+      readyMade.get('locale')
+      request.ctx.get('tenant')
+      t.equal(access.user, undefined)
+    }))
+    readyMade.set('locale', 'de')
+  })
+  const { url } = await listen(t, app)
+  await (await fetch(`${url}/ways`)).text()
+  await turns()
+  ;(await late.promise)()
+  await turns()
+  t.same(told.map(({ message }) => Number(/misuse-warnings\.test\.ts:(\d+):/.exec(message)?.[1]) - first), [1, 2, 3], 'each names its own line')
 })

@@ -1,5 +1,8 @@
 import { EventEmitter } from 'node:events'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
 import t from 'tap'
 import { rememberCall } from '../../../lib/testing/source.ts'
 
@@ -30,4 +33,25 @@ t.test('the limit of stack traces stays what it was', async (t) => {
   const deep = (depth: number): string | undefined => depth === 0 ? JSON.parse('1', () => rememberCall()()) as string : deep(depth - 1)
   t.match(deep(20), /source\.test\.ts/)
   t.equal(Error.stackTraceLimit, 1)
+})
+
+t.test('in a bundle, where our code and the application are one file, no line of it is taken for the application', async (t) => {
+  const { outputFiles } = await build({
+    stdin: { contents: "import { rememberCall } from './source.ts'; export const remember = () => rememberCall()()", resolveDir: fileURLToPath(new URL('../../../lib/testing', import.meta.url)) },
+    bundle: true,
+    minify: true,
+    platform: 'node',
+    format: 'cjs',
+    write: false
+  })
+  const file = join(t.testdir({ 'bundle.cjs': outputFiles[0]!.text, 'app.cjs': "exports.load = () => require('./bundle.cjs').remember()" }), 'app.cjs')
+  const { load } = createRequire(import.meta.url)(file) as { load: () => string | undefined }
+  t.match(load(), /load \(.*app\.cjs:1:\d+\)$/)
+})
+
+t.test('where stacks are formatted by somebody else, there is no line', async (t) => {
+  const { prepareStackTrace } = Error
+  t.teardown(() => { Error.prepareStackTrace = prepareStackTrace })
+  Error.prepareStackTrace = () => 'a stack of another form'
+  t.equal(rememberCall()(), undefined)
 })
