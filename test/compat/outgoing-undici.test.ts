@@ -81,6 +81,7 @@ t.test('redirects and further tries, which undici makes from whatever code its c
     'redirect, retry': (agent, ours) => agent.compose(ours, follow, again),
     'retry, redirect': (agent, ours) => agent.compose(ours, again, follow),
     'redirect, decompress, retry': (agent, ours) => agent.compose(ours, follow, interceptors.decompress(), again),
+    'decompress, redirect': (agent, ours) => agent.compose(ours, again, interceptors.decompress(), follow),
     'redirect, dump, RetryAgent': (agent, ours) => new RetryAgent(agent.compose(ours, follow, interceptors.dump()), { minTimeout: 1, maxTimeout: 1, statusCodes: [503] })
   }
   for (const [order, compose] of Object.entries(orders)) {
@@ -104,7 +105,7 @@ t.test('redirects and further tries, which undici makes from whatever code its c
       const tenants = ['a', 'b', 'c', 'd']
       await Promise.all([...tenants.map((tenant) => ctx.run({ tenant }, () => get(`${listed.origin}/try-${tenant}`, dispatcher))), get(`${listed.origin}/try-nobody`, dispatcher)])
       t.same(seen(listed).slice(1).sort(), [
-        ...tenants.flatMap((tenant) => ['back', 'same', 'try', 'try'].map((path) => `/${path}-${tenant} ${tenant}`)),
+        ...tenants.flatMap((tenant) => [`/back-${tenant} undefined`, ...['same', 'try', 'try'].map((path) => `/${path}-${tenant} ${tenant}`)]),
         ...['back', 'same', 'try', 'try'].map((path) => `/${path}-nobody undefined`)
       ].sort())
       t.same(seen(other).sort(), [...tenants, 'nobody'].map((tenant) => `/other-${tenant} undefined`).sort())

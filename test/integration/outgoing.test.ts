@@ -43,7 +43,7 @@ t.test('a listed origin gets the id, the keys with a header and the trace; anoth
 t.test('redirects', async (t) => {
   for (const status of [301, 302, 303, 307, 308]) {
     for (const method of ['GET', 'POST']) {
-      t.test(`${status} of a ${method}: within the origin the headers stay, to another they are gone, and back they are there again`, async (t) => {
+      t.test(`${status} of a ${method}: within the origin the headers stay, to another they are gone, and stay so where that leads back`, async (t) => {
         const listed: Upstream = await upstream(t, ({ path }, response) => {
           if (path === '/same') redirect(response, '/there', status)
           else if (path === '/other') redirect(response, `${other.origin}/there`, status)
@@ -57,14 +57,46 @@ t.test('redirects', async (t) => {
         const ctx = contextFor({ [listed.origin]: ['requestId', 'tenant'] })
         const init = method === 'GET' ? {} : { method, body: 'body' }
         await ctx.run({ tenant: 'acme' }, async () => {
-          for (const url of [`${listed.origin}/same`, `${listed.origin}/other`, `${listed.origin}/name`, `${other.origin}/back`]) t.equal(await get(url, init), 'ok')
+          for (const url of [`${listed.origin}/same`, `${listed.origin}/other`, `${listed.origin}/name`, `${other.origin}/back`, `${listed.origin}/there`]) t.equal(await get(url, init), 'ok')
         })
         const both = ['x-request-id', 'x-tenant']
-        t.same(listed.calls.map(({ path }, i) => [path, carried(listed)[i]]), [['/same', both], ['/there', both], ['/other', both], ['/name', both], ['/there', []], ['/there', both]])
+        t.same(listed.calls.map(({ path }, i) => [path, carried(listed)[i]]), [['/same', both], ['/there', both], ['/other', both], ['/name', both], ['/there', []], ['/there', []], ['/there', both]])
         t.same(other.calls.map(({ path }, i) => [path, carried(other)[i]]), [['/there', []], ['/back', []]])
       })
     }
   }
+})
+
+t.test('a server that is not listed, and leads a call to one that is, leads it there as nobody', async (t) => {
+  const steps: Record<string, (origin: string) => string> = {
+    '/direct': (origin) => `${origin}/account`,
+    '/longer': (origin) => `${origin}/onwards`,
+    '/written': (origin) => `${origin.replace('http:', 'HTTP:')}/./x/../account?#fragment`,
+    '/bytes': (origin) => `${origin}/b\xc3\xbccher`,
+    '/outside': () => '/direct'
+  }
+  const listed: Upstream = await upstream(t, ({ path }, response) => {
+    // The body is still on its way when the next step is called.
+    if (path === '/onwards') redirect(response, '/account?2')
+    else response.end('ok')
+  })
+  const other: Upstream = await upstream(t, ({ path }, response) => redirect(response, steps[path]!(listed.origin)))
+  const ctx = contextFor({ [listed.origin]: ['requestId', 'tenant'] })
+  await ctx.run({ tenant: 'acme' }, async () => {
+    for (const path of Object.keys(steps)) t.equal(await get(`${other.origin}${path}`), 'ok')
+    t.same(carried(listed), Array(6).fill([]))
+
+    listed.calls.length = 0
+    await Promise.all([get(`${other.origin}/direct`), get(`${listed.origin}/own`)])
+    await get(`${listed.origin}/account`)
+    const seen = listed.calls.map(({ path, headers }) => `${path} ${String(headers['x-tenant'])}`)
+    t.same(seen.sort(), ['/account acme', '/account undefined', '/own acme'], 'what the application calls itself carries the values, beside and after')
+  })
+  listed.calls.length = 0
+  const answer = await ctx.run({ tenant: 'acme' }, async () => await fetch(`${other.origin}/direct`, { redirect: 'manual' }))
+  t.equal(answer.status, 302)
+  await ctx.run({ tenant: 'globex' }, async () => await get(`${listed.origin}/account`))
+  t.same(listed.all('x-tenant'), ['globex'], 'in another scope nobody was led there')
 })
 
 t.test('50 requests of different tenants at once, over connections that are kept: each call is its own tenant\'s', async (t) => {
