@@ -67,7 +67,9 @@ export abstract class Access<V> {
   #read (key: string): unknown {
     const store = this[kHere]()
     const scope = scopeOfStore(store)
-    return scope !== undefined && scope.owner === this[kOwner] ? store![key] : scopeOf(this[kOwner], scope)?.store[key]
+    if (scope === undefined || scope.owner !== this[kOwner]) return scopeOf(this[kOwner], scope)?.store[key]
+    if (scope.unlinked) scope.refresh()
+    return store![key]
   }
 
   /** A read gave nothing, which may be a mistake. */

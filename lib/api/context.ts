@@ -63,7 +63,7 @@ abstract class RequestAccess extends Travel<Record<string, unknown>> {
   override get (key: string): unknown {
     const store = currentStore()
     const scope = scopeOfStore(store)
-    const value = scope !== undefined && scope.root === this.#root ? store![key] : undefined
+    const value = scope !== undefined && scope.root === this.#root && !scope.unlinked ? store![key] : undefined
     return value === undefined ? super.get(key) : value
   }
 

@@ -157,11 +157,10 @@ export abstract class Work<V> extends Access<V> {
 /** The results that hold for what a scope sees now. */
 function memosOf (scope: Scope): Memos {
   const extras = scope.use()
-  const state = stateOf(scope)
   const { memoized } = extras
-  if (memoized !== undefined && isSame(memoized.state, state)) return memoized.memos
+  if (memoized !== undefined && isCurrent(memoized.state, scope)) return memoized.memos
   const memos = new Memos()
-  extras.memoized = { memos, state }
+  extras.memoized = { memos, state: stateOf(scope) }
   return memos
 }
 
@@ -169,13 +168,20 @@ function memosOf (scope: Scope): Memos {
 function stateOf (innermost: Scope): unknown[] {
   const state: unknown[] = []
   for (let scope: Scope | undefined = innermost; scope !== undefined; scope = scope.outer) {
+    state.push(scope.version)
     // `requestContext.set` writes to the store, and is not counted.
     for (const name in scope.store) state.push(scope.store[name])
-    for (let from: Scope | undefined = scope; from !== undefined; from = from.parent) state.push(from.version)
   }
   return state
 }
 
-function isSame (before: readonly unknown[], now: readonly unknown[]): boolean {
-  return before.length === now.length && before.every((value, i) => Object.is(value, now[i]))
+/** Whether a scope sees what it saw when its state was taken. */
+function isCurrent (state: readonly unknown[], innermost: Scope): boolean {
+  let i = 0
+  for (let scope: Scope | undefined = innermost; scope !== undefined; scope = scope.outer) {
+    scope.refresh()
+    if (state[i++] !== scope.version) return false
+    for (const name in scope.store) if (!Object.is(state[i++], scope.store[name])) return false
+  }
+  return i === state.length
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { inspect } from 'node:util'
 
 const TYPE = 'FastifyCtxWarning'
 
@@ -23,6 +24,18 @@ export function warnOnce (code: string, subject: string, message: string | (() =
 /** Emits a process warning, each time. */
 export function warn (code: string, message: string, detail?: string): void {
   process.emitWarning(message, detail === undefined ? { type: TYPE, code } : { type: TYPE, code, detail })
+}
+
+/** The most characters of an error that a warning shows. */
+const MAX_DETAIL = 10_000
+
+/** An error as text for the detail of a warning, even where looking at it throws. */
+export function describe (error: unknown): string {
+  try {
+    return inspect(error).slice(0, MAX_DETAIL)
+  } catch {
+    return 'an error that cannot be inspected'
+  }
 }
 
 /** A function of ours that user code calls. */

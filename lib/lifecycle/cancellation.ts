@@ -39,7 +39,7 @@ export function deadlineOf (scope: Scope | undefined): number {
 
 /** Sets the time at which a scope's work is to be done. The timer starts when somebody asks for the signal. */
 export function cancelAt (scope: Scope, deadline: number): Cancellation {
-  const cancellation = { deadline, controller: undefined, release: undefined }
+  const cancellation = { deadline, controller: undefined, followers: undefined, release: undefined }
   scope.use().cancellation = cancellation
   return cancellation
 }
@@ -47,7 +47,11 @@ export function cancelAt (scope: Scope, deadline: number): Cancellation {
 /** The signal that cuts the work of a scope short. */
 export function signalOf (scope: Scope): AbortSignal {
   const holder = holderOf(scope)!
-  return controllerOf(holder, holder.extras?.cancellation ?? cancelAt(holder, Infinity)).signal
+  const missing: Scope[] = []
+  for (let from: Scope | undefined = holder; from !== undefined && from.extras?.cancellation?.controller === undefined; from = holderOf(from.parent)) missing.push(from)
+  // The outermost first: each follows the one around it.
+  for (const from of missing.reverse()) makeController(from)
+  return holder.extras!.cancellation!.controller!.signal
 }
 
 /** The client of a request is gone: the signal of its root is aborted, if anybody asked for it. */
@@ -60,11 +64,16 @@ export function abortLate (scope: Scope): void {
   abort(scope, () => named(new FST_CTX_DEADLINE(), 'TimeoutError'))
 }
 
-/** Lets go of the timer and the signals that a scope's own limits hold. */
+/** Lets go of the timer and the signals that a scope's own limits hold. What follows it goes on with the scope around it. */
 export function releaseLimits (scope: Scope): void {
   const cancellation = scope.extras?.cancellation
-  cancellation?.release?.()
-  if (cancellation !== undefined) cancellation.release = undefined
+  if (cancellation === undefined) return
+  cancellation.release?.()
+  cancellation.release = undefined
+  const around = holderOf(scope.parent)
+  if (around === undefined) return
+  for (const follower of cancellation.followers ?? []) followScope(around, follower)
+  cancellation.followers = undefined
 }
 
 /** The nearest scope that has limits of its own, or the root, whose limit is the client. */
@@ -73,10 +82,11 @@ function holderOf (scope: Scope | undefined): Scope | undefined {
   return scope
 }
 
-function controllerOf (scope: Scope, cancellation: Cancellation): AbortController {
-  if (cancellation.controller !== undefined) return cancellation.controller
-  const controller = cancellation.controller = new AbortController()
-  if (scope.parent !== undefined) follow(signalOf(scope.parent), scope, cancellation)
+function makeController (scope: Scope): void {
+  const cancellation = scope.extras?.cancellation ?? cancelAt(scope, Infinity)
+  cancellation.controller = new AbortController()
+  const around = holderOf(scope.parent)
+  if (around !== undefined) followScope(around, scope)
   else if (isOfRequest(scope) && scope.life!.lost) abortGone(scope)
   const left = cancellation.deadline - Date.now()
   if (left <= 0) abortLate(scope)
@@ -86,21 +96,60 @@ function controllerOf (scope: Scope, cancellation: Cancellation): AbortControlle
     timer.unref()
     releaseToo(cancellation, () => { clearTimeout(timer) })
   }
-  return controller
 }
 
-/** The listeners of the signal run in the scope, whatever cuts it short. Without a signal no reason is made. */
-function abort (scope: Scope, reason: () => unknown): void {
-  const controller = scope.extras?.cancellation?.controller
-  if (controller !== undefined) enter(scope.store, () => { controller.abort(reason()) })
+/** Aborts a scope's signal, and those that follow it. The listeners of each run in its scope. Without a signal no reason is made. */
+function abort (scope: Scope, makeReason: () => unknown): void {
+  if (scope.extras?.cancellation?.controller === undefined) return
+  const reason = makeReason()
+  const scopes = new Set([scope])
+  for (const each of scopes) {
+    const { controller, followers } = each.extras!.cancellation!
+    enter(each.store, () => { controller!.abort(reason) })
+    for (const follower of followers ?? []) scopes.add(follower)
+  }
+}
+
+/** Aborts the signal of a scope when that of another around it is aborted. Both have one. */
+function followScope (around: Scope, scope: Scope): void {
+  const signal = signalOf(around)
+  if (signal.aborted) return abort(scope, () => signal.reason)
+  const { followers = new Set<Scope>() } = around.extras!.cancellation!
+  around.extras!.cancellation!.followers = followers.add(scope)
+  releaseToo(scope.extras!.cancellation!, () => { followers.delete(scope) })
 }
 
 function follow (signal: AbortSignal, scope: Scope, cancellation: Cancellation): void {
-  controllerOf(scope, cancellation)
+  signalOf(scope)
   const abortToo = (): void => { abort(scope, () => signal.reason) }
   if (signal.aborted) return abortToo()
-  signal.addEventListener('abort', abortToo, { once: true })
-  releaseToo(cancellation, () => { signal.removeEventListener('abort', abortToo) })
+  releaseToo(cancellation, whenAborted(signal, abortToo))
+}
+
+interface Callbacks { readonly all: Set<() => void>, readonly listener: () => void }
+
+/** One listener for each signal that is given to `run`: Node warns of more than ten. */
+const callbacks = new WeakMap<AbortSignal, Callbacks>()
+
+/** Calls `fn` when a signal is aborted. Returns what takes that back. */
+function whenAborted (signal: AbortSignal, fn: () => void): () => void {
+  const { all, listener } = callbacks.get(signal) ?? listenTo(signal)
+  all.add(fn)
+  return () => {
+    all.delete(fn)
+    if (all.size > 0) return
+    signal.removeEventListener('abort', listener)
+    callbacks.delete(signal)
+  }
+}
+
+function listenTo (signal: AbortSignal): Callbacks {
+  const all = new Set<() => void>()
+  const listener = (): void => { for (const fn of all) fn() }
+  signal.addEventListener('abort', listener, { once: true })
+  const made = { all, listener }
+  callbacks.set(signal, made)
+  return made
 }
 
 function releaseToo (cancellation: Cancellation, release: () => void): void {

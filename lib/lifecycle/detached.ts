@@ -1,11 +1,10 @@
-import { inspect } from 'node:util'
 import { MAX_TIMEOUT } from './cancellation.ts'
 import { FST_CTX_ENDED } from '../common/errors.ts'
 import type { Impersonation } from '../scope/scope-state.ts'
 import { Scope, scopeOfStore, type Pending, type Registration, type Store } from '../scope/scope.ts'
 import { enter } from '../scope/storage.ts'
 import { impersonationOf } from '../scope/lookup.ts'
-import { warn } from '../common/warnings.ts'
+import { describe, warn } from '../common/warnings.ts'
 
 /**
  * Puts something off to the end of a scope. It runs in the store given: the scope of another context may be within.
@@ -70,6 +69,7 @@ async function detached (copy: Scope | undefined, fn: () => unknown): Promise<vo
  * It is a root, and does not end with the other. An ended scope has none to copy: it is its own copy, which warns of late reads.
  */
 export function copyOf (scope: Scope): Scope {
+  scope.refresh()
   if (scope.root.ended) return scope
   const outer = scope.outer === undefined ? undefined : copyOf(scope.outer)
   const copy = new Scope(scope.owner, scope.registration, undefined, outer, scope.root.life)
@@ -127,17 +127,5 @@ function reportFailure (scope: Scope | undefined, error: unknown, message: strin
     if (log === undefined || !('level' in log)) warn('FST_CTX_BACKGROUND', `${message}, and there is no logger: handle the error there, or give the application a logger`, describe(error))
   } catch (failure) {
     warn('FST_CTX_BACKGROUND', `${message}, and its logger threw: mend the logger, or what it serializes`, `${describe(error)}\n${describe(failure)}`)
-  }
-}
-
-/** The most characters of an error that a warning shows. */
-const MAX_DETAIL = 10_000
-
-/** An error as text, even where looking at it throws. */
-function describe (error: unknown): string {
-  try {
-    return inspect(error).slice(0, MAX_DETAIL)
-  } catch {
-    return 'an error that cannot be inspected'
   }
 }

@@ -86,11 +86,15 @@ function finish (scope: Scope): void {
   if (scope.parent === undefined) tellEnded(scope)
   const ended = runEnds(scope)
   const afters = scope.extras?.afters
-  if (ended === undefined) return runAfters(afters)
+  if (ended === undefined) {
+    scope.settle()
+    return runAfters(afters)
+  }
   // What they read is the request's, too: it does not end before they are done.
   const life = lifeAround(scope)
   life?.hold()
   ended.then(() => {
+    scope.settle()
     life?.release()
     runAfters(afters)
   })

@@ -12,6 +12,7 @@ import { warnOnce } from '../common/warnings.ts'
  * the values is another; of an ended scope, what it was at the end.
  */
 export function lineOf (scope: Scope): Line {
+  if (scope.unlinked) scope.refresh()
   const { line } = scope
   if (line !== undefined && scope.ended) return line
   const trace = traceOf(scope)

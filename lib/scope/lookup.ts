@@ -1,9 +1,10 @@
 import type { Impersonation } from './scope-state.ts'
 import type { Life, Scope } from './scope.ts'
 
-/** The innermost scope of one context, from `scope` outwards. */
+/** The innermost scope of one context, from `scope` outwards, up to date. */
 export function scopeOf (owner: object, scope: Scope | undefined): Scope | undefined {
   while (scope !== undefined && scope.owner !== owner) scope = scope.outer
+  if (scope !== undefined && scope.unlinked) scope.refresh()
   return scope
 }
 

@@ -1,4 +1,5 @@
 import type { Cache, Memos } from './cache.ts'
+import type { Scope } from './scope.ts'
 
 /** What cuts the work of a scope short. */
 export interface Cancellation {
@@ -6,6 +7,8 @@ export interface Cancellation {
   readonly deadline: number
   /** Made when the signal is first asked for. */
   controller: AbortController | undefined
+  /** The scopes below whose signals are aborted with this one. */
+  followers: Set<Scope> | undefined
   /** Lets go of the timer and of the signals that are followed. */
   release: (() => void) | undefined
 }

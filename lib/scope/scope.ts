@@ -1,16 +1,17 @@
 import { showAs } from '../common/inspection.ts'
-import type { Extras, Origin } from './scope-state.ts'
+import type { Extras, Impersonation, Origin } from './scope-state.ts'
 import type { Line, Logger } from './line.ts'
 import type { Policy } from '../config/key-policies.ts'
 import type { Settings } from '../config/options.ts'
 import type { Trace } from '../tracing/trace-context.ts'
+import { describe, warn } from '../common/warnings.ts'
 
 const kScope = Symbol('fastify-ctx.scope')
 
 /**
- * The values of one scope, by name: a child's own, and those of the scopes around it, which are handed down when they are
- * written. Not by a prototype: one that each scope has for itself makes each store an object of a shape of its own, and
- * opening and reading it many times dearer. This object is what the storage holds, hence `requestContext.get(key)` reads it as it is.
+ * The values of one scope, by name: a child's own, and those of the scopes around it. Values are copied, not inherited: a
+ * prototype per scope would give every store its own hidden class, which makes opening and reading it much slower, and a
+ * spread of the store would miss them. The storage holds this object, and `requestContext.get(key)` reads it as it is.
  */
 export interface Store {
   [name: string]: unknown
@@ -59,6 +60,16 @@ export interface Life {
   release (): void
 }
 
+/** How many scopes in a row may have settled around one that is open, before they are let go. */
+const MAX_SETTLED = 16
+
+/** Scopes of a root that were used after they had settled, and what is called with each that is used after the end. */
+interface Late {
+  scopes: Array<WeakRef<Scope>>
+  pruneAt: number
+  readonly last: ((scope: Scope) => void) | undefined
+}
+
 /**
  * The values of one unit of work: a request, a job, or a nested `ctx.run`. It has a parent, or is a root. What is private is
  * so for the compiler alone: `#` members are defined on each object one by one, which V8 leaves slow in a process of long life.
@@ -67,7 +78,7 @@ export class Scope {
   /** The context whose keys these are. */
   readonly owner: object
   readonly registration: Registration
-  readonly parent: Scope | undefined
+  parent: Scope | undefined
   readonly root: Scope
   /** The scope of another context around this one: both are current. */
   readonly outer: Scope | undefined
@@ -93,10 +104,19 @@ export class Scope {
   done = false
   /** Whether its values are gone, as those of a request are when it is over. */
   ended = false
+  /** Of a child whose function has settled: whether writes around it no longer reach it, until `refresh`. */
+  unlinked = false
+  private settled = false
+  /** Whether the root keeps it in sight since it was used after it had settled. */
+  private remembered = false
   /** Of a child: the keys that it was given values of its own for. */
   private own: string[] | undefined = undefined
-  private children: Array<WeakRef<Scope>> | undefined = undefined
-  private pruneAt = 8
+  /** The scopes below that writes here reach at once: those whose function runs, and those around them. */
+  private children: Set<Scope> | undefined = undefined
+  /** Of a root: how often a value was written in it and below. Of an unlinked scope: how often when it was up to date. */
+  private writes = 0
+  /** What only a root has whose scopes are used after their function has settled, or that has ended. */
+  private late: Late | undefined = undefined
 
   constructor (owner: object, registration: Registration, parent?: Scope, outer?: Scope, life?: Life) {
     this.owner = owner
@@ -106,30 +126,169 @@ export class Scope {
     this.outer = outer
     this.life = life
     this.store = new NewStore(this)
-    if (parent === undefined) return
-    for (const name in parent.store) this.put(name, parent.store[name])
-    parent.adopt(this)
+    if (parent !== undefined) this.openBelow(parent)
   }
 
-  /** Keeps a child in sight, without keeping it alive. */
-  private adopt (child: Scope): void {
-    this.children ??= []
-    if (this.children.length >= this.pruneAt) {
-      this.children = this.children.filter((reference) => reference.deref() !== undefined)
-      this.pruneAt = 2 * Math.max(4, this.children.length)
+  private openBelow (parent: Scope): void {
+    if (parent.settled) {
+      if (parent.unlinked) parent.relink()
+      const around = parent.nearestOpen()
+      if (around !== undefined) this.lift(around)
     }
-    this.children.push(new WeakRef(child))
+    const { store } = parent
+    const { locked } = this.registration.policy
+    if (locked.size === 0) for (const name in store) this.store[name] = store[name]
+    else for (const name in store) this.put(name, store[name])
+    if (!this.root.ended) this.parent!.adopt(this)
+  }
+
+  private adopt (child: Scope): void {
+    (this.children ??= new Set()).add(child)
   }
 
   /**
-   * Ends this scope and those below it: whatever still holds one of them holds no value any more. `last` is called
-   * with each of them while its values are still there.
+   * The function of this scope has settled: it is let go, and writes around it cost nothing for it any more. Work that
+   * nobody awaited may go on in it; it is brought up to date when that uses it.
+   */
+  settle (): void {
+    if (this.parent === undefined) return
+    this.settled = true
+    if (this.children !== undefined && this.children.size > 0) {
+      const around = this.nearestOpen()
+      if (around !== undefined) for (const child of this.children) child.lift(around)
+    }
+    this.unlink()
+  }
+
+  /** Takes a settled scope out of its parent's children, and the settled scopes around it that were there for it alone. */
+  private unlink (): void {
+    let scope: Scope = this
+    while (scope.settled && !scope.unlinked && !scope.root.ended && (scope.children === undefined || scope.children.size === 0)) {
+      const parent = scope.parent!
+      scope.ownWhatDiffers(parent.store)
+      scope.unlinked = true
+      scope.writes = scope.root.writes
+      parent.children?.delete(scope)
+      scope = parent
+    }
+  }
+
+  /** What somebody wrote to the store itself, as `requestContext.set` does, is the scope's own. */
+  private ownWhatDiffers (around: Store): void {
+    const { store } = this
+    for (const name in store) {
+      const value = store[name]
+      if (value !== around[name] && !this.owns(name) && !Object.is(value, around[name])) (this.own ??= []).push(name)
+    }
+  }
+
+  /** Brings an unlinked scope up to date, and keeps it and those around it so as long as it has children. */
+  private relink (): void {
+    for (const scope of this.unlinkedAround()) {
+      scope.pull()
+      scope.unlinked = false
+      scope.parent!.adopt(scope)
+    }
+  }
+
+  /**
+   * Brings a scope up to date that is used after its function has settled. After the end of its root, its values are dropped.
+   */
+  refresh (): void {
+    if (!this.unlinked) return
+    const { root } = this
+    if (root.ended) {
+      this.endOne(root.late!.last!)
+      return
+    }
+    if (!this.remembered) {
+      this.remembered = true
+      root.remember(this)
+    }
+    if (this.writes === root.writes) return
+    for (const scope of this.unlinkedAround()) scope.pull()
+  }
+
+  /** This scope and those around it that are unlinked, the outermost first. */
+  private unlinkedAround (): Scope[] {
+    const scopes: Scope[] = []
+    for (let scope: Scope = this; scope.unlinked; scope = scope.parent!) scopes.push(scope)
+    return scopes.reverse()
+  }
+
+  private pull (): void {
+    const { store } = this.parent!
+    for (const name in store) {
+      if (this.owns(name) || Object.is(this.store[name], store[name])) continue
+      this.version++
+      this.put(name, store[name])
+    }
+    this.writes = this.root.writes
+  }
+
+  /** The nearest scope around that is open, where this one is the last of many that have settled; `undefined` where it is not. */
+  private nearestOpen (): Scope | undefined {
+    let scope: Scope = this
+    for (let levels = 0; levels < MAX_SETTLED; levels++) {
+      if (!scope.settled) return undefined
+      scope = scope.parent!
+    }
+    while (scope.settled) scope = scope.parent!
+    return scope
+  }
+
+  /**
+   * Makes this scope the child of one further out. It keeps what it has of the settled scopes between, as its own: a loop
+   * whose every step opens a scope from within the last must not hold them all.
+   */
+  private lift (around: Scope): void {
+    let deadline: number | undefined
+    let impersonation: Impersonation | undefined
+    for (let scope = this.parent!; scope !== around; scope = scope.parent!) {
+      for (const name of scope.own ?? []) if (!this.owns(name)) (this.own ??= []).push(name)
+      impersonation ??= scope.extras?.impersonation
+      deadline ??= scope.extras?.cancellation?.deadline
+    }
+    if (impersonation !== undefined) this.use().impersonation ??= impersonation
+    if (deadline !== undefined) this.use().cancellation ??= { deadline, controller: undefined, followers: undefined, release: undefined }
+    this.parent!.children?.delete(this)
+    this.parent = around
+    around.adopt(this)
+  }
+
+  /** Keeps a scope in sight that is used after it has settled, so that its values are dropped at the end. */
+  private remember (scope: Scope): void {
+    const late = this.late ??= { scopes: [], pruneAt: 8, last: undefined }
+    if (late.scopes.length >= late.pruneAt) {
+      late.scopes = late.scopes.filter((reference) => reference.deref() !== undefined)
+      late.pruneAt = 2 * Math.max(4, late.scopes.length)
+    }
+    late.scopes.push(new WeakRef(scope))
+  }
+
+  /**
+   * Ends this root and the scopes below it: whatever still holds one of them holds no value any more. `last` is called with
+   * each of them while its values are still there. It never throws: other scopes have to end, too.
    */
   end (last: (scope: Scope) => void): void {
     if (this.ended) return
-    for (const reference of this.children ?? []) reference.deref()?.end(last)
+    const scopes: Scope[] = [this]
+    for (const scope of scopes) for (const child of scope.children ?? []) scopes.push(child)
+    for (const reference of this.late?.scopes ?? []) {
+      const scope = reference.deref()
+      if (scope?.unlinked === true) scopes.push(scope)
+    }
+    this.late = { scopes: [], pruneAt: 0, last }
+    for (const scope of scopes.reverse()) scope.endOne(last)
+  }
+
+  private endOne (last: (scope: Scope) => void): void {
+    try {
+      last(this)
+    } catch (error) {
+      warn('FST_CTX_BACKGROUND', 'the end of a scope failed, and its values are dropped all the same: see the detail', describe(error))
+    }
     this.children = undefined
-    last(this)
     if (this.extras !== undefined) {
       const { ends, cancellation } = this.extras
       this.extras = undefined
@@ -139,14 +298,18 @@ export class Scope {
     this.origins = undefined
     this.done = true
     this.ended = true
+    this.unlinked = false
     for (const name in this.store) this.put(name, undefined)
   }
 
   /** Gives a key its value in this scope, and in those below that have none of their own. */
   write (name: string, value: unknown): void {
+    if (this.unlinked) this.refresh()
     this.version++
+    this.root.writes++
+    if (this.unlinked) this.writes = this.root.writes
     if (this.parent !== undefined && !this.owns(name)) (this.own ??= []).push(name)
-    if (this.children !== undefined) this.hand(name, value, this.store[name])
+    if (this.children !== undefined && this.children.size > 0) this.handDown(name, value)
     this.put(name, value)
     if (this.registration.written !== undefined && !this.ended) this.registration.written(this, name)
   }
@@ -156,13 +319,17 @@ export class Scope {
     return this.parent === undefined ? Object.hasOwn(this.store, name) : this.own?.includes(name) === true
   }
 
-  /** Hands a value down. A child that has another than `before` was given it by whoever wrote to its store. */
-  private hand (name: string, value: unknown, before: unknown): void {
-    for (const reference of this.children ?? []) {
-      const child = reference.deref()
-      if (child === undefined || child.owns(name) || !Object.is(child.store[name], before)) continue
-      child.hand(name, value, before)
-      child.put(name, value)
+  /** Gives a value to the scopes below. One that has another than this scope was given it by whoever wrote to its store. */
+  private handDown (name: string, value: unknown): void {
+    const before = this.store[name]
+    const scopes: Scope[] = [this]
+    for (const scope of scopes) {
+      for (const child of scope.children ?? []) {
+        if (child.owns(name) || !Object.is(child.store[name], before)) continue
+        child.version++
+        child.put(name, value)
+        scopes.push(child)
+      }
     }
   }
 

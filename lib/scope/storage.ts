@@ -20,13 +20,23 @@ export function currentScope (): Scope | undefined {
 
 /** Calls `fn` within a store; without `AsyncLocalStorage.run` where the store is current already. */
 export function enter<A extends unknown[], R> (store: Store | undefined, fn: (...args: A) => R, ...args: A): R {
-  return storage.getStore() === store ? fn(...args) : storage.run(store, fn, ...args)
+  if (storage.getStore() === store) return fn(...args)
+  refresh(store)
+  return storage.run(store, fn, ...args)
+}
+
+/** Code that reads the store itself, as `requestContext.get` does, sees what was set around a scope that has settled. */
+function refresh (store: Store | undefined): void {
+  const scope = scopeOfStore(store)
+  if (scope !== undefined && scope.unlinked) scope.refresh()
 }
 
 /** A function that calls `fn`, with its own `this` and arguments, within a store. */
 export function bound<F extends (this: any, ...args: any[]) => unknown> (store: Store | undefined, fn: F): F {
   function inStore (this: unknown, ...args: unknown[]): unknown {
-    return storage.getStore() === store ? fn.apply(this, args) : storage.run(store, applied, fn, this, args)
+    if (storage.getStore() === store) return fn.apply(this, args)
+    refresh(store)
+    return storage.run(store, applied, fn, this, args)
   }
   // Same parameters, same result: it only sets the store around the call.
   return inStore as F

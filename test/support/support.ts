@@ -95,8 +95,8 @@ export async function exchange (port: number, request: string): Promise<string> 
   return Buffer.concat(parts).toString('latin1')
 }
 
-/** The process warnings of a code that are emitted from now on. */
-export function warnings (t: Tap, code: string): Error[] {
+/** The process warnings of a code, or those that have none, that are emitted from now on. */
+export function warnings (t: Tap, code: string | undefined): Error[] {
   const seen: Error[] = []
   const look = (warning: Error & { code?: string }): void => { if (warning.code === code) seen.push(warning) }
   process.on('warning', look)

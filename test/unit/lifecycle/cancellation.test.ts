@@ -432,3 +432,75 @@ function countListeners (signal: AbortSignal): { added: number, removed: number 
   })
   return counting
 }
+
+t.test('many runs with limits at once cause no warning, with a signal of the user and without', async (t) => {
+  const seen = warnings(t, undefined)
+  const user = new AbortController()
+  const go = gate()
+  const reasons: unknown[] = []
+  await ctx.run({}, async () => {
+    ctx.signal.addEventListener('abort', () => {})
+    const work = Array.from({ length: 30 }, (_, i) => ctx.run({}, async () => {
+      const { signal } = ctx
+      await go.promise
+      reasons.push(signal.reason)
+    }, i % 2 === 0 ? { timeout: 60_000, signal: user.signal } : { timeout: 60_000 }))
+    user.abort('enough')
+    go.open()
+    await Promise.all(work)
+  })
+  await turns()
+  t.same(seen.map(({ name }) => name), [])
+  t.equal(reasons.filter((reason) => reason === 'enough').length, 15)
+})
+
+t.test('a signal of the user is listened to as long as a run follows it', async (t) => {
+  const { signal } = new AbortController()
+  let listeners = 0
+  const { addEventListener, removeEventListener } = signal
+  signal.addEventListener = function (...args: any[]) { listeners++; return addEventListener.apply(this, args as never) }
+  signal.removeEventListener = function (...args: any[]) { listeners--; return removeEventListener.apply(this, args as never) }
+  const go = gate()
+  const first = ctx.run({}, async () => { await go.promise }, { signal })
+  await ctx.run({}, async () => {}, { signal })
+  t.equal(listeners, 1)
+  go.open()
+  await first
+  t.equal(listeners, 0)
+})
+
+t.test('thousands of runs with limits within each other are aborted with the outermost', async (t) => {
+  const user = new AbortController()
+  const aborted = gate<unknown>()
+  let depth = 0
+  const down = async (): Promise<void> => {
+    if (++depth < 5000) {
+      await null
+      return ctx.run({}, down, { timeout: 60_000 })
+    }
+    ctx.signal.addEventListener('abort', () => { aborted.open(ctx.signal.reason) })
+    user.abort('enough')
+  }
+  await ctx.run({}, down, { signal: user.signal })
+  t.equal(await aborted.promise, 'enough')
+})
+
+t.test('a run that goes on after the one around it has settled is still aborted with what is further out', async (t) => {
+  const user = new AbortController()
+  const go = gate()
+  const [within, opened] = [gate<AbortSignal>(), gate<AbortSignal>()]
+  await ctx.run({}, async () => {
+    ctx.run({}, () => {
+      ctx.run({}, async () => {
+        within.open(ctx.signal)
+        await go.promise
+        ctx.run({}, () => { opened.open(ctx.signal) }, { timeout: 60_000 })
+      }, { timeout: 60_000 }).catch(t.fail)
+    }, { timeout: 60_000 })
+    const signal = await within.promise
+    user.abort('enough')
+    t.equal(signal.reason, 'enough')
+    go.open()
+    t.equal((await opened.promise).reason, 'enough')
+  }, { signal: user.signal })
+})

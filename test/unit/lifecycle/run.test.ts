@@ -1,3 +1,4 @@
+import { requestContext } from '@fastify/request-context'
 import Fastify from 'fastify'
 import pino from 'pino'
 import t from 'tap'
@@ -266,4 +267,87 @@ t.test('onEnd and after of a run', async (t) => {
     await turns(4)
     t.same(seen, [undefined, 'inner end'])
   })
+})
+
+t.test('work that nobody awaited, after its run has settled', async (t) => {
+  const own = createContext({ tenant: key<string>(), user: key<string>() })
+
+  t.test('sees what is set around it: by ctx, by a function of ctx.bind, and in what it opens', async (t) => {
+    const go = gate()
+    const seen: unknown[] = []
+    await own.run({ tenant: 'acme' }, async () => {
+      let bound = (): unknown => undefined
+      const work = own.run({}, () => {
+        bound = own.bind(() => requestContext.get('user' as never))
+        return {
+          work: go.promise.then(() => {
+            seen.push(own.get('user'), requestContext.get('user' as never))
+            own.run({}, () => { seen.push(own.get('user'), own.get('tenant')) })
+          })
+        }
+      })
+      own.set('user', 'ada')
+      seen.push(bound())
+      own.set('user', 'lin')
+      go.open()
+      await work.work
+    })
+    t.same(seen, ['ada', 'lin', 'lin', 'lin', 'acme'])
+  })
+
+  t.test('keeps what was written in it', async (t) => {
+    const go = gate()
+    const seen: unknown[] = []
+    await own.run({ tenant: 'acme' }, async () => {
+      const { work } = own.run({ tenant: 'globex' }, () => {
+        requestContext.set('user' as never, 'ada' as never)
+        return { work: go.promise.then(() => { seen.push(own.get('tenant'), own.get('user')) }) }
+      })
+      own.set('tenant', 'late')
+      own.set('user', 'late')
+      go.open()
+      await work
+    })
+    t.same(seen, ['globex', 'ada'])
+  })
+})
+
+t.test('thousands of runs deep, with a set around them: a tree that is walked by depth', async (t) => {
+  const own = createContext({ step: key<number>(), tenant: key<string>() })
+  let depth = 0
+  const seen = await own.run({}, async () => {
+    const around = own.snapshot()
+    const down = async (): Promise<unknown> => {
+      await null
+      if (++depth < 5000) return await own.run({ step: depth }, down)
+      around(() => { own.set('tenant', 'acme') })
+      return [own.get('step'), own.get('tenant')]
+    }
+    return await down()
+  })
+  t.same(seen, [4999, 'acme'])
+})
+
+t.test('a request whose last step is thousands of runs away ends, as do others in the same turn', async (t) => {
+  const own = createContext({ step: key<number>() })
+  const app = Fastify()
+  await app.register(own.plugin)
+  let ends = 0
+  app.get('/', async () => {
+    own.onEnd(() => { ends++ })
+    const done = gate()
+    let step = 0
+    const tick = (): void => {
+      if (++step === 20_000) return done.open()
+      own.run({ step }, () => { step % 100 === 0 ? setImmediate(tick) : queueMicrotask(tick) })
+    }
+    tick()
+    await done.promise
+    return 'ok'
+  })
+  const { url } = await listen(t, app)
+  const answers = await Promise.all([1, 2, 3].map(async () => (await fetch(url, { headers: { connection: 'close' } })).text()))
+  t.same(answers, ['ok', 'ok', 'ok'])
+  await turns(10)
+  t.equal(ends, 3)
 })

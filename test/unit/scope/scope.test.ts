@@ -2,6 +2,9 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { Owner } from '../../../lib/lifecycle/context-definition.ts'
+import { deadlineOf } from '../../../lib/lifecycle/cancellation.ts'
+import { impersonationOf } from '../../../lib/scope/lookup.ts'
+import { turns, warnings } from '../../support/support.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
 import { Scope, scopeOfStore, type Life, type Registration } from '../../../lib/scope/scope.ts'
 
@@ -125,14 +128,21 @@ t.test('end reaches each child that is still held, of however many', async (t) =
   t.same(children.filter(({ ended, store }) => !ended || store.tenant !== undefined), [])
 })
 
-t.test('a child that nobody holds is kept by nobody', async (t) => {
+t.test('a child whose function has settled is kept by nobody', async (t) => {
   setFlagsFromString('--expose-gc')
   const gc = runInNewContext('gc') as () => void
   const root = request()
   const seen: unknown[] = []
   const held = child(root)
   // In a function of its own, so that no register keeps the last one.
-  const open = (): void => { for (let i = 0; i < 500; i++) child(root).store.tenant = i }
+  const open = (): void => {
+    for (let i = 0; i < 500; i++) {
+      const scope = child(root)
+      scope.store.tenant = i
+      scope.settle()
+      if (i % 2 === 0) scope.refresh()
+    }
+  }
   for (let round = 0; round < 4; round++) {
     open()
     await new Promise((resolve) => { setImmediate(resolve) })
@@ -141,4 +151,131 @@ t.test('a child that nobody holds is kept by nobody', async (t) => {
   root.end((scope) => { seen.push(scope) })
   t.ok(seen.length < 600, `${seen.length} of 2002 are left`)
   t.ok(seen.includes(held))
+})
+
+t.test('after its function has settled', async (t) => {
+  t.test('a child sees what its parents set, when it is used again, unless it has its own', async (t) => {
+    const root = request()
+    const middle = child(root)
+    const scope = child(middle)
+    scope.write('user', 'own')
+    scope.store.raw = 'raw'
+    scope.settle()
+    middle.settle()
+    for (const name of ['tenant', 'user', 'raw']) root.write(name, 'late')
+    t.equal(scope.store.tenant, undefined, 'nothing is handed down to it')
+    scope.refresh()
+    scope.refresh()
+    t.same([scope.store.tenant, scope.store.user, scope.store.raw], ['late', 'own', 'raw'])
+    const before = scope.version
+    root.write('tenant', 'later')
+    scope.write('step', 1)
+    t.same([scope.store.tenant, scope.store.step, root.store.step], ['later', 1, undefined])
+    t.ok(scope.version > before + 1, 'results that were remembered are of other values')
+    scope.refresh()
+    t.equal(scope.store.step, 1)
+  })
+
+  t.test('what is opened in it sees at once what is set in it and around it', async (t) => {
+    const root = request()
+    const middle = child(root)
+    const scope = child(middle)
+    middle.settle()
+    root.write('tenant', 'a')
+    t.equal(scope.store.tenant, 'a', 'it is open, and what it was opened in is kept for it')
+    scope.settle()
+    root.write('tenant', 'b')
+    const inner = child(scope)
+    t.equal(inner.store.tenant, 'b')
+    root.write('tenant', 'c')
+    t.equal(inner.store.tenant, 'c')
+    scope.write('tenant', 'd')
+    t.same([inner.store.tenant, middle.store.tenant], ['d', 'c'])
+    inner.settle()
+    root.write('user', 'late')
+    t.equal(inner.store.user, undefined)
+  })
+
+  t.test('its values are dropped when its root ends, if it was used since, else when it is used', async (t) => {
+    const root = request()
+    root.write('tenant', 'acme')
+    const [used, unused] = [child(root), child(root)]
+    for (const scope of [used, unused]) scope.settle()
+    used.refresh()
+    const seen: unknown[] = []
+    root.end((scope) => { seen.push([scope, scope.store.tenant]) })
+    t.equal(seen.length, 2)
+    t.same([used.store.tenant, used.ended, unused.ended], [undefined, true, false])
+    unused.refresh()
+    t.same([unused.store.tenant, unused.ended, seen.length], [undefined, true, 3])
+    unused.write('tenant', 'late')
+    const late = child(unused)
+    late.settle()
+    t.equal(late.unlinked, false)
+  })
+
+  t.test('a root does not settle', async (t) => {
+    const root = request()
+    root.settle()
+    t.equal(root.unlinked, false)
+  })
+})
+
+t.test('a loop whose every step opens a scope from within the last holds no more than some of them', async (t) => {
+  const levels = (scope: Scope): number => {
+    let count = 0
+    for (let from = scope.parent; from !== undefined; from = from.parent) count++
+    return count
+  }
+  const start = (root: Scope): Scope => {
+    const first = child(root)
+    first.write('step', 0)
+    first.write('first', 'kept')
+    first.use().impersonation = { actors: new Map([['user', 'ada']]), reason: 'ticket 4711' }
+    first.use().cancellation = { deadline: 4711, controller: undefined, followers: undefined, release: undefined }
+    return first
+  }
+  for (const settles of ['before the next is open', 'after']) {
+    t.test(`each settles ${settles}`, async (t) => {
+      const root = request()
+      let scope = start(root)
+      for (let i = 1; i <= 1000; i++) {
+        if (settles !== 'after') scope.settle()
+        const next = child(scope)
+        next.write('step', i)
+        if (settles === 'after') scope.settle()
+        scope = next
+      }
+      t.ok(levels(scope) <= 17, `${levels(scope)} levels`)
+      root.write('step', 'root')
+      root.write('first', 'root')
+      root.write('tenant', 'root')
+      t.same([scope.store.step, scope.store.first, scope.store.tenant], [1000, 'kept', 'root'])
+      t.equal(impersonationOf(scope)?.reason, 'ticket 4711')
+      t.equal(deadlineOf(scope), 4711)
+      scope.settle()
+    })
+  }
+})
+
+for (const depth of [1, 1000, 5000, 50_000]) {
+  t.test(`${depth} scopes deep: a write reaches the last, and all end`, async (t) => {
+    const root = request()
+    let scope = root
+    for (let i = 0; i < depth; i++) scope = child(scope)
+    root.write('tenant', 'acme')
+    t.equal(scope.store.tenant, 'acme')
+    root.end(() => {})
+    t.same([scope.ended, scope.store.tenant], [true, undefined])
+  })
+}
+
+t.test('what throws while a scope ends is a warning, and all end', async (t) => {
+  const told = warnings(t, 'FST_CTX_BACKGROUND')
+  const root = request()
+  const scopes = [child(root), child(root)]
+  root.end((scope) => { if (scope === scopes[0]) throw new Error('a getter of a user') })
+  t.same([root, ...scopes].map(({ ended }) => ended), [true, true, true])
+  await turns()
+  t.match(told, [{ message: /the end of a scope failed/, detail: /a getter of a user/ }])
 })
