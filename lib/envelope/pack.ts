@@ -61,11 +61,21 @@ function packAll (carried: ReadonlyMap<string, Packing<unknown> | undefined>, re
     if (value === undefined) continue
     const made = packing === undefined ? value : packOne(name, value, packing)
     if (made === undefined) continue
-    const wrong = whyNotJson(made, VALUE_DEPTH)
-    if (wrong !== undefined) throw new FST_CTX_NOT_CARRIABLE(name, wrong)
+    checkJson(name, made)
     packed[name] = made
   }
   return packed
+}
+
+function checkJson (name: string, value: unknown): void {
+  let wrong: string | undefined
+  try {
+    wrong = whyNotJson(value, VALUE_DEPTH)
+  } catch (cause) {
+    // A getter, or a Proxy. What it says may be private: it is the cause, and no part of the message.
+    throw Object.assign(new FST_CTX_NOT_CARRIABLE(name, 'reading it threw'), { cause })
+  }
+  if (wrong !== undefined) throw new FST_CTX_NOT_CARRIABLE(name, wrong)
 }
 
 function packOne (name: string, value: unknown, { pack }: Packing<unknown>): unknown {

@@ -76,6 +76,14 @@ t.test('carry: true refuses what JSON would alter, naming the key and never the 
   }
 })
 
+t.test('a value whose getter throws, or that is a Proxy, is refused by the name of its key, with what was thrown as the cause', async (t) => {
+  const cause = new Error('s3cret')
+  const fail = (): never => { throw cause }
+  for (const value of [Object.defineProperty({}, 'a', { get: fail, enumerable: true }), Object.defineProperty({}, 'toJSON', { get: fail }), new Proxy({}, { getPrototypeOf: fail }), new Proxy([], { ownKeys: fail })]) {
+    ctx.run({ value }, () => { t.throws(() => ctx.dehydrate(), { code: 'FST_CTX_NOT_CARRIABLE', message: "'value' cannot be carried: reading it threw.", cause }) })
+  }
+})
+
 t.test('carry: true takes plain objects and arrays, of any realm, and to a depth of 29', async (t) => {
   for (const [value, as] of [
     [Object.assign(Object.create(null) as object, { a: 1 }), { a: 1 }], [vm.runInNewContext('({ a: [1, { b: null }] })'), { a: [1, { b: null }] }],
