@@ -331,3 +331,11 @@ t.test('the same context in two applications of one process', async (t) => {
   own.log.info('nobody')
   t.same([...a.lines.all('nobody'), ...b.lines.all('nobody')], [], 'none: silent')
 })
+
+t.test('a request id header that a key is sent by fails the registration', async (t) => {
+  const own = createContext({ tenant: key<string>({ header: 'X-Tenant' }) })
+  for (const header of ['x-tenant', 'X-TENANT']) {
+    const app = Fastify()
+    await t.rejects(async () => { await app.register(own.plugin, { requestId: { header } }) }, { code: 'FST_CTX_INVALID_OPTION', message: /'requestId\.header'/ })
+  }
+})
