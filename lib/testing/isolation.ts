@@ -7,7 +7,7 @@ import { Client } from './client.ts'
 import { crossingsInAnswer, type Crossing } from './crossing.ts'
 import { Lockstep } from './lockstep.ts'
 import { plan } from './plan.ts'
-import { crossingError, unansweredError } from './report.ts'
+import { crossingError, unansweredError, type Run } from './report.ts'
 import type { MakeRequest, Shot } from './sent-request.ts'
 import { openTarget, type App } from './target.ts'
 import { Watch } from './observer.ts'
@@ -38,7 +38,7 @@ export interface Isolation {
   readonly statuses: Readonly<Record<string, number>>
 }
 
-type Settings = Required<IsolationOptions>
+export type Settings = Required<IsolationOptions>
 
 /**
  * Fires requests of your own at an application, many at once and in an order that is made of a seed, each with a canary of
@@ -60,6 +60,28 @@ type Settings = Required<IsolationOptions>
 export async function assertIsolated (app: App, requests: MakeRequest | readonly MakeRequest[], options: IsolationOptions = {}): Promise<Isolation> {
   const makes = readRequests(requests)
   const settings = readOptions(options)
+  const { shots, unseen } = await runIsolation(app, makes, settings, (seed) => ({ caller: assertIsolated, again: `assertIsolated(app, requests, { seed: ${seed} })` }))
+  if (unseen[0] !== undefined) {
+    const { index, method, request, answer } = unseen[0]
+    throw new FST_CTX_INVALID_ARGUMENT('assertIsolated', `requests whose canaries show, where that of request ${index + 1}, ${method} ${request.url} (status ${answer!.status}), was in no answer, on no log line and in no value of a context, so that nothing could be seen to cross: put it where the application takes a value from, and answer or log that value`)
+  }
+  return { seed: settings.seed, requests: shots.length, statuses: statusesOf(shots) }
+}
+
+/** A run in which nothing crossed and each request was answered. */
+export interface Outcome {
+  readonly shots: readonly Shot[]
+  /** For each function none of whose canaries showed anywhere, one of its requests: nothing could be seen to cross. */
+  readonly unseen: readonly Shot[]
+}
+
+/**
+ * Fires requests as `assertIsolated` does.
+ *
+ * @param report what the error of a failed run says of its caller
+ * @throws IsolationError something crossed, or a request was not answered
+ */
+export async function runIsolation (app: App, makes: readonly MakeRequest[], settings: Settings, report: (seed: number) => Pick<Run, 'caller' | 'again'>): Promise<Outcome> {
   const target = await openTarget(app)
   try {
     const canaries = new Canaries<Shot>()
@@ -85,34 +107,28 @@ export async function assertIsolated (app: App, requests: MakeRequest | readonly
       client.close()
       watch.stop()
     }
-    judge(shots, watch, canaries, settings)
-    return { seed: settings.seed, requests: shots.length, statuses: statusesOf(shots) }
+    const run = { fired: shots.length, seed: settings.seed, ...report(settings.seed) }
+    const found = [...shots.flatMap((shot) => crossingsInAnswer(shot, canaries)), ...watch.crossings()].filter((crossing) => !settings.ignore(crossing))
+    if (found.length > 0) throw crossingError(found, run)
+    const unanswered = shots.filter(({ answer }) => answer === undefined)
+    if (unanswered.length > 0) throw unansweredError(unanswered, run)
+    const seen = new Set(shots.filter(({ seen }) => seen).map(({ index }) => index))
+    const unseen = [...makes.keys()].filter((index) => !seen.has(index)).map((index) => shots.find((shot) => shot.index === index)!)
+    return { shots, unseen }
   } finally {
     await target.close()
   }
 }
 
-/** Tells what is wrong with a run, the worst first. */
-function judge (shots: readonly Shot[], watch: Watch, canaries: Canaries<Shot>, { seed, ignore }: Settings): void {
-  const run = { fired: shots.length, seed, caller: assertIsolated }
-  const found = [...shots.flatMap((shot) => crossingsInAnswer(shot, canaries)), ...watch.crossings()].filter((crossing) => !ignore(crossing))
-  if (found.length > 0) throw crossingError(found, run)
-  const unanswered = shots.filter(({ answer }) => answer === undefined)
-  if (unanswered.length > 0) throw unansweredError(unanswered, run)
-  const seen = new Set(shots.filter(({ seen }) => seen).map(({ index }) => index))
-  const unseen = shots.find(({ index }) => !seen.has(index))
-  if (unseen === undefined) return
-  const { index, method, request, answer } = unseen
-  throw new FST_CTX_INVALID_ARGUMENT('assertIsolated', `requests whose canaries show, where that of request ${index + 1}, ${method} ${request.url} (status ${answer!.status}), was in no answer, on no log line and in no value of a context, so that nothing could be seen to cross: put it where the application takes a value from, and answer or log that value`)
-}
-
-function statusesOf (shots: readonly Shot[]): Record<string, number> {
+/** How many requests had each status code. */
+export function statusesOf (shots: readonly Shot[]): Record<string, number> {
   const statuses: Record<string, number> = {}
   for (const { answer } of shots) statuses[answer!.status] = (statuses[answer!.status] ?? 0) + 1
   return statuses
 }
 
-function readRequests (requests: MakeRequest | readonly MakeRequest[]): readonly MakeRequest[] {
+/** A list of functions that make requests. */
+export function readRequests (requests: MakeRequest | readonly MakeRequest[]): readonly MakeRequest[] {
   const makes: readonly unknown[] = Array.isArray(requests) ? requests : [requests]
   if (makes.length === 0 || makes.some((make) => typeof make !== 'function')) throw new FST_CTX_INVALID_ARGUMENT('assertIsolated', 'a function that makes a request for a canary, or a list of such functions')
   return makes as readonly MakeRequest[]
@@ -120,7 +136,8 @@ function readRequests (requests: MakeRequest | readonly MakeRequest[]): readonly
 
 const NUMBERS = { seed: [0, 2 ** 32 - 1], rounds: [1, Infinity], concurrency: [2, Infinity], timeout: [1, 2 ** 31 - 1] } as const
 
-function readOptions (options: IsolationOptions): Settings {
+/** The options of a run, complete. */
+export function readOptions (options: IsolationOptions): Settings {
   const given = options as Readonly<Record<string, unknown>>
   const { seed = randomInt(2 ** 31), rounds = 4, concurrency = 8, timeout = 10_000, loggers = [], ignore = () => false } = options
   for (const name of Object.keys(given)) {

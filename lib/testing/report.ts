@@ -19,10 +19,12 @@ export interface Run {
   readonly seed: number
   /** The function that the user called: the stack begins below it. */
   readonly caller: (...args: any[]) => unknown
+  /** What repeats the run. */
+  readonly again: string
 }
 
 /** The error of a run in which something crossed. */
-export function crossingError (found: readonly Found[], { fired, seed, caller }: Run): IsolationError {
+export function crossingError (found: readonly Found[], { fired, seed, caller, again }: Run): IsolationError {
   const kinds = kindsOf(found)
   const told = kinds.slice(0, MOST)
   const message = [
@@ -30,16 +32,16 @@ export function crossingError (found: readonly Found[], { fired, seed, caller }:
     ...told.map((alike, i) => `${i + 1}. ${describe(alike)}`),
     ...(kinds.length > MOST ? [`and ${kinds.length - MOST} kinds more`] : []),
     canariesOf(told.map(([first]) => first!)),
-    repeat(seed)
+    repeat(again)
   ].join('\n\n')
   const crossings = found.map(({ index, ...crossing }): Crossing => crossing)
   return errorOf(message, { seed, crossings }, caller)
 }
 
 /** The error of a run in which something was not answered, and so not checked. */
-export function unansweredError (unanswered: readonly Shot[], { fired, seed, caller }: Run): IsolationError {
+export function unansweredError (unanswered: readonly Shot[], { fired, seed, caller, again }: Run): IsolationError {
   const lines = unanswered.slice(0, MOST).map(({ number, method, request, failure }) => `request ${number}, ${method} ${request.url}: ${(failure as Error).message}`)
-  const message = [`${unanswered.length} of ${fired} requests had no answer, and were not checked (seed ${seed})`, lines.join('\n'), repeat(seed)].join('\n\n')
+  const message = [`${unanswered.length} of ${fired} requests had no answer, and were not checked (seed ${seed})`, lines.join('\n'), repeat(again)].join('\n\n')
   return errorOf(message, { seed, crossings: [], cause: unanswered[0]!.failure }, caller)
 }
 
@@ -95,6 +97,6 @@ function canariesOf (crossings: readonly Crossing[]): string {
   return `The canaries:\n${[...named].sort(([a], [b]) => a - b).map(([number, canary]) => `   ${number}: ${canary}`).join('\n')}`
 }
 
-function repeat (seed: number): string {
-  return `The same requests in the same order: assertIsolated(app, requests, { seed: ${seed} })`
+function repeat (again: string): string {
+  return `The same requests in the same order: ${again}`
 }

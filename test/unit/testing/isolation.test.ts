@@ -10,7 +10,8 @@ import type { MakeRequest } from '../../../lib/testing/sent-request.ts'
 import { gate, Lines } from '../../support/support.ts'
 import * as applications from './applications.ts'
 
-t.setTimeout(300_000)
+// Some thousand requests: on a busy machine that takes minutes.
+t.setTimeout(900_000)
 
 const SEEDS = Array.from({ length: 20 }, (_, seed) => seed)
 

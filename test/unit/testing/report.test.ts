@@ -2,7 +2,7 @@ import { AssertionError } from 'node:assert'
 import { inspect } from 'node:util'
 import t from 'tap'
 import type { Found } from '../../../lib/testing/crossing.ts'
-import { crossingError, unansweredError } from '../../../lib/testing/report.ts'
+import { crossingError, unansweredError, type Run } from '../../../lib/testing/report.ts'
 import { Shot } from '../../../lib/testing/sent-request.ts'
 
 const canaryOf = (number: number): string => `canary-${number}`
@@ -11,8 +11,8 @@ const found = (more: Partial<Found>): Found => ({
   reader: request(1), owner: request(2), where: 'body', at: 'rows[0].tenant', excerpt: '{"tenant":"<canary of 2>"}', logger: undefined, line: undefined, index: 0, ...more
 })
 
-function caller (fails: (run: { fired: number, seed: number, caller: () => unknown }) => Error): Error {
-  return fails({ fired: 48, seed: 7, caller: caller as never })
+function caller (fails: (run: Run) => Error): Error {
+  return fails({ fired: 48, seed: 7, caller: caller as never, again: 'assertIsolated(app, requests, { seed: 7 })' })
 }
 
 t.test('the report says who saw whose value, where, at which route and line, and how to repeat it', async (t) => {

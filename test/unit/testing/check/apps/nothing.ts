@@ -1,0 +1,2 @@
+// A module that exports no application.
+export const value = 1

@@ -1,0 +1,2 @@
+// A factory that makes no application.
+export default (): number => 1
