@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 
@@ -27,6 +28,19 @@ export async function runTap (command, args, say, env = process.env) {
 }
 
 /**
+ * A command, and arguments, that every system can start without a shell. On Windows `npm` and `npx` are batch files, which
+ * Node.js does not spawn. npm says where its own program is to what it runs; outside of it, it is beside Node.js.
+ */
+export function programOf (command, args, { platform = process.platform, env = process.env, node = process.execPath } = {}) {
+  if (command !== 'npm' && command !== 'npx') return [command, args]
+  if (platform !== 'win32' && env.npm_execpath === undefined) return [command, args]
+  const cli = env.npm_execpath ?? join(dirname(node), 'node_modules/npm/bin/npm-cli.js')
+  // Another package manager may have started us. Its program takes other words.
+  if (!/npm-cli\.[cm]?js$/.test(cli)) return [command, args]
+  return [node, [cli.replace(/npm-cli(?=\.[cm]?js$)/, `${command}-cli`), ...args]]
+}
+
+/**
  * Runs a command in the checkout, with no stdin.
  *
  * @param say called with each line of its output; without it, the output is this process's own
@@ -34,7 +48,7 @@ export async function runTap (command, args, say, env = process.env) {
  */
 export async function run (command, args, env = process.env, say = undefined) {
   const output = say === undefined ? 'inherit' : 'pipe'
-  const child = spawn(command, args, { cwd: ROOT, env, stdio: ['ignore', output, output] })
+  const child = spawn(...programOf(command, args), { cwd: ROOT, env, stdio: ['ignore', output, output] })
   for (const stream of [child.stdout, child.stderr]) {
     if (stream !== null) createInterface({ input: stream }).on('line', say)
   }

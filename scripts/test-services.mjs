@@ -1,5 +1,5 @@
 // npm run test:services: the tests that need a server which npm cannot bring, Redis, without coverage. It is started on a
-// port that is free, and keeps nothing. The last line says `N passed, N failed`.
+// port that is free, and keeps nothing; with REDIS_PORT, the one that listens there on this machine is used. The last line says `N passed, N failed`.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -20,12 +20,12 @@ const tap = fileURLToPath(new URL(bin.tap, tapPackage))
 let result = { passed: 0, failed: 1 }
 const directory = mkdtempSync(join(tmpdir(), 'redis-'))
 try {
-  const { server, port } = await startRedis()
+  const { server, port } = process.env.REDIS_PORT === undefined ? await startRedis() : { port: process.env.REDIS_PORT }
   try {
     result = await runTap(process.execPath, [tap, '--disable-coverage', ...files], console.log, { ...process.env, REDIS_PORT: String(port) })
   } finally {
-    server.kill()
-    if (server.exitCode === null && server.signalCode === null) await once(server, 'exit')
+    server?.kill()
+    if (server?.exitCode === null && server.signalCode === null) await once(server, 'exit')
   }
 } catch (error) {
   console.error(error.code === 'ENOENT'

@@ -2,6 +2,7 @@ import type { EventEmitter } from 'node:events'
 import pino from 'pino'
 import { bindListeners } from '../scope/bind-emitter.ts'
 import { iterableInStore, type BoundIterable } from '../scope/bind-iterable.ts'
+import { kEntrances, kHere, kOpen, kOwner, kScope } from '../common/symbols.ts'
 import type { Entrance } from '../common/warnings.ts'
 import { FST_CTX_ENDED, FST_CTX_INVALID_ARGUMENT, FST_CTX_NO_SCOPE, FST_CTX_NOT_SET, FST_CTX_REQUEST_ID_FIXED } from '../common/errors.ts'
 import { noteOrigin } from './explain.ts'
@@ -15,13 +16,6 @@ import { scopeOfStore, type Scope, type Store } from '../scope/scope.ts'
 import { boundAlike, enter } from '../scope/storage.ts'
 import { scopeOf } from '../scope/lookup.ts'
 import type { KeyOf, ValueOf, Values, WritableKeyOf } from '../types.ts'
-
-/** The calls' own members have symbols for names, so that a key may have any. */
-export const kHere: unique symbol = Symbol('fastify-ctx.here')
-export const kScope: unique symbol = Symbol('fastify-ctx.scope')
-export const kOpen: unique symbol = Symbol('fastify-ctx.open')
-export const kOwner: unique symbol = Symbol('fastify-ctx.owner')
-export const kEntrances: unique symbol = Symbol('fastify-ctx.entrances')
 
 /** The calls that `ctx` and `request.ctx` share: they differ in the store they act on. */
 export abstract class Access<V> {

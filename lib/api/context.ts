@@ -1,4 +1,4 @@
-import { kEntrances, kHere, kOwner } from './access.ts'
+import { kEntrances, kHere, kOwner } from '../common/symbols.ts'
 import type { Entrance } from '../common/warnings.ts'
 import type { Owner } from '../lifecycle/context-definition.ts'
 import { scopeOfStore, type Scope, type Store } from '../scope/scope.ts'

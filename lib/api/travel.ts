@@ -1,4 +1,4 @@
-import { kOpen, kOwner, kScope } from './access.ts'
+import { kOpen, kOwner, kScope } from '../common/symbols.ts'
 import { deadlineOf } from '../lifecycle/cancellation.ts'
 import { acceptedId, readEnvelope, writeEnvelope } from '../envelope/format.ts'
 import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'

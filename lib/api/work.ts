@@ -1,4 +1,5 @@
-import { Access, kHere, kOpen, kOwner, kScope } from './access.ts'
+import { Access } from './access.ts'
+import { kHere, kOpen, kOwner, kScope } from '../common/symbols.ts'
 import { copyOf, putOff, startDetached } from '../lifecycle/detached.ts'
 import { Cache, Memos } from '../scope/cache.ts'
 import { deadlineOf, signalOf } from '../lifecycle/cancellation.ts'

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { delimiter, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
@@ -24,7 +24,7 @@ const RUNNERS: Readonly<Record<string, { readonly args: readonly string[], reado
 /** Runs the tests of a project, without the environment of this test. */
 async function run (project: string, args: readonly string[], shared: boolean): Promise<{ readonly failed: boolean, readonly output: string }> {
   // Without tap's coverage, which would count dist beside lib.
-  const env = { PATH: `${dirname(process.execPath)}:${process.env.PATH}`, HOME: project, NO_COLOR: '1', SHARED: shared ? '1' : '0', _TAPJS_PROCESSINFO_COVERAGE_: '0' }
+  const env = { PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH}`, HOME: project, NO_COLOR: '1', SHARED: shared ? '1' : '0', _TAPJS_PROCESSINFO_COVERAGE_: '0' }
   return await new Promise((resolve) => {
     execFile(process.execPath, [...args], { cwd: project, env, timeout: 120_000, maxBuffer: 1e8 }, (error, stdout, stderr) => {
       resolve({ failed: error !== null, output: stdout + stderr })
