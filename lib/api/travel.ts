@@ -5,6 +5,7 @@ import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
 import type { Interceptor } from '../propagation/undici-interceptor.ts'
 import { outboundHeaders } from '../propagation/headers.ts'
 import { packScope, unpackInto } from '../envelope/pack.ts'
+import { registrationFor } from '../envelope/signer.ts'
 import { openScope, runIn } from '../lifecycle/run.ts'
 import { readTrace, writeTrace, type Trace } from '../tracing/trace-context.ts'
 import { traceOf } from '../scope/active-trace.ts'
@@ -59,9 +60,10 @@ export abstract class Travel<V> extends Work<V> {
    */
   async hydrate<R> (envelope: unknown, fn: () => R): Promise<Awaited<R>> {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.hydrate', 'a function to call second, after the envelope')
-    const { settings, idPattern } = this[kOwner].registration
+    const registration = registrationFor(envelope, this[kOwner])
+    const { settings, idPattern } = registration
     const read = readEnvelope(envelope, settings.envelope)
-    const scope = openScope(this[kOwner], undefined, read === undefined ? {} : acceptedId(read, settings.envelope, idPattern), 'ctx.hydrate')
+    const scope = openScope(this[kOwner], undefined, read === undefined ? {} : acceptedId(read, settings.envelope, idPattern), 'ctx.hydrate', registration)
     scope.use().madeBy = 'hydrate'
     const work = async (): Promise<Awaited<R>> => {
       if (read !== undefined) await unpackInto(scope, read)

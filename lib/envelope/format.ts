@@ -69,7 +69,7 @@ export function readEnvelope (given: unknown, settings: EnvelopeSettings): Envel
  * The request id of an envelope, for the scope that it gives. One that nobody signed may be from anybody, and is taken as that of
  * a request is: where the pattern allows it.
  */
-export function acceptedId ({ requestId }: Envelope, { secrets }: EnvelopeSettings, pattern: RegExp): { readonly requestId?: string } {
+export function acceptedId ({ requestId }: Envelope, { secrets }: EnvelopeSettings, pattern: Pick<RegExp, 'test'>): { readonly requestId?: string } {
   if (secrets.length > 0 || pattern.test(requestId)) return { requestId }
   warnOnce('FST_CTX_ENVELOPE_ID', 'pattern', 'ctx.hydrate was given an envelope with a request id that requestId.pattern does not allow: its scope has a new one. Sign envelopes (envelope.secrets), or let the pattern allow what makes the ids')
   return {}

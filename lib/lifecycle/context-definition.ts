@@ -1,53 +1,75 @@
 import { FST_CTX_UNKNOWN_KEY } from '../common/errors.ts'
 import { tellingOf } from '../logging/fields.ts'
-import { interceptFetch, interceptorOf, type Interceptor } from '../propagation/undici-interceptor.ts'
+import { interceptorOf, type Interceptor } from '../propagation/undici-interceptor.ts'
 import { checkName, NO_KEYS, type Policy } from '../config/key-policies.ts'
 import { DEFAULT_HEADER, idPattern } from '../config/request-id.ts'
 import type { Registration } from '../scope/scope.ts'
 import { readSettings, type Settings } from '../config/options.ts'
+import { strictestOf } from './strictest.ts'
 
-/** What makes a context one: its scopes are known by it, and two contexts never see each other's. */
+/** Makes `fetch` go through an interceptor, until what it returns is called. */
+export type ComposeFetch = (interceptor: Interceptor) => () => void
+
+/** Identity of a context. Every scope points to its definition, and two contexts never see each other's scopes. */
 export class Owner {
   /** The keys of `createContext`; `undefined` for the ready-made context, whose keys come with its registration. */
   readonly keys: Policy | undefined
-  /** What adds the headers of this context's scopes to outgoing calls. */
+  /** The options of `createContext` for envelopes, origins and traces. */
+  readonly settings: Settings
+  /** Adds the headers of this context's scopes to outgoing calls. */
   readonly interceptor: Interceptor = interceptorOf(this)
-  #intercepts = false
-  readonly #unregistered: Registration
+  readonly #composeFetch: ComposeFetch | undefined
+  #restoreFetch: (() => void) | undefined
+  #outside: Registration
   readonly #registrations: Registration[] = []
 
-  constructor (keys?: Policy, settings: Settings = readSettings({}, keys ?? NO_KEYS)) {
+  constructor (keys?: Policy, settings: Settings = readSettings({}, keys ?? NO_KEYS), composeFetch?: ComposeFetch) {
     this.keys = keys
-    this.#unregistered = {
+    this.settings = settings
+    this.#composeFetch = composeFetch
+    this.#outside = {
       policy: keys ?? NO_KEYS, settings, log: undefined, idLabel: 'reqId', idHeader: DEFAULT_HEADER, idPattern: idPattern({}), pending: new Set(), written: tellingOf(settings.tracing)
     }
-    this.#interceptFetch(settings)
   }
 
-  /** That of the application it was registered in last; what a scope outside any request goes by. */
+  /**
+   * What a scope outside any request goes by: the application that the context is registered in. Of several, what all of
+   * them allow. When the last one has closed its policy stays, because its work may still run.
+   */
   get registration (): Registration {
-    return this.#registrations.at(-1) ?? this.#unregistered
+    return this.#outside
   }
 
-  /** What `createContext` was told of envelopes, origins and traces. */
-  get settings (): Settings {
-    return this.#unregistered.settings
+  /** The applications that the context is registered in, the last one last. */
+  get registrations (): readonly Registration[] {
+    return this.#registrations
   }
 
   register (registration: Registration): void {
     this.#registrations.push(registration)
-    this.#interceptFetch(registration.settings)
+    this.#outside = strictestOf(this.#registrations)
+    this.#interceptFetch(registration)
   }
 
   unregister (registration: Registration): void {
     this.#registrations.splice(this.#registrations.indexOf(registration), 1)
+    if (this.#registrations.length > 0) {
+      this.#outside = strictestOf(this.#registrations)
+      return
+    }
+    this.#outside = { ...this.#outside, log: undefined }
+    this.#restoreFetch?.()
+    this.#restoreFetch = undefined
   }
 
-  /** What Node's `fetch` goes through is composed with the interceptor once, when there is somewhere to take values to. */
-  #interceptFetch ({ keysFor }: Settings): void {
-    if (keysFor === undefined || this.#intercepts) return
-    this.#intercepts = true
-    interceptFetch(this.interceptor)
+  /** A scope opens outside of any other: what it sends with `fetch` has its headers, also where no application is. */
+  openOutside (): Registration {
+    this.#interceptFetch(this.#outside)
+    return this.#outside
+  }
+
+  #interceptFetch ({ settings }: Registration): void {
+    if (settings.keysFor !== undefined) this.#restoreFetch ??= this.#composeFetch?.(this.interceptor)
   }
 
   /**

@@ -19,9 +19,9 @@ export interface RunOptions extends Limits {
 const RUN_OPTIONS: ReadonlySet<string> = new Set(['inherit', 'timeout', 'deadline', 'signal'])
 
 /** Opens a scope below `parent`, or a root, with some values. Those of `ctx.impersonate` may be locked. */
-export function openScope (owner: Owner, parent: Scope | undefined, values: Readonly<Record<string, unknown>>, call: 'ctx.run' | 'ctx.impersonate' | 'ctx.hydrate'): Scope {
+export function openScope (owner: Owner, parent: Scope | undefined, values: Readonly<Record<string, unknown>>, call: 'ctx.run' | 'ctx.impersonate' | 'ctx.hydrate', registration = parent?.registration ?? owner.openOutside()): Scope {
   if (typeof values !== 'object' || values === null) throw new FST_CTX_INVALID_ARGUMENT(call, 'an object of values first, {} for none')
-  const scope = new Scope(owner, parent?.registration ?? owner.registration, parent, outerOf(owner, parent))
+  const scope = new Scope(owner, registration, parent, outerOf(owner, parent))
   if (parent === undefined) {
     scope.store.requestId = randomUUID()
     openJobTrace(scope)

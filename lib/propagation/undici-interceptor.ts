@@ -98,19 +98,3 @@ function joined (headers: unknown, added: Record<string, string>): object {
   const missing = Object.entries(added).filter(([name]) => !given.has(name) && !(TRACE.has(name) && givesTrace))
   return listed ? [...turns, ...missing.flat()] : { ...headers as object, ...Object.fromEntries(missing) }
 }
-
-/** Where Node and undici keep the dispatcher that `fetch` goes through. */
-const GLOBAL_DISPATCHERS = ['undici.globalDispatcher.1', 'undici.globalDispatcher.2'].map((name) => Symbol.for(name))
-
-interface Composable { compose?: (interceptor: Interceptor) => object }
-
-/** Composes the dispatchers that `fetch` and undici use by default with an interceptor. */
-export function interceptFetch (interceptor: Interceptor): void {
-  // Node sets them when something of fetch is first touched.
-  Reflect.get(globalThis, 'Response')
-  const holder = globalThis as unknown as Record<symbol, Composable | undefined>
-  for (const symbol of GLOBAL_DISPATCHERS) {
-    const dispatcher = holder[symbol]
-    if (typeof dispatcher?.compose === 'function') holder[symbol] = dispatcher.compose(interceptor) as Composable
-  }
-}

@@ -34,7 +34,7 @@ export interface Registration {
   /** The name of the header that takes the request id along. */
   readonly idHeader: string
   /** What a request id from outside must match. */
-  readonly idPattern: RegExp
+  readonly idPattern: Pick<RegExp, 'test'>
   /** Hears of each value that a scope gets; `undefined` where nobody listens. */
   readonly written: ((scope: Scope, name: string) => void) | undefined
 }

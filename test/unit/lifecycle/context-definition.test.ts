@@ -1,6 +1,6 @@
 import t from 'tap'
 import { readKeys } from '../../../lib/config/key-policies.ts'
-import { Owner } from '../../../lib/lifecycle/context-definition.ts'
+import { Owner, type ComposeFetch } from '../../../lib/lifecycle/context-definition.ts'
 import type { Registration } from '../../../lib/scope/scope.ts'
 import { readSettings } from '../../../lib/config/options.ts'
 
@@ -14,18 +14,25 @@ t.test('unregistered: the keys of createContext, and the label that Fastify has 
   t.equal(new Owner().registration.policy.names.size, 0)
 })
 
-t.test('registered: that of the application registered last that is still open, closed in whatever order', async (t) => {
-  const owner = new Owner()
-  const none = owner.registration
-  const [a, b, c] = [registration('a'), registration('b'), registration('c')]
+t.test('registered: the application; of several with one policy the last that is open, closed in whatever order', async (t) => {
+  const owner = new Owner(readKeys({ tenant: {} }))
+  const [a, b, c] = ['a', 'b', 'c'].map((idLabel) => ({ ...owner.registration, idLabel })) as [Registration, Registration, Registration]
   for (const each of [a, b, c]) owner.register(each)
   t.equal(owner.registration, c)
+  t.same(owner.registrations, [a, b, c])
   owner.unregister(b)
   t.equal(owner.registration, c)
   owner.unregister(c)
   t.equal(owner.registration, a)
-  owner.unregister(a)
-  t.equal(owner.registration, none)
+})
+
+t.test('closed: the last policy stays, without the logger', async (t) => {
+  const owner = new Owner()
+  const last = { ...registration('a', 'tenant'), log: {} as never }
+  owner.register(last)
+  owner.unregister(last)
+  t.same(owner.registration, { ...last, log: undefined })
+  t.same(owner.registrations, [])
 })
 
 t.test('checkKey', async (t) => {
@@ -43,30 +50,45 @@ t.test('checkKey', async (t) => {
   })
 })
 
-t.test('what fetch goes through is composed once, when the first origin is listed', async (t) => {
-  const symbol = Symbol.for('undici.globalDispatcher.1')
-  const holder = globalThis as unknown as Record<symbol, unknown>
-  Reflect.get(globalThis, 'Response')
-  const before = holder[symbol]
-  t.teardown(() => { holder[symbol] = before })
-  const composed: unknown[] = []
-  holder[symbol] = { compose (interceptor: unknown) { composed.push(interceptor); return this } }
+t.test('fetch is intercepted while an application sends headers, or from the first use outside of one', async (t) => {
   const policy = readKeys({ tenant: { header: 'x-tenant' } })
   const listed = readSettings({ propagate: { 'https://api.example': ['tenant'] } }, policy)
+  const calls: unknown[] = []
+  const composeFetch: ComposeFetch = (interceptor) => {
+    calls.push(interceptor)
+    return () => { calls.push('restored') }
+  }
 
-  t.test('by createContext', async (t) => {
-    const owner = new Owner(policy, listed)
-    t.same(composed.splice(0), [owner.interceptor])
-    t.equal(owner.settings, listed)
-    owner.register({ ...owner.registration })
-    t.same(composed, [])
+  t.test('of a context of your own', async (t) => {
+    const owner = new Owner(policy, listed, composeFetch)
+    t.same(calls, [], 'an import changes nothing')
+    const [a, b] = [{ ...owner.registration }, { ...owner.registration }]
+    owner.register(a)
+    t.same(calls.splice(0), [owner.interceptor])
+    owner.register(b)
+    owner.unregister(a)
+    t.same(calls, [])
+    owner.unregister(b)
+    t.same(calls.splice(0), ['restored'])
+    t.equal(owner.openOutside(), owner.registration)
+    owner.openOutside()
+    t.same(calls.splice(0), [owner.interceptor], 'again where a job needs it, once')
   })
 
-  t.test('or by a registration', async (t) => {
-    const owner = new Owner()
-    owner.register(registration('reqId'))
-    t.same(composed, [], 'where nothing is listed it stays as it is')
-    for (let i = 0; i < 2; i++) owner.register({ ...registration('reqId'), settings: listed })
-    t.same(composed.splice(0), [owner.interceptor])
+  t.test('of the ready-made one, by each registration that lists an origin', async (t) => {
+    const owner = new Owner(undefined, undefined, composeFetch)
+    owner.openOutside()
+    const [none, some] = [registration('reqId'), { ...registration('reqId'), settings: listed }]
+    owner.register(none)
+    t.same(calls, [], 'where nothing is listed it stays as it is')
+    owner.register(some)
+    t.same(calls.splice(0), [owner.interceptor])
+    owner.unregister(some)
+    owner.unregister(none)
+    t.same(calls.splice(0), ['restored'])
+  })
+
+  t.test('where nothing composes it', async (t) => {
+    t.doesNotThrow(() => { new Owner(policy, listed).openOutside() })
   })
 })

@@ -1,9 +1,7 @@
 import { channel } from 'node:diagnostics_channel'
 import t from 'tap'
 import { createContext, key } from '../../../lib/index.ts'
-import { interceptFetch, type Interceptor } from '../../../lib/propagation/undici-interceptor.ts'
 import { currentStore } from '../../../lib/scope/storage.ts'
-import type { Tap } from '../../support/support.ts'
 
 const ORIGIN = 'https://api.example'
 const ctx = createContext({ tenant: key<string>({ header: 'X-Tenant' }), user: key<string>({ header: 'x-user' }) }, { propagate: { [ORIGIN]: ['tenant', 'user'] } })
@@ -128,34 +126,4 @@ t.test('traceparent', async (t) => {
   t.equal(await added(), undefined, 'it is left to OpenTelemetry, if that listens')
   created.unsubscribe(listen)
   t.match(await added(), ours, 'not if it does not')
-})
-
-t.test('interceptFetch', async (t) => {
-  const symbols = [1, 2].map((version) => Symbol.for(`undici.globalDispatcher.${version}`))
-  const holder = globalThis as unknown as Record<symbol, unknown>
-  Reflect.get(globalThis, 'Response')
-  const before = symbols.map((symbol) => [symbol, Object.getOwnPropertyDescriptor(globalThis, symbol)] as const)
-
-  /** Puts other dispatchers into the places of Node's for one test. */
-  function replace (t: Tap, dispatchers: unknown[]): void {
-    for (const [i, symbol] of symbols.entries()) holder[symbol] = dispatchers[i]
-    t.teardown(() => { for (const [symbol, descriptor] of before) holder[symbol] = descriptor?.value })
-  }
-
-  const interceptor: Interceptor = (dispatch) => dispatch
-  const composable = (): { compose: (given: Interceptor) => object } => ({ compose (given: Interceptor) { return { composed: this, given } } })
-
-  t.test('composes the dispatchers of both versions, each for itself', async (t) => {
-    const [one, two] = [composable(), composable()]
-    replace(t, [one, two])
-    interceptFetch(interceptor)
-    t.same(symbols.map((symbol) => holder[symbol]), [{ composed: one, given: interceptor }, { composed: two, given: interceptor }])
-  })
-
-  t.test('leaves alone what cannot be composed, and what is missing', async (t) => {
-    const old = { dispatch () {} }
-    replace(t, [old, undefined])
-    interceptFetch(interceptor)
-    t.same(symbols.map((symbol) => holder[symbol]), [old, undefined])
-  })
 })

@@ -1,0 +1,69 @@
+import type { Interceptor } from '../propagation/undici-interceptor.ts'
+
+/** Where Node and undici keep the dispatcher that `fetch` goes through. */
+const GLOBAL_DISPATCHERS = ['undici.globalDispatcher.1', 'undici.globalDispatcher.2'].map((name) => Symbol.for(name))
+
+interface Composable { compose (interceptor: Interceptor): object }
+
+/** The interceptors of all contexts that send headers. They share one dispatcher, so that they can leave in any order. */
+const interceptors = new Set<Interceptor>()
+
+/** What was replaced, and by what. */
+let replaced: ReadonlyArray<{ readonly symbol: symbol, readonly before: Composable, readonly ours: object }> = []
+
+/** Each dispatcher that was composed. Only the last of them adds headers; one that somebody has composed further stays. */
+let current: object = {}
+
+/** The global dispatcher of undici and of Node's `fetch`. */
+export const fetchDispatcher = {
+  target: 'globalThis',
+  property: "Symbol.for('undici.globalDispatcher.1')",
+  reason: 'fetch takes no interceptor; undici documents compose() and setGlobalDispatcher() for this, see https://github.com/nodejs/undici/blob/main/docs/docs/api/Dispatcher.md',
+
+  /** Whether there is a dispatcher that can be composed. */
+  available (): boolean {
+    return dispatchers().length > 0
+  },
+
+  /** Makes calls of `fetch` go through an interceptor. What it returns ends that, and restores the dispatcher if nobody needs ours any more. */
+  install (interceptor: Interceptor): () => void {
+    interceptors.add(interceptor)
+    if (!isInstalled()) compose()
+    return () => {
+      if (interceptors.delete(interceptor) && interceptors.size === 0) restore()
+    }
+  }
+}
+
+function compose (): void {
+  const version = current = {}
+  replaced = dispatchers().map(({ symbol, dispatcher }) => ({ symbol, before: dispatcher, ours: dispatcher.compose(interceptAll) }))
+  for (const { symbol, ours } of replaced) holder[symbol] = ours
+
+  function interceptAll (dispatch: ReturnType<Interceptor>): ReturnType<Interceptor> {
+    return (options, handler) => {
+      if (version !== current) return dispatch(options, handler)
+      let intercepted = dispatch
+      for (const interceptor of interceptors) intercepted = interceptor(intercepted)
+      return intercepted(options, handler)
+    }
+  }
+}
+
+/** One that somebody else has replaced or composed since then is theirs: ours within it adds nothing any more. */
+function restore (): void {
+  for (const { symbol, before, ours } of replaced) if (holder[symbol] === ours) holder[symbol] = before
+  replaced = []
+}
+
+function isInstalled (): boolean {
+  return replaced.length > 0 && replaced.every(({ symbol, ours }) => holder[symbol] === ours)
+}
+
+const holder = globalThis as unknown as Record<symbol, unknown>
+
+function dispatchers (): Array<{ readonly symbol: symbol, readonly dispatcher: Composable }> {
+  // Node sets them when something of fetch is first touched.
+  Reflect.get(globalThis, 'Response')
+  return GLOBAL_DISPATCHERS.map((symbol) => ({ symbol, dispatcher: holder[symbol] as Composable })).filter(({ dispatcher }) => typeof dispatcher?.compose === 'function')
+}
