@@ -1,5 +1,5 @@
 import { kOpen, kOwner, kScope } from '../common/symbols.ts'
-import { deadlineOf } from '../lifecycle/cancellation.ts'
+import { deadlineOf, untilAborted } from '../lifecycle/cancellation.ts'
 import { acceptedId, readEnvelope, writeEnvelope } from '../envelope/format.ts'
 import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
 import type { Interceptor } from '../propagation/undici-interceptor.ts'
@@ -55,6 +55,7 @@ export abstract class Travel<V> extends Work<V> {
    * @returns what `fn` returns, or its rejection
    * @throws FST_CTX_ENVELOPE_REFUSED forged, altered, too old, or not signed
    * @throws FST_CTX_UNPACK_FAILED the `unpack` of a key threw: its `cause`
+   * @throws FST_CTX_DEADLINE the time that was left passed while values were unpacked
    * @example
    * new Worker('reports', (job) => ctx.hydrate(job.data.context, () => report(job.data.month)), { connection })
    */
@@ -66,7 +67,7 @@ export abstract class Travel<V> extends Work<V> {
     const scope = openScope(this[kOwner], undefined, read === undefined ? {} : acceptedId(read, settings.envelope, idPattern), 'ctx.hydrate', registration)
     scope.use().madeBy = 'hydrate'
     const work = async (): Promise<Awaited<R>> => {
-      if (read !== undefined) await unpackInto(scope, read)
+      if (read !== undefined) await untilAborted(scope, unpackInto(scope, read))
       return await fn()
     }
     const limits = read?.remaining === undefined ? undefined : { timeout: read.remaining }

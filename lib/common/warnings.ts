@@ -38,6 +38,23 @@ export function describe (error: unknown): string {
   }
 }
 
+/** A line of a stack that names a place, and nothing else. */
+const PLACE = /^ {4}at (?:(?:async |new )?[\w.$<>[\] ]+ \()?\S+:\d+:\d+\)?$/
+
+/** Where an error was thrown, without its message, which may hold a value. `undefined` if that is not certain. */
+export function placeOf (error: unknown): string | undefined {
+  try {
+    if (!(error instanceof Error)) return undefined
+    const { message, stack = '' } = error
+    const start = stack.indexOf(message)
+    // A message that was changed later is not the one in the stack.
+    const frames = start === -1 ? [] : stack.slice(start + message.length).split('\n').slice(1)
+    return frames.every((line) => line.startsWith('    at ')) ? frames.find((line) => PLACE.test(line))?.trim() : undefined
+  } catch {
+    return undefined
+  }
+}
+
 /** A function of ours that user code calls. */
 export type Entrance = (...args: any[]) => unknown
 

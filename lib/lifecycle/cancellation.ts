@@ -64,6 +64,23 @@ export function abortLate (scope: Scope): void {
   abort(scope, () => named(new FST_CTX_DEADLINE(), 'TimeoutError'))
 }
 
+/**
+ * Waits for work that must not outlive its scope's limits. Where the scope has none, it just waits.
+ *
+ * @throws the reason of the scope's signal, when that is aborted first
+ */
+export async function untilAborted (scope: Scope, work: Promise<void>): Promise<void> {
+  if (deadlineOf(scope) === Infinity) return await work
+  const signal = signalOf(scope)
+  await new Promise<void>((resolve, reject) => {
+    // In a later turn: what takes no time is done even where none is left.
+    const stop = (): void => { setImmediate(reject, signal.reason) }
+    work.then(resolve, reject).then(() => { signal.removeEventListener('abort', stop) })
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop, { once: true })
+  })
+}
+
 /** Lets go of the timer and the signals that a scope's own limits hold. What follows it goes on with the scope around it. */
 export function releaseLimits (scope: Scope): void {
   const cancellation = scope.extras?.cancellation

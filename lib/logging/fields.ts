@@ -5,7 +5,7 @@ import type { Registration, Scope } from '../scope/scope.ts'
 import { impersonationOf } from '../scope/lookup.ts'
 import { traceFields, type Trace, type Tracing } from '../tracing/trace-context.ts'
 import { labelsSpan, traceOf } from '../scope/active-trace.ts'
-import { warnOnce } from '../common/warnings.ts'
+import { placeOf, warnOnce } from '../common/warnings.ts'
 
 /**
  * What the log lines of a scope carry now: the request id and each key with `log`. Made once, and again only when one of
@@ -121,8 +121,7 @@ function mapped (name: string, value: unknown, log: (value: unknown) => unknown)
   try {
     return log(value)
   } catch (error) {
-    const place = error instanceof Error ? error.stack?.split('\n').find((line) => line.startsWith('    at '))?.trim() : undefined
-    warnOnce('FST_CTX_LOG_MAPPER', name, `the log mapper of key '${name}' threw: log lines do without the field`, place)
+    warnOnce('FST_CTX_LOG_MAPPER', name, `the log mapper of key '${name}' threw: log lines do without the field`, placeOf(error))
     return undefined
   }
 }

@@ -345,3 +345,15 @@ t.test('the request id of an envelope is taken as that of a request is: where th
   const signed = signing.run({ requestId: 'jobs/7', user: 'ada' }, () => signing.dehydrate())
   t.equal(await signing.hydrate(signed, () => signing.get('requestId')), 'jobs/7')
 })
+
+t.test('hydrate: an unpack that never settles ends with the time that was left, one that takes no time does not', async (t) => {
+  let settles = false
+  const slow = createContext({ tenant: key<string>({ carry: { pack: (tenant) => tenant, unpack: async (tenant) => { if (!settles) await new Promise(() => {}); return String(tenant) } } }) })
+  const envelopeOf = (timeout?: number): string => slow.run({ tenant: 'acme' }, () => slow.dehydrate(), timeout === undefined ? undefined : { timeout })
+  // The timer of a limit does not keep the process alive.
+  const alive = setTimeout(() => {}, 60_000)
+  t.teardown(() => { clearTimeout(alive) })
+  for (const timeout of [0, 20]) await t.rejects(slow.hydrate(envelopeOf(timeout), () => { t.fail('is not called') }), { code: 'FST_CTX_DEADLINE' })
+  settles = true
+  for (const timeout of [0, 60_000, undefined]) t.equal(await slow.hydrate(envelopeOf(timeout), () => slow.get('tenant')), 'acme')
+})

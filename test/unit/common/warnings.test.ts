@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { turns, warnings } from '../../support/support.ts'
-import { callSite, warn, warnOnce } from '../../../lib/common/warnings.ts'
+import { callSite, placeOf, warn, warnOnce } from '../../../lib/common/warnings.ts'
 
 t.test('a warning is told once for each code and subject, with its code and its detail', async (t) => {
   const a = warnings(t, 'FST_TEST_A')
@@ -42,6 +42,16 @@ t.test('of a subject nothing is kept but a hash', async (t) => {
   gc()
   const kept = process.memoryUsage().heapUsed - before
   t.ok(kept < 5_000_000, `${kept} bytes of 90,000,000`)
+})
+
+t.test('placeOf: the place of an error, and nothing of its message', async (t) => {
+  const secret = 'canary\n    at canary (canary.ts:1:1)\n    at canary'
+  t.match(placeOf(new Error('short')), /^at .*warnings\.test\.ts:\d+:\d+\)?$/)
+  t.match(placeOf(new Error(secret)), /^at .*warnings\.test\.ts:\d+:\d+\)?$/)
+  for (const message of ['other', 'canary']) t.notMatch(placeOf(Object.assign(new Error(`${secret}\ncanary\n${secret} x`), { message })), /canary/)
+  t.equal(placeOf(Object.assign(new Error('gone'), { stack: undefined })), undefined)
+  t.equal(placeOf(secret), undefined)
+  t.equal(placeOf(Object.defineProperty(new Error('x'), 'stack', { get () { throw new Error('looked at') } })), undefined)
 })
 
 t.test('warn: each time', async (t) => {
