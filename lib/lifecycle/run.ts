@@ -26,21 +26,27 @@ export function openScope (owner: Owner, parent: Scope | undefined, values: Read
     scope.store.requestId = randomUUID()
     openJobTrace(scope)
   }
-  for (const name of Object.keys(values)) {
-    if (name === 'requestId') checkId(values.requestId, parent)
-    else owner.checkKey(name)
-    if (call === 'ctx.run') checkLock(name, parent)
-    scope.write(name, values[name])
+  try {
+    for (const name of Object.keys(values)) {
+      if (name === 'requestId') checkId(values.requestId, parent)
+      else owner.checkKey(name)
+      if (call === 'ctx.run') checkLock(name, parent)
+      scope.write(name, values[name])
+    }
+  } catch (error) {
+    scope.settle()
+    throw error
   }
   return scope
 }
 
 /** Calls `fn` within a scope, which is done when `fn` is: when it returns, or when its promise settles. */
 export function runIn<R> (scope: Scope, fn: () => R, options: RunOptions | undefined): R {
-  if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a function to call second, after the values')
-  if (options !== undefined) {
-    for (const name of Object.keys(options)) if (!RUN_OPTIONS.has(name)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', `no option '${name}', only ${[...RUN_OPTIONS].join(', ')}`)
-    limit(scope, options)
+  try {
+    checkRun(scope, fn, options)
+  } catch (error) {
+    scope.settle()
+    throw error
   }
   scope.work = fn
   if (scope.parent === undefined) tellOpened(scope)
@@ -64,6 +70,13 @@ export function runIn<R> (scope: Scope, fn: () => R, options: RunOptions | undef
     finish(scope)
     throw error
   }) as R
+}
+
+function checkRun (scope: Scope, fn: unknown, options: RunOptions | undefined): void {
+  if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a function to call second, after the values')
+  if (options === undefined) return
+  for (const name of Object.keys(options)) if (!RUN_OPTIONS.has(name)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', `no option '${name}', only ${[...RUN_OPTIONS].join(', ')}`)
+  limit(scope, options)
 }
 
 /**

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { requestContext } from '@fastify/request-context'
 import Fastify from 'fastify'
 import pino from 'pino'
@@ -350,4 +352,21 @@ t.test('a request whose last step is thousands of runs away ends, as do others i
   t.same(answers, ['ok', 'ok', 'ok'])
   await turns(10)
   t.equal(ends, 3)
+})
+
+t.test('a run that is refused leaves nothing at the scope around it', async (t) => {
+  setFlagsFromString('--expose-gc')
+  const gc = runInNewContext('gc') as () => void
+  const own = createContext({ tenant: key<string>({ locked: true }), payload: key<object>() })
+  const refused = (): Array<WeakRef<object>> => ['tenant', 'unknown', 'payload'].map((name) => {
+    const payload = {}
+    t.throws(() => own.run({ payload, [name]: payload } as never, (name === 'payload' ? 'no function' : () => {}) as never))
+    return new WeakRef(payload)
+  })
+  await own.run({ tenant: 'acme' }, async () => {
+    const held = refused()
+    await turns()
+    gc()
+    t.same(held.map((reference) => reference.deref()), [undefined, undefined, undefined])
+  })
 })

@@ -1,4 +1,5 @@
 import t from 'tap'
+import { openJobTrace } from '../../../lib/scope/active-trace.ts'
 import { fieldOf, keepLine, lineOf, tellingOf, wantFields } from '../../../lib/logging/fields.ts'
 import { Owner } from '../../../lib/lifecycle/context-definition.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
@@ -185,7 +186,8 @@ t.test('tellingOf: the span that a root began in is told what log lines carry of
   const scope = traced(tracing)
   scope.write('tenant', 'early')
   t.same(tracing.told, [], 'before it has a span')
-  scope.trace = PLACE
+  tracing.active = PLACE
+  openJobTrace(scope)
   scope.write('tenant', 'acme')
   scope.write('user', { id: 'ada' })
   scope.write('token', 'hush')
