@@ -63,13 +63,6 @@ export interface Life {
 /** How many scopes in a row may have settled around one that is open, before they are let go. */
 const MAX_SETTLED = 16
 
-/** Scopes of a root that were used after they had settled, and what is called with each that is used after the end. */
-interface Late {
-  scopes: Array<WeakRef<Scope>>
-  pruneAt: number
-  readonly last: ((scope: Scope) => void) | undefined
-}
-
 /**
  * The values of one unit of work: a request, a job, or a nested `ctx.run`. It has a parent, or is a root. What is private is
  * so for the compiler alone: `#` members are defined on each object one by one, which V8 leaves slow in a process of long life.
@@ -107,16 +100,16 @@ export class Scope {
   /** Of a child whose function has settled: whether writes around it no longer reach it, until `refresh`. */
   unlinked = false
   private settled = false
-  /** Whether the root keeps it in sight since it was used after it had settled. */
-  private remembered = false
   /** Of a child: the keys that it was given values of its own for. */
   private own: string[] | undefined = undefined
   /** The scopes below that writes here reach at once: those whose function runs, and those around them. */
   private children: Set<Scope> | undefined = undefined
   /** Of a root: how often a value was written in it and below. Of an unlinked scope: how often when it was up to date. */
   private writes = 0
-  /** What only a root has whose scopes are used after their function has settled, or that has ended. */
-  private late: Late | undefined = undefined
+  /** Of a root: the scope that was used last after its function had settled, as all of a request may go on in it. */
+  private usedLast: Scope | undefined = undefined
+  /** Of a root that has ended: what is called with a scope before its values are dropped. */
+  private last: ((scope: Scope) => void) | undefined = undefined
 
   constructor (owner: object, registration: Registration, parent?: Scope, outer?: Scope, life?: Life) {
     this.owner = owner
@@ -198,13 +191,10 @@ export class Scope {
     if (!this.unlinked) return
     const { root } = this
     if (root.ended) {
-      this.endOne(root.late!.last!)
+      this.endOne(root.last!)
       return
     }
-    if (!this.remembered) {
-      this.remembered = true
-      root.remember(this)
-    }
+    root.usedLast = this
     if (this.writes === root.writes) return
     for (const scope of this.unlinkedAround()) scope.pull()
   }
@@ -256,16 +246,6 @@ export class Scope {
     around.adopt(this)
   }
 
-  /** Keeps a scope in sight that is used after it has settled, so that its values are dropped at the end. */
-  private remember (scope: Scope): void {
-    const late = this.late ??= { scopes: [], pruneAt: 8, last: undefined }
-    if (late.scopes.length >= late.pruneAt) {
-      late.scopes = late.scopes.filter((reference) => reference.deref() !== undefined)
-      late.pruneAt = 2 * Math.max(4, late.scopes.length)
-    }
-    late.scopes.push(new WeakRef(scope))
-  }
-
   /**
    * Ends this root and the scopes below it: whatever still holds one of them holds no value any more. `last` is called with
    * each of them while its values are still there. It never throws: other scopes have to end, too.
@@ -274,11 +254,9 @@ export class Scope {
     if (this.ended) return
     const scopes: Scope[] = [this]
     for (const scope of scopes) for (const child of scope.children ?? []) scopes.push(child)
-    for (const reference of this.late?.scopes ?? []) {
-      const scope = reference.deref()
-      if (scope?.unlinked === true) scopes.push(scope)
-    }
-    this.late = { scopes: [], pruneAt: 0, last }
+    for (let scope = this.usedLast; scope?.unlinked === true; scope = scope.parent) scopes.push(scope)
+    this.usedLast = undefined
+    this.last = last
     for (const scope of scopes.reverse()) scope.endOne(last)
   }
 
