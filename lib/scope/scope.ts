@@ -124,9 +124,12 @@ export class Scope {
 
   private openBelow (parent: Scope): void {
     if (parent.settled) {
-      if (parent.unlinked) parent.relink()
       const around = parent.nearestOpen()
-      if (around !== undefined) this.lift(around)
+      if (around === undefined) parent.relink()
+      else {
+        for (const scope of parent.unlinkedAround()) scope.pull()
+        this.lift(around)
+      }
     }
     const { store } = parent
     const { locked } = this.registration.policy

@@ -254,6 +254,9 @@ t.test('a loop whose every step opens a scope from within the last holds no more
       t.equal(impersonationOf(scope)?.reason, 'ticket 4711')
       t.equal(deadlineOf(scope), 4711)
       scope.settle()
+      const held: Scope[] = []
+      root.end((ended) => { held.push(ended) })
+      t.ok(held.length <= 18, `${held.length} scopes are held`)
     })
   }
 })
