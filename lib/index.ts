@@ -6,13 +6,13 @@
 import type { FastifyPluginAsync } from 'fastify'
 import { Context } from './api/context.ts'
 import { FST_CTX_INVALID_OPTION } from './common/errors.ts'
-import type { Keys, ValuesOfKeys } from './config/key.ts'
+import type { FreeNames, Keys, ValuesOfKeys } from './config/key.ts'
 import { Owner } from './lifecycle/context-definition.ts'
 import { fetchDispatcher } from './patches/fetch-dispatcher.ts'
 import { pluginOf, type ContextOptions, type ReadyMadeOptions } from './plugin.ts'
 import { readKeys } from './config/key-policies.ts'
 import { CREATE_OPTIONS, readSettings, type CreateOptions } from './config/options.ts'
-import type { ContextValues } from './types.ts'
+import type { ContextValues, Own } from './types.ts'
 
 /** A context of your own: its calls, and the plugin that gives each request a scope of it. */
 export interface OwnContext<V> extends Context<V> {
@@ -21,7 +21,7 @@ export interface OwnContext<V> extends Context<V> {
 }
 
 /** The values of a context: `interface ContextValues extends ValuesOf<typeof ctx> {}` types `request.ctx` by it. */
-export type ValuesOf<C> = C extends Context<infer V> ? V : never
+export type ValuesOf<C> = C extends Context<infer V> ? V & Own<V> : never
 
 /**
  * Creates a context of your own, its types inferred from its keys. It works with no server, too: `ctx.run(values, fn)`.
@@ -33,7 +33,7 @@ export type ValuesOf<C> = C extends Context<infer V> ? V : never
  * export const ctx = createContext({ tenant: key<string>({ log: true }), user: key<User>() })
  * await app.register(ctx.plugin)
  */
-export function createContext<K extends Keys> (keys: K, options: CreateOptions = {}): OwnContext<ValuesOfKeys<K>> {
+export function createContext<K extends Keys> (keys: K & FreeNames<K>, options: CreateOptions = {}): OwnContext<ValuesOfKeys<K>> {
   const policy = readKeys(keys)
   const owner = new Owner(policy, readSettings(readOptions(options), policy), fetchDispatcher.install)
   return Object.assign(new Context<ValuesOfKeys<K>>(owner), { plugin: pluginOf<ContextOptions>(owner) })
@@ -59,7 +59,7 @@ export const ctx: Context<ContextValues> = new Context<ContextValues>(readyMade)
 const context: FastifyPluginAsync<ReadyMadeOptions> = pluginOf<ReadyMadeOptions>(readyMade)
 export default context
 
-export { key, type Key, type KeyPolicy, type Keys, type Packing, type Seed, type SeedRequest, type ValuesOfKeys } from './config/key.ts'
+export { key, type Carry, type FreeNames, type Key, type KeyPolicy, type Keys, type Packing, type ReservedName, type Seed, type SeedRequest, type ValuesOfKeys } from './config/key.ts'
 export * from './common/errors.ts'
 export type * from './types.ts'
 export type { Context, RequestContext } from './api/context.ts'

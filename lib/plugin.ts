@@ -20,16 +20,16 @@ import { refuseUncovered } from './request/uncovered-routes.ts'
 import type { Registration, Scope } from './scope/scope.ts'
 import { CREATE_OPTIONS, readSettings, type CreateOptions } from './config/options.ts'
 import { scopeOf } from './scope/lookup.ts'
-import type { ContextValues, KeyOf, ValueOf, WritableKeyOf } from './types.ts'
+import type { ContextValues, KeyOf, RequestValues, ValueOf, WritableKeyOf } from './types.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
     /** The context of this request: its keys as properties, and the calls of `ctx` for this request. */
-    readonly ctx: RequestContext<ContextValues>
+    readonly ctx: RequestContext<RequestValues>
   }
   interface FastifyContextConfig {
     /** `require`: keys without which the route's handler is not called. */
-    context?: { readonly require?: ReadonlyArray<KeyOf<ContextValues>> }
+    context?: { readonly require?: ReadonlyArray<KeyOf<RequestValues>> }
   }
 }
 
@@ -103,7 +103,7 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
     const access = requestAccess(owner, policy.names, owner.keys === undefined)
     // Kept on the request, where a read finds it in one step.
     instance.decorateRequest(kAccess, null)
-    instance.decorateRequest('ctx', { getter (this: Accessed) { return (this[kAccess] ?? accessOf(this, owner, access)) as RequestContext<ContextValues> } })
+    instance.decorateRequest('ctx', { getter (this: Accessed) { return (this[kAccess] ?? accessOf(this, owner, access)) as RequestContext<RequestValues> } })
     checkRoutes(instance, owner, policy)
     refuseUncovered(instance, (instance: Registered) => instance[kRegistered] !== undefined)
   }

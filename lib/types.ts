@@ -36,6 +36,17 @@ export interface ContextValues extends Omit<RequestContextData, 'requestId'> {
   requestId: Present<string>
 }
 
+declare const own: unique symbol
+
+/** Marks the values of a context of your own: `request.ctx` has these keys, and no others that were declared elsewhere. */
+export interface Own<V> {
+  /** @hidden */
+  readonly [own]: V
+}
+
+/** What `request.ctx` holds: the values of your own context where `ContextValues` extends them; else all of `ContextValues`. */
+export type RequestValues = ContextValues extends Own<infer V> ? V : ContextValues
+
 /** The names of the keys of a context. */
 // In two parts, so that the compiler lists the names where one is wrong: in one it says `keyof ContextValues`.
 export type KeyOf<V> = [V] extends [never] ? never : Exclude<Extract<keyof V, string>, 'requestId'> | Extract<keyof V, 'requestId'>
@@ -48,8 +59,22 @@ type SetValue<T> = T extends Present<infer P> ? P : Exclude<T, undefined>
 /** The type that `request.ctx.<key>` has: with `undefined`, unless each request has the value. */
 export type HeldValue<T> = T extends Present<infer P> ? P : T | undefined
 
+declare const refused: unique symbol
+
+/** What no value is of: where it stands in an error of the compiler, `Why` says what is wrong. */
+export interface Refused<Why extends string> {
+  /** @hidden */
+  readonly [refused]: Why
+}
+
 /** The keys that may be written: all but the request id, which is fixed when its scope opens. */
 export type WritableKeyOf<V> = Exclude<KeyOf<V>, 'requestId'>
 
 /** What `ctx.run` takes: some of the values. `requestId` is taken only where the scope starts a root. */
 export type Values<V> = { readonly [K in KeyOf<V>]?: ValueOf<V, K> | undefined }
+
+/** What `ctx.impersonate` takes: some of the values. The request stays the same. */
+export type ImpersonatedValues<V> = { readonly [K in WritableKeyOf<V>]?: ValueOf<V, K> | undefined } & {
+  /** Stays what it is. */
+  readonly requestId?: Refused<'an impersonation keeps the request id: leave it out'>
+}

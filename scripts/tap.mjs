@@ -41,14 +41,14 @@ export function programOf (command, args, { platform = process.platform, env = p
 }
 
 /**
- * Runs a command in the checkout, with no stdin.
+ * Runs a command in the checkout, or in another folder, with no stdin.
  *
  * @param say called with each line of its output; without it, the output is this process's own
  * @returns its exit status, or what kept it from running
  */
-export async function run (command, args, env = process.env, say = undefined) {
+export async function run (command, args, env = process.env, say = undefined, { cwd = ROOT, timeout = 0 } = {}) {
   const output = say === undefined ? 'inherit' : 'pipe'
-  const child = spawn(...programOf(command, args), { cwd: ROOT, env, stdio: ['ignore', output, output] })
+  const child = spawn(...programOf(command, args), { cwd, env, timeout, stdio: ['ignore', output, output] })
   for (const stream of [child.stdout, child.stderr]) {
     if (stream !== null) createInterface({ input: stream }).on('line', say)
   }

@@ -1,5 +1,5 @@
 import fastify, { type FastifyPluginAsync, type FastifyRequest } from 'fastify'
-import { createContext, key, type ContextOptions, type Key, type Present, type RequestContext, type ValuesOf } from '../lib/index.ts'
+import { createContext, key, type ContextOptions, type Key, type Own, type Present, type RequestContext, type ReservedName, type ValuesOf } from '../lib/index.ts'
 import { expectEqual, expectType, type AnyIn } from './expect.ts'
 
 interface Tenant { readonly id: string, readonly plan: 'free' | 'paid' }
@@ -28,7 +28,7 @@ type Values = ValuesOf<typeof ctx>
 declare const request: { readonly ctx: RequestContext<Values> }
 
 export function theValuesFollowFromTheKeys () {
-  expectEqual<Omit<Values, 'requestId'>, {
+  expectEqual<Omit<Values, 'requestId' | keyof Own<unknown>>, {
     tenant: Tenant
     user: User
     token: string
@@ -150,6 +150,42 @@ export function seedsAndMappersOfTheWrongTypeAreRefused () {
   // A seed without key().
   // @ts-expect-error
   createContext({ tenant: () => 'acme' })
+}
+
+export function whatAlwaysThrowsIsRefused () {
+  // The request stays the same.
+  // @ts-expect-error
+  ctx.impersonate({ requestId: 'other' }, { reason: 'support' }, () => {})
+
+  // A name of request.ctx itself.
+  // @ts-expect-error
+  createContext({ get: key<string>() })
+
+  // A name of every object.
+  // @ts-expect-error
+  createContext({ tenant: key<string>(), constructor: key<string>() })
+
+  // JSON makes a string of a date.
+  // @ts-expect-error
+  key<Date>({ carry: true })
+
+  // JSON holds no function.
+  // @ts-expect-error
+  key<() => void>({ carry: true })
+
+  // JSON holds no map, whether or not a seed returns one.
+  // @ts-expect-error
+  key({ seed: () => new Map<string, number>(), carry: true })
+
+  key<Date>({ carry: false })
+  key<Date>({ carry: { pack: (date) => date.toISOString(), unpack: (text: string) => new Date(text) } })
+  key<any>({ carry: true })
+  key<unknown>({ carry: true })
+  key<User | null>({ carry: true })
+  key<string | undefined>({ carry: true })
+  expectType<Key<number, number>>().of(key({ seed: () => 1, carry: true }))
+  createContext({} as Record<string, Key<string>>)
+  expectEqual<Exclude<keyof typeof ctx, ReservedName>, never>(true)
 }
 
 export function unknownKeysAreRefused () {

@@ -8,7 +8,7 @@ import { explainKey, policyOf, type Explanation, type PolicyRow } from './explai
 import { openScope, runIn } from '../lifecycle/run.ts'
 import { scopeOfStore, type Scope } from '../scope/scope.ts'
 import { impersonationOf } from '../scope/lookup.ts'
-import type { KeyOf, ValueOf, Values } from '../types.ts'
+import type { ImpersonatedValues, KeyOf, ValueOf } from '../types.ts'
 
 /** Why somebody acts as somebody else. */
 export interface ImpersonateOptions {
@@ -33,7 +33,7 @@ export abstract class Work<V> extends Access<V> {
    * @example
    * await ctx.impersonate({ user: customer }, { reason: 'ticket 4711' }, () => showInvoices())
    */
-  impersonate<R> (values: Values<V>, options: ImpersonateOptions, fn: () => R): R {
+  impersonate<R> (values: ImpersonatedValues<V>, options: ImpersonateOptions, fn: () => R): R {
     const scope = this[kOpen]('ctx.impersonate')
     const reason = (options as ImpersonateOptions | undefined)?.reason
     if (typeof reason !== 'string' || reason === '') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', '{ reason } second, a string that is not empty')

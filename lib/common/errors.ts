@@ -2,7 +2,15 @@
 import type { FastifyErrorConstructor } from '@fastify/error'
 import create from '@fastify/error'
 
-type CreateError = <C extends string, S extends number = 500> (code: C, message: string, statusCode?: S, Base?: ErrorConstructor) => FastifyErrorConstructor<{ code: C, statusCode: S }>
+/** What an error of this package has beside its message. */
+export interface Coded<C extends string, S extends number> {
+  /** Says which error it is: stable, unlike the message. */
+  code: C
+  /** The status of the answer, if it reaches Fastify. */
+  statusCode: S
+}
+
+type CreateError = <C extends string, S extends number = 500> (code: C, message: string, statusCode?: S, Base?: ErrorConstructor) => FastifyErrorConstructor<Coded<C, S>>
 
 const createError: CreateError = create
 

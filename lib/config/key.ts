@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import type { Present } from '../types.ts'
+import type { Present, Refused } from '../types.ts'
 
 declare const type: unique symbol
 
@@ -20,6 +20,12 @@ export interface Packing<T> {
   readonly unpack: (packed: any) => T | undefined | Promise<T | undefined>
 }
 
+/** Values that JSON does not hold, or gives back as another type. */
+type NotJson = ((...args: any[]) => unknown) | Date | RegExp | bigint | symbol | ReadonlyMap<any, any> | ReadonlySet<any> | Promise<any>
+
+/** What the option `carry` takes for a value. */
+export type Carry<T> = Packing<T> | (0 extends 1 & T ? boolean : [T] extends [NotJson] ? false | Refused<'JSON does not hold such a value: give carry { pack, unpack }'> : boolean)
+
 /** Where a value comes from and where it may go. The default is closed: never seeded, never logged, never carried. */
 export interface KeyPolicy<T, S = T | undefined> {
   /** The first value of each request. */
@@ -27,7 +33,7 @@ export interface KeyPolicy<T, S = T | undefined> {
   /** `true`: log lines carry the value under the key's name. A function: they carry what it makes of the value. */
   readonly log?: boolean | ((value: T) => unknown)
   /** `true`: `ctx.dehydrate` carries the value, which must be a JSON value. With `pack` and `unpack`: what they make of it. */
-  readonly carry?: boolean | Packing<T>
+  readonly carry?: Carry<T>
   /** The name of the header that carries it to the origins of `propagate` that list the key, as `pack` makes it. */
   readonly header?: string
   /** `true`: once set, only `ctx.impersonate` may shadow it; `set` and `run` throw FST_CTX_LOCKED. Default `false`. */
@@ -47,12 +53,25 @@ export interface Key<out T, out S = T | undefined> {
   readonly [type]?: { readonly value: T, readonly held: S }
 }
 
+/** The names that no key can have: the members of `request.ctx` and of every object. A test compares them with what throws. */
+export type ReservedName =
+  | 'get' | 'require' | 'has' | 'set' | 'run' | 'bind' | 'bindIterable' | 'snapshot' | 'bindEmitter' | 'log' | 'mixin' | 'plugin' | 'impersonate' | 'actor'
+  | 'cache' | 'memo' | 'onEnd' | 'detach' | 'after' | 'signal' | 'deadline' | 'explain' | 'policy' | 'dehydrate' | 'hydrate'
+  | 'trace' | 'headersFor' | 'interceptor' | 'requestId' | 'constructor' | 'toString' | 'valueOf' | 'hasOwnProperty' | ''
+
+/** Refuses, in `createContext`, the names that no key can have. */
+// Names that are known only when the program runs are checked then.
+export type FreeNames<K> = string extends keyof K ? unknown : { readonly [N in keyof K & ReservedName]: Refused<'request.ctx has a member of this name: choose another name for the key'> }
+
 /** The keys given to `createContext`. */
 export interface Keys { readonly [name: string]: Key<unknown, unknown> }
 
 /** What the keys of `createContext` declare, by name: the values of that context. */
 export type ValuesOfKeys<K extends Keys> =
-  & { readonly requestId: Present<string> }
+  & {
+    /** The id of the request or job. */
+    readonly requestId: Present<string>
+  }
   & { [N in keyof K]: K[N] extends Key<infer T, infer S> ? (undefined extends S ? T : Present<T>) : never }
 
 /**

@@ -158,6 +158,11 @@ t.test('TypeScript: a context of your own that is called ctx types request.ctx w
     import Fastify from 'fastify'
     import { ctx } from './context.js'
 
+    // What a library declares for the other package is no key of this context.
+    declare module '@fastify/request-context' {
+      interface RequestContextData { legacy: string }
+    }
+
     const app = Fastify()
     await app.register(ctx.plugin)
     app.get('/', async (request) => {
@@ -184,6 +189,10 @@ t.test('TypeScript: a context of your own that is called ctx types request.ctx w
       // An unknown key.
       // @ts-expect-error
       request.ctx.tenantt
+
+      // A key of another context.
+      // @ts-expect-error
+      request.ctx.legacy
 
       return present
     })

@@ -143,7 +143,7 @@ t.test('impersonate', async (t) => {
       t.throws(() => ctx.impersonate(undefined as never, { reason: 'r' }, fn), { code: 'FST_CTX_INVALID_ARGUMENT', message: /ctx\.impersonate/ })
       t.throws(() => ctx.impersonate({}, { reason: 'r' }, undefined as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: 'ctx.impersonate takes a function to call third, after the reason' })
       t.throws(() => ctx.impersonate({ usr: lin } as never, { reason: 'r' }, fn), { code: 'FST_CTX_UNKNOWN_KEY' })
-      t.throws(() => ctx.impersonate({ requestId: 'other' }, { reason: 'r' }, fn), { code: 'FST_CTX_REQUEST_ID_FIXED' })
+      t.throws(() => ctx.impersonate({ requestId: 'other' } as never, { reason: 'r' }, fn), { code: 'FST_CTX_REQUEST_ID_FIXED' })
     })
   })
 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { key } from '../../../lib/config/key.ts'
+import { key, type ReservedName } from '../../../lib/config/key.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
 
 t.test('key: its policy as it was given; closed without one', async (t) => {
@@ -11,4 +11,44 @@ t.test('key: its policy as it was given; closed without one', async (t) => {
   t.same(readKeys({ user: key<{ id: string }>({ log }) }).logged, [{ name: 'user', log }])
   const carry = { pack: log, unpack: (id: string) => ({ id }) }
   t.same([...readKeys({ user: key<{ id: string }>({ carry, header: 'x-user' }) }).carried], [['user', carry]])
+})
+
+t.test('each name that the types refuse is refused when the program runs, too', async (t) => {
+  const reserved: Readonly<Record<ReservedName, true>> = {
+    get: true,
+    require: true,
+    has: true,
+    set: true,
+    run: true,
+    bind: true,
+    bindIterable: true,
+    snapshot: true,
+    bindEmitter: true,
+    log: true,
+    mixin: true,
+    plugin: true,
+    impersonate: true,
+    actor: true,
+    cache: true,
+    memo: true,
+    onEnd: true,
+    detach: true,
+    after: true,
+    signal: true,
+    deadline: true,
+    explain: true,
+    policy: true,
+    dehydrate: true,
+    hydrate: true,
+    trace: true,
+    headersFor: true,
+    interceptor: true,
+    requestId: true,
+    constructor: true,
+    toString: true,
+    valueOf: true,
+    hasOwnProperty: true,
+    '': true
+  }
+  for (const name of Object.keys(reserved)) t.throws(() => readKeys({ [name]: {} }), { code: 'FST_CTX_INVALID_KEY' }, name)
 })

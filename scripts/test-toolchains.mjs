@@ -1,0 +1,90 @@
+// npm run test:toolchains [-- word …]: the package as it would be published, through the tools of its users: compilers,
+// bundlers, runtimes, test runners and package managers. Each tool is fetched by npm into a folder of its own, which is
+// deleted at the end; one that cannot be had is skipped by name. With words, only the cases whose names contain one of them.
+// The last line says `N passed, N failed, N skipped`.
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { judge } from '../test/toolchains/judge.mjs'
+import { bundles } from '../test/toolchains/bundles.mjs'
+import { managers, runners, runtimes } from '../test/toolchains/programs.mjs'
+import { compilers } from '../test/toolchains/compilers.mjs'
+import { run } from './tap.mjs'
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url))
+const FIXTURES = join(ROOT, 'test/toolchains')
+
+/** Milliseconds that one command may take. */
+const LIMIT = 240_000
+
+const words = process.argv.slice(2)
+const directory = mkdtempSync(join(tmpdir(), 'fastify-ctx-toolchains-'))
+process.once('exit', () => { rmSync(directory, { recursive: true, force: true, maxRetries: 5 }) })
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { process.exit(1) })
+
+const count = { passed: 0, failed: 0, skipped: 0 }
+const versions = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')).packages
+const tarball = await pack()
+
+/** What a case is given. */
+const kit = {
+  fixtures: FIXTURES,
+  tarball,
+  /** The version of a package that this repository is tested with. */
+  version: (name) => versions[`node_modules/${name}`].version,
+  /** Runs a program in a folder: `{ ok, output }`. */
+  async run (folder, command, args, env = {}) {
+    const lines = []
+    const status = await run(command, args, cleanEnv(env), (line) => { lines.push(line) }, { cwd: folder, timeout: LIMIT })
+    return { ok: status === 0, output: lines.join('\n') }
+  },
+  write (file, content) {
+    mkdirSync(dirname(file), { recursive: true })
+    writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content))
+  },
+  copy: (from, to) => { cpSync(join(FIXTURES, from), to, { recursive: true }) },
+  judge
+}
+
+for (const group of [...compilers, ...bundles, ...runtimes, ...runners, ...managers]) await runGroup(group)
+
+console.log(`${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`)
+process.exitCode = count.failed === 0 ? 0 : 1
+
+/** A group is a project with some tools, and what is asked of it: `cases(kit, folder)` gives functions by name, which return what is wrong. */
+async function runGroup ({ name, tools, cases }) {
+  const folder = mkdtempSync(join(directory, 'project-'))
+  const wanted = Object.entries(cases(kit, folder)).map(([title, check]) => [`${name}: ${title}`, check]).filter(([title]) => words.length === 0 || words.some((word) => title.includes(word)))
+  if (wanted.length === 0) return
+  kit.write(join(folder, 'package.json'), { private: true, type: 'module' })
+  const installed = await kit.run(folder, 'npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error', tarball, `fastify@${kit.version('fastify')}`, `@types/node@${kit.version('@types/node')}`, ...tools])
+  for (const [title, check] of wanted) {
+    if (!installed.ok) {
+      report('skipped', title, `npm does not bring ${tools.join(', ')} here: ${installed.output.slice(-300)}`)
+      continue
+    }
+    const start = Date.now()
+    const wrong = await check()
+    if (wrong?.skip !== undefined) report('skipped', title, wrong.skip)
+    else report(wrong === undefined || wrong === '' || wrong.length === 0 ? 'passed' : 'failed', `${title} (${((Date.now() - start) / 1000).toFixed(1)} s)`, [wrong ?? ''].flat().join('\n'))
+  }
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 })
+}
+
+function report (outcome, title, detail) {
+  count[outcome]++
+  console.log(`${{ passed: 'ok  ', failed: 'FAIL', skipped: 'skip' }[outcome]} ${title}${detail === '' ? '' : `\n     ${detail.split('\n').slice(0, 12).join('\n     ')}`}`)
+}
+
+async function pack () {
+  if (await run('npm', ['run', '--silent', 'build']) !== 0) throw new Error('the build failed')
+  if (await run('npm', ['pack', '--silent', '--ignore-scripts', '--pack-destination', directory], process.env, () => {}) !== 0) throw new Error('npm pack failed')
+  return join(directory, readdirSync(directory).find((file) => file.endsWith('.tgz')))
+}
+
+/** The environment without what npm and a test runner hand down. */
+function cleanEnv (env) {
+  const own = Object.entries(process.env).filter(([name]) => !/^(?:npm_(?!config_cache|config_registry|execpath)|NODE_OPTIONS|TAP|INIT_CWD)/i.test(name))
+  return { ...Object.fromEntries(own), NO_COLOR: '1', CI: 'true', ...env }
+}

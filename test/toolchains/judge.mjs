@@ -1,0 +1,25 @@
+const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/
+
+/** Returns what is wrong with what probe.mjs printed; an empty list if nothing is. */
+export function judge (output) {
+  const line = output.split('\n').findLast((line) => line.startsWith('{"answers"'))
+  if (line === undefined) return [`it printed no result: ${output.trim().slice(-600)}`]
+  const { answers, lines, warnings, read } = JSON.parse(line)
+  const wrong = []
+  const check = (holds, what) => { if (!holds) wrong.push(what) }
+  check(answers.map(({ tenant }) => tenant).join() === 'acme,globex', `tenants: ${answers.map(({ tenant }) => tenant)}`)
+  check(answers.every(({ id, echoed }) => id === echoed), 'the id of the answer is not request.id')
+  check(answers.every(({ id }) => UUID.test(id)), `ids that are not unique beyond this process: ${answers.map(({ id }) => id)}`)
+  check(lines.length === 2, `${lines.length} log lines`)
+  for (const { tenant, id } of answers) {
+    const own = lines.filter((line) => line.includes(`"tenant":"${tenant}"`))
+    check(own.length === 1 && own[0].includes(`"reqId":"${id}"`) && own[0].includes('"user":"ada"'), `the log line of ${tenant}: ${lines}`)
+    check(own.every((line) => line.split('"reqId"').length === 2 && line.split('"tenant"').length === 2), `a field twice: ${own}`)
+  }
+  check(lines.every((line) => !line.includes('secret')), 'a value that no key logs')
+  const late = warnings.filter(({ code }) => code === 'FST_CTX_LATE_READ')
+  check(read, 'a value after the end')
+  check(late.length === 1, `warnings: ${warnings.map(({ code, message }) => `${code}: ${message}`)}`)
+  check(late.every(({ message }) => /'tenant' was read at .*:\d+:\d+/.test(message)), `the line of the caller: ${late.map(({ message }) => message)}`)
+  return wrong
+}
