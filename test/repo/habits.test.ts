@@ -51,6 +51,16 @@ t.test('workflows', async (t) => {
   })
 })
 
+t.test('issue forms parse, and have what GitHub requires', async (t) => {
+  const forms = readdirSync(join(ROOT, '.github/ISSUE_TEMPLATE')).filter((name) => name !== 'config.yml')
+  t.ok(forms.length >= 2)
+  for (const name of forms) {
+    const form = parse(read(`.github/ISSUE_TEMPLATE/${name}`)) as { name: string, description: string, body: Array<{ type: string, attributes: { label: string } }> }
+    t.match(form, { name: String, description: String }, name)
+    for (const { type, attributes } of form.body) t.match([type, attributes.label], [String, String], name)
+  }
+})
+
 t.test('scripts of package.json use no word that one shell alone knows', async (t) => {
   for (const [name, script] of Object.entries(scripts)) {
     // Single quotes, variables, redirections and `;` mean something else, or nothing, in cmd and in PowerShell 5.
