@@ -20,6 +20,7 @@ import { refuseUncovered } from './request/uncovered-routes.ts'
 import type { Registration, Scope } from './scope/scope.ts'
 import { CREATE_OPTIONS, readSettings, type CreateOptions } from './config/options.ts'
 import { scopeOf } from './scope/lookup.ts'
+import { currentScope } from './scope/storage.ts'
 import type { ContextValues, KeyOf, RequestValues, ValueOf, WritableKeyOf } from './types.ts'
 
 declare module 'fastify' {
@@ -132,16 +133,18 @@ function inheritedIds (instance: FastifyInstance): RequestIds | undefined {
 
 /** Waits for detached work when the last request is over, and before the hooks that close what such work uses. */
 function closeAfterWork (instance: Closing, owner: Owner, registration: Registration, timeout: number): void {
+  let closer: Scope | undefined
   instance.addHook('preClose', async () => {
+    closer = currentScope()
     // The last to be given is the first to be called, once the server is closed.
     instance.onClose(async () => {
       // The last requests end in the turn after their connections closed.
       await turn()
-      await drain(registration, Date.now() + timeout)
+      await drain(registration, Date.now() + timeout, closer)
     })
   })
   instance.addHook('onClose', async () => {
-    logAbandoned(registration)
+    logAbandoned(registration, closer)
     owner.unregister(registration)
   })
 }

@@ -7,11 +7,12 @@ import type { Entrance } from '../common/warnings.ts'
 import { FST_CTX_ENDED, FST_CTX_INVALID_ARGUMENT, FST_CTX_NO_SCOPE, FST_CTX_NOT_SET, FST_CTX_REQUEST_ID_FIXED } from '../common/errors.ts'
 import { noteOrigin } from './explain.ts'
 import type { Logger } from '../scope/line.ts'
-import { mixedIn } from '../logging/correlate.ts'
-import { warnEarly, warnLate } from '../scope/misuse-warnings.ts'
+import { errorOf, mixedIn } from '../logging/correlate.ts'
+import { warnCopied, warnEarly, warnLate } from '../scope/misuse-warnings.ts'
 import { wantFields } from '../logging/fields.ts'
 import type { Owner } from '../lifecycle/context-definition.ts'
-import { checkLock, openScope, runIn, type RunOptions } from '../lifecycle/run.ts'
+import { checkLock, checkRun, openScope, runIn, type RunOptions } from '../lifecycle/run.ts'
+import { scopeOfFailure } from '../scope/failures.ts'
 import { scopeOfStore, type Scope, type Store } from '../scope/scope.ts'
 import { boundAlike, enter } from '../scope/storage.ts'
 import { scopeOf } from '../scope/lookup.ts'
@@ -39,8 +40,10 @@ export abstract class Access<V> {
   protected abstract [kHere] (): Store | undefined
 
   /** The scope these calls act on. */
-  protected [kScope] (): Scope | undefined {
-    return scopeOf(this[kOwner], scopeOfStore(this[kHere]()))
+  protected [kScope] (key?: string): Scope | undefined {
+    const scope = scopeOf(this[kOwner], scopeOfStore(this[kHere]()))
+    if (scope === undefined && this[kOwner].registration.settings.diagnostics) warnCopied(key === undefined ? [] : this[kEntrances](key))
+    return scope
   }
 
   /**
@@ -68,7 +71,7 @@ export abstract class Access<V> {
 
   /** A read gave nothing, which may be a mistake. */
   #warn (key: string): void {
-    const scope = this[kScope]()
+    const scope = this[kScope](key)
     const { settings } = (scope ?? this[kOwner]).registration
     if (!settings.diagnostics) return
     if (scope === undefined) warnEarly(key, this[kEntrances](key))
@@ -140,6 +143,7 @@ export abstract class Access<V> {
    * await ctx.run({ tenant: 'acme' }, async () => { await nightlyReport() })
    */
   run<R> (values: Values<V>, fn: () => R, options?: RunOptions): R {
+    checkRun(fn, options)
     const parent = options?.inherit === false ? undefined : this[kScope]()
     return runIn(openScope(this[kOwner], parent, values, 'ctx.run'), fn, options)
   }
@@ -161,22 +165,17 @@ export abstract class Access<V> {
 
   /**
    * Makes each listener added to an emitter from now on run in the scope it was added in, whatever emits the event. For
-   * emitters that requests share, or that another request's work fires. Returns the emitter.
-   *
-   * @throws FST_CTX_INVALID_ARGUMENT it is no EventEmitter of Node: bind its listeners one by one, with `bind`
+   * emitters that requests share, or that another request's work fires. Returns the emitter. Anything but an EventEmitter of
+   * Node is FST_CTX_INVALID_ARGUMENT: bind its listeners one by one, with `bind`.
    */
   bindEmitter<E extends EventEmitter> (emitter: E): E {
     return bindListeners(emitter)
   }
 
   /**
-   * An iterable of what another gives, whose code runs in the current scope, whoever iterates it. For a generator or a
-   * stream's source that other code reads: a queue, a response, another request.
+   * An iterable, async iterable or generator of what another gives, whose code runs in the current scope, whoever iterates it.
    *
-   * @param iterable an iterable, an async iterable or a generator; each `next`, `return` and `throw` runs in the scope
    * @throws FST_CTX_INVALID_ARGUMENT it is no iterable
-   * @example
-   * return Readable.from(ctx.bindIterable(rows())) // where rows is an async function*
    */
   bindIterable<I extends Iterable<unknown> | AsyncIterable<unknown>> (iterable: I): BoundIterable<I> {
     return iterableInStore(this[kHere](), iterable)
@@ -195,7 +194,7 @@ export abstract class Access<V> {
    */
   get mixin (): (object?: object, level?: number, logger?: object) => Record<string, unknown> {
     wantFields()
-    return (_object, _level, logger) => mixedIn(this[kScope](), logger)
+    return (object, _level, logger) => mixedIn(scopeOf(this[kOwner], scopeOfFailure(errorOf(object), scopeOfStore(this[kHere]()))), logger)
   }
 }
 

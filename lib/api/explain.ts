@@ -92,7 +92,7 @@ function whatGave (key: string, holder: Scope, origin: Origin | undefined): NonN
   if (origin !== undefined) return 'set'
   if (holder.extras?.impersonation?.actors.has(key) === true && parent !== undefined) return 'impersonate'
   if (holder.extras?.madeBy !== undefined) return holder.extras.madeBy
-  if (life === undefined) return 'run'
+  if (life === undefined || !isOfRequest(holder)) return 'run'
   if (key === 'requestId') return 'request'
   return isSeeded(key, registration) ? 'seed' : 'set'
 }
@@ -110,8 +110,8 @@ export function noteOrigin (key: string, scope: Scope): void {
 }
 
 function phaseOf (root: Scope): string {
-  if (root.life === undefined) return 'a job'
-  return isOfRequest(root) ? root.life.phase : 'detached work'
+  if (isOfRequest(root)) return root.life!.phase
+  return root.extras?.madeBy === 'detach' ? 'detached work' : 'a job'
 }
 
 function originOf (key: string, scope: Scope): Origin | undefined {

@@ -6,6 +6,7 @@ import type { Interceptor } from '../propagation/undici-interceptor.ts'
 import { outboundHeaders } from '../propagation/headers.ts'
 import { packScope, unpackInto } from '../envelope/pack.ts'
 import { registrationFor } from '../envelope/signer.ts'
+import type { Owner } from '../lifecycle/context-definition.ts'
 import { openScope, runIn } from '../lifecycle/run.ts'
 import { readTrace, writeTrace, type Trace } from '../tracing/trace-context.ts'
 import { traceOf } from '../scope/active-trace.ts'
@@ -59,24 +60,12 @@ export abstract class Travel<V> extends Work<V> {
    * @example
    * new Worker('reports', (job) => ctx.hydrate(job.data.context, () => report(job.data.month)), { connection })
    */
-  async hydrate<R> (envelope: unknown, fn: () => R): Promise<Awaited<R>> {
-    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.hydrate', 'a function to call second, after the envelope')
-    const registration = registrationFor(envelope, this[kOwner])
-    const { settings, idPattern } = registration
-    const read = readEnvelope(envelope, settings.envelope)
-    const scope = openScope(this[kOwner], undefined, read === undefined ? {} : acceptedId(read, settings.envelope, idPattern), 'ctx.hydrate', registration)
-    scope.use().madeBy = 'hydrate'
-    const work = async (): Promise<Awaited<R>> => {
-      if (read !== undefined) await untilAborted(scope, unpackInto(scope, read))
-      return await fn()
+  hydrate<R> (envelope: unknown, fn: () => R): Promise<Awaited<R>> {
+    try {
+      return openEnvelope(this[kOwner], envelope, fn)
+    } catch (error) {
+      return refuse(error)
     }
-    const limits = read?.remaining === undefined ? undefined : { timeout: read.remaining }
-    const from = readTrace(read?.traceparent, read?.tracestate)
-    // A tracer that is at work here already has told where this work began.
-    if (from === undefined || scope.trace !== undefined) return await runIn(scope, work, limits)
-    scope.trace = from
-    const { tracing } = settings
-    return await runIn(scope, tracing === undefined ? work : () => tracing.within(from, work), limits)
   }
 
   /**
@@ -113,4 +102,29 @@ function readOption (options: DehydrateOptions): boolean {
   const { remaining = true, ...rest } = (options ?? { options }) as DehydrateOptions
   if (typeof remaining !== 'boolean' || Object.keys(rest).length > 0) throw new FST_CTX_INVALID_ARGUMENT('ctx.dehydrate', "no option but 'remaining', a boolean")
   return remaining
+}
+
+async function refuse (error: unknown): Promise<never> {
+  throw error
+}
+
+/** Returns the promise that `runIn` makes: a rejection that nobody handles is reported in the scope that its promise was made in. */
+function openEnvelope<R> (owner: Owner, envelope: unknown, fn: () => R): Promise<Awaited<R>> {
+  if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.hydrate', 'a function to call second, after the envelope')
+  const registration = registrationFor(envelope, owner)
+  const { settings, idPattern } = registration
+  const read = readEnvelope(envelope, settings.envelope)
+  const scope = openScope(owner, undefined, read === undefined ? {} : acceptedId(read, settings.envelope, idPattern), 'ctx.hydrate', registration)
+  scope.use().madeBy = 'hydrate'
+  const work = async (): Promise<Awaited<R>> => {
+    if (read !== undefined) await untilAborted(scope, unpackInto(scope, read))
+    return await fn()
+  }
+  const limits = read?.remaining === undefined ? undefined : { timeout: read.remaining }
+  const from = readTrace(read?.traceparent, read?.tracestate)
+  // A tracer that is at work here already has told where this work began.
+  if (from === undefined || scope.trace !== undefined) return runIn(scope, work, limits)
+  scope.trace = from
+  const { tracing } = settings
+  return runIn(scope, tracing === undefined ? work : () => tracing.within(from, work), limits)
 }

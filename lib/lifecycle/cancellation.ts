@@ -18,15 +18,19 @@ export interface Limits {
 }
 
 /**
- * Gives a scope limits of its own. They are never wider than those around it.
+ * Refuses limits of the wrong type.
  *
  * @throws FST_CTX_INVALID_ARGUMENT
  */
-export function limit (scope: Scope, { timeout, deadline, signal }: Limits): void {
-  if (timeout === undefined && deadline === undefined && signal === undefined) return
+export function checkLimits ({ timeout, deadline, signal }: Limits): void {
   if (timeout !== undefined && !(typeof timeout === 'number' && timeout >= 0)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a timeout of 0 or more milliseconds')
   if (deadline !== undefined && Number.isNaN(Number(deadline))) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a deadline that is a Date or milliseconds since the epoch')
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a signal that is an AbortSignal')
+}
+
+/** Gives a scope limits of its own. They are never wider than those around it. */
+export function limit (scope: Scope, { timeout, deadline, signal }: Limits): void {
+  if (timeout === undefined && deadline === undefined && signal === undefined) return
   const own = Math.min(Date.now() + (timeout ?? Infinity), Number(deadline ?? Infinity))
   const cancellation = cancelAt(scope, Math.min(own, deadlineOf(scope.parent)))
   if (signal !== undefined) follow(signal, scope, cancellation)

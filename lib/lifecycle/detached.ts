@@ -3,7 +3,7 @@ import { FST_CTX_ENDED } from '../common/errors.ts'
 import type { Impersonation } from '../scope/scope-state.ts'
 import { Scope, scopeOfStore, type Pending, type Registration, type Store } from '../scope/scope.ts'
 import { enter } from '../scope/storage.ts'
-import { impersonationOf } from '../scope/lookup.ts'
+import { contains, impersonationOf } from '../scope/lookup.ts'
 import { describe, warn } from '../common/warnings.ts'
 
 /**
@@ -94,19 +94,28 @@ function waitFor (registration: Registration, pending: Pending): void {
   pending.promise.then(() => { registration.pending.delete(pending) })
 }
 
-/** Waits for what is pending, until a time in milliseconds since the epoch. */
-export async function drain (registration: Registration, until: number): Promise<void> {
-  while (registration.pending.size > 0 && Date.now() < until) {
+/** What the application waits for when it closes. Work that closes it waits for the close, so it is not waited for. */
+function othersPending ({ pending }: Registration, closer: Scope | undefined): Pending[] {
+  return [...pending].filter(({ scope }) => scope === undefined || !contains(scope, closer))
+}
+
+/**
+ * Waits for what is pending, until a time in milliseconds since the epoch.
+ *
+ * @param closer the scope that the application is closed in, if it is closed from within work of its own
+ */
+export async function drain (registration: Registration, until: number, closer: Scope | undefined): Promise<void> {
+  for (let others = othersPending(registration, closer); others.length > 0 && Date.now() < until; others = othersPending(registration, closer)) {
     let timer: NodeJS.Timeout | undefined
     const timeout = new Promise<void>((resolve) => { timer = setTimeout(resolve, Math.min(until - Date.now(), MAX_TIMEOUT)) })
-    await Promise.race([timeout, Promise.all([...registration.pending].map(({ promise }) => promise))])
+    await Promise.race([timeout, Promise.all(others.map(({ promise }) => promise))])
     clearTimeout(timer)
   }
 }
 
 /** Logs what is still pending when the application closes. */
-export function logAbandoned (registration: Registration): void {
-  for (const { scope, what } of registration.pending) {
+export function logAbandoned (registration: Registration, closer: Scope | undefined): void {
+  for (const { scope, what } of othersPending(registration, closer)) {
     const log = scope?.root.log ?? registration.log
     try {
       enter(scope?.store, () => { log?.warn({ work: what }, ABANDONED) })

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { runAfters, runEnds } from './detached.ts'
-import { limit, releaseLimits, type Limits } from './cancellation.ts'
+import { checkLimits, limit, releaseLimits, type Limits } from './cancellation.ts'
 import { tellEnded, tellOpened } from '../scope/diagnostics-channel.ts'
 import { FST_CTX_INVALID_ARGUMENT, FST_CTX_LOCKED, FST_CTX_REQUEST_ID_FIXED } from '../common/errors.ts'
 import type { Owner } from './context-definition.ts'
 import { isSafeId } from '../config/request-id.ts'
 import { openJobTrace } from '../scope/active-trace.ts'
+import { noteFailure } from '../scope/failures.ts'
 import { Scope } from '../scope/scope.ts'
 import { currentScope, enter } from '../scope/storage.ts'
 import { lifeAround, scopeOf } from '../scope/lookup.ts'
@@ -18,22 +19,42 @@ export interface RunOptions extends Limits {
 
 const RUN_OPTIONS: ReadonlySet<string> = new Set(['inherit', 'timeout', 'deadline', 'signal'])
 
-/** Opens a scope below `parent`, or a root, with some values. Those of `ctx.impersonate` may be locked. */
+/**
+ * Refuses what `ctx.run` cannot call, before anything is opened.
+ *
+ * @throws FST_CTX_INVALID_ARGUMENT
+ */
+export function checkRun (fn: unknown, options: RunOptions | undefined): void {
+  if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a function to call second, after the values')
+  if (options === undefined) return
+  for (const name of Object.keys(options)) if (!RUN_OPTIONS.has(name)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', `no option '${name}', only ${[...RUN_OPTIONS].join(', ')}`)
+  checkLimits(options)
+}
+
+/**
+ * Opens a scope below `parent`, or a root, with some values. Those of `ctx.impersonate` may be locked. Within an ended scope
+ * it is a root. What is refused leaves nothing behind.
+ */
 export function openScope (owner: Owner, parent: Scope | undefined, values: Readonly<Record<string, unknown>>, call: 'ctx.run' | 'ctx.impersonate' | 'ctx.hydrate', registration = parent?.registration ?? owner.openOutside()): Scope {
   if (typeof values !== 'object' || values === null) throw new FST_CTX_INVALID_ARGUMENT(call, 'an object of values first, {} for none')
-  const scope = new Scope(owner, registration, parent, outerOf(owner, parent))
+  // What is called by the ended request still acts on the new root, hence its life.
+  const life = parent?.root.ended === true ? parent.root.life : undefined
+  if (parent?.root.ended === true) parent = undefined
+  const names = Object.keys(values)
+  for (const name of names) {
+    if (name === 'requestId') checkId(values.requestId, parent)
+    else owner.checkKey(name)
+    if (call === 'ctx.run') checkLock(name, parent)
+  }
+  const scope = new Scope(owner, registration, parent, outerOf(owner, parent), life)
   if (parent === undefined) {
     scope.store.requestId = randomUUID()
     openJobTrace(scope)
   }
   try {
-    for (const name of Object.keys(values)) {
-      if (name === 'requestId') checkId(values.requestId, parent)
-      else owner.checkKey(name)
-      if (call === 'ctx.run') checkLock(name, parent)
-      scope.write(name, values[name])
-    }
+    for (const name of names) scope.write(name, values[name])
   } catch (error) {
+    // A getter of the values threw.
     scope.settle()
     throw error
   }
@@ -42,18 +63,19 @@ export function openScope (owner: Owner, parent: Scope | undefined, values: Read
 
 /** Calls `fn` within a scope, which is done when `fn` is: when it returns, or when its promise settles. */
 export function runIn<R> (scope: Scope, fn: () => R, options: RunOptions | undefined): R {
-  try {
-    checkRun(scope, fn, options)
-  } catch (error) {
-    scope.settle()
-    throw error
-  }
+  if (options !== undefined) limit(scope, options)
   scope.work = fn
   if (scope.parent === undefined) tellOpened(scope)
+  return enter(scope.store, call, scope, fn)
+}
+
+/** Within the scope, so that the promise is made there: a rejection that nobody handles is reported where its promise was made. */
+function call<R> (scope: Scope, fn: () => R): R {
   let result: R
   try {
-    result = enter(scope.store, fn)
+    result = fn()
   } catch (error) {
+    noteFailure(error, scope)
     finish(scope)
     throw error
   }
@@ -67,16 +89,10 @@ export function runIn<R> (scope: Scope, fn: () => R, options: RunOptions | undef
     finish(scope)
     return value
   }, (error: unknown) => {
+    noteFailure(error, scope)
     finish(scope)
     throw error
   }) as R
-}
-
-function checkRun (scope: Scope, fn: unknown, options: RunOptions | undefined): void {
-  if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a function to call second, after the values')
-  if (options === undefined) return
-  for (const name of Object.keys(options)) if (!RUN_OPTIONS.has(name)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', `no option '${name}', only ${[...RUN_OPTIONS].join(', ')}`)
-  limit(scope, options)
 }
 
 /**

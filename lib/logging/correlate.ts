@@ -4,6 +4,7 @@ import { pinoSymbols, type PinoLogger, type PinoSymbols, type PinoWrite } from '
 import type { Fields, Logger } from '../scope/line.ts'
 import type { Policy } from '../config/key-policies.ts'
 import type { Life, Scope } from '../scope/scope.ts'
+import { scopeOfFailure } from '../scope/failures.ts'
 import { currentScope } from '../scope/storage.ts'
 import { missingIn } from './twin.ts'
 import { correlatedWriter } from './writer.ts'
@@ -30,7 +31,7 @@ export function correlate (logger: Logger, policy: Policy, idLabel: string): boo
   const write = root[symbols.write] as PinoWrite
   root[kCorrelated] = symbols
   root[symbols.write] = function correlatedWrite (this: PinoLogger, object: unknown, message: string | undefined, level: number): void {
-    const scope = scopeOfLine(this, symbols)
+    const scope = scopeOfFailure(errorOf(object), scopeOfLine(this, symbols))
     if (scope === undefined) write.call(this, object, message, level)
     else writeWith(lineOf(scope), this, object, message, level)
   }
@@ -73,6 +74,11 @@ function ownNames (logger: PinoLogger, symbols: PinoSymbols): readonly string[] 
     names.set(levels, found)
   }
   return found
+}
+
+/** The error that a line is about, as pino and Fastify write it: alone, or under `err`. */
+export function errorOf (object: unknown): unknown {
+  return object instanceof Error ? object : (object as { readonly err?: unknown } | null | undefined)?.err
 }
 
 /** The scope a line belongs to: the current one, but never that of another request than the logger's own. */

@@ -78,9 +78,7 @@ function isCurrent (line: Line, scope: Scope, trace: Trace | undefined): boolean
 
 function makeLine (scope: Scope, trace: Trace | undefined): Line {
   const { policy, idLabel } = scope.registration
-  const parent = scope.root.ended ? scope.parent : undefined
-  // Opened after the end: what the lines carried is all that is left of the request.
-  const own: Fields = parent === undefined ? { [idLabel]: scope.store.requestId } : { ...lineOf(parent).own }
+  const own: Fields = { [idLabel]: scope.store.requestId }
   if (trace !== undefined) Object.assign(own, traceFields(trace))
   const values: unknown[] = []
   for (const { name, log } of policy.logged) {

@@ -21,6 +21,14 @@ export function lifeAround (scope: Scope): Life | undefined {
   return undefined
 }
 
+/** Whether `inner` is `scope`, or was opened within it, in the scopes of this or of another context. */
+export function contains (scope: Scope, inner: Scope | undefined): boolean {
+  const around = new Set([inner])
+  // A set is walked with what is added on the way.
+  for (const from of around) if (from !== undefined) around.add(from.parent).add(from.outer)
+  return around.has(scope)
+}
+
 /** The innermost impersonation that a scope is in. */
 export function impersonationOf (scope: Scope): Impersonation | undefined {
   for (let from: Scope | undefined = scope; from !== undefined; from = from.parent) {

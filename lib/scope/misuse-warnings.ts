@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { Scope } from './scope.ts'
+import { isCopiedStore, type Scope } from './scope.ts'
 import { currentStore } from './storage.ts'
 import { callSite, warnOnce, type Entrance } from '../common/warnings.ts'
 
@@ -34,9 +34,17 @@ export function warnLate (key: string, { route }: Scope, entrances: readonly Ent
   warnOnce('FST_CTX_LATE_READ', `${key} ${route}`, () => `'${key}' was read${callSite(entrances)} after the scope${of(route)} had ended, and is undefined: read it before, or start the work that needs it by ctx.detach()`)
 }
 
+/** A call found no scope, because what is current is a copy of a scope's store. */
+export function warnCopied (entrances: readonly Entrance[]): void {
+  if (!isCopiedStore(currentStore())) return
+  warnOnce('FST_CTX_COPIED_STORE', '', () => `the context was used${callSite(entrances)} in a copy of a scope's store, which is not a scope: use ctx.run(values, fn) instead of running asyncLocalStorage with { ...store }`)
+}
+
 /** The request of a scope is over, and its function still runs. */
 export function warnOpen ({ work, root: { route } }: Scope): void {
-  const name = work === undefined || work.name === '' ? `ctx.run(…, ${shortened(String(work))})` : `the function '${work.name}' of a ctx.run`
+  // A getter of its values threw: nothing runs in it.
+  if (work === undefined) return
+  const name = work.name === '' ? `ctx.run(…, ${shortened(String(work))})` : `the function '${work.name}' of a ctx.run`
   warnOnce('FST_CTX_STILL_OPEN', `${name} ${route}`, `the request${of(route)} ended while ${name} was still running: await it, or start it by ctx.detach()`)
 }
 

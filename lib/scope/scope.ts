@@ -350,7 +350,15 @@ StoreOf.prototype = bare
 /** A constructor, so that all stores have one shape, which makes a read cheap. */
 const NewStore = StoreOf as unknown as new (scope: Scope) => Store
 
+/** Whether something is a copy of a scope's store: `{ ...store }`, or an object that inherits from it. */
+export function isCopiedStore (store: object | undefined): boolean {
+  const scope = (store as Store | undefined)?.[kScope]
+  return scope !== undefined && scope.store !== store
+}
+
 /** The scope whose store this is; `undefined` for no store, or for one that is not ours. */
 export function scopeOfStore (store: object | undefined): Scope | undefined {
-  return (store as Store | undefined)?.[kScope]
+  const scope = (store as Store | undefined)?.[kScope]
+  // A copy of a store has its symbol, too, and is no scope.
+  return scope !== undefined && scope.store === store ? scope : undefined
 }

@@ -80,7 +80,7 @@ export class Watch {
 
   /** Waits for the work that requests left behind, until a time in milliseconds since the epoch. */
   async settle (until: number): Promise<void> {
-    for (const registration of this.#registrations) await drain(registration, until)
+    for (const registration of this.#registrations) await drain(registration, until, undefined)
   }
 
   stop (): void {

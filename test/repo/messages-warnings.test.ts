@@ -1,6 +1,7 @@
 // Every coded warning, met as a new user would meet it: it names the thing and the way out, and is told once.
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { asyncLocalStorage } from '@fastify/request-context'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import { createContext, key, type RequestIdOptions } from '../../lib/index.ts'
@@ -31,6 +32,18 @@ const newContext = () => createContext({
 type Ctx = ReturnType<typeof newContext>
 
 const CASES: Readonly<Record<string, Case>> = {
+  FST_CTX_COPIED_STORE: {
+    program () {
+      const ctx = newContext()
+      ctx.run({ tenant: 'acme' }, () => {
+        const store: object = { ...asyncLocalStorage.getStore() }
+        asyncLocalStorage.run(store as never, () => { ctx.get('tenant') })
+      })
+    },
+    names: /a copy of a scope's store, which is not a scope/,
+    out: /use ctx\.run\(values, fn\)/,
+    place: HERE
+  },
   FST_CTX_LATE_READ: {
     async program (t) {
       const [over, read] = [gate(), gate()]

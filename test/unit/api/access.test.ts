@@ -247,7 +247,7 @@ t.test('after the end of the request', async (t) => {
       own.run({ user: 'eve' }, () => {
         t.equal(own.get('user'), 'eve')
         t.equal(own.get('tenant'), undefined)
-        t.throws(() => own.require('tenant'), { code: 'FST_CTX_ENDED' })
+        t.throws(() => own.require('tenant'), { code: 'FST_CTX_NOT_SET' }, 'it is a root of its own')
       })
     })
   }

@@ -391,6 +391,37 @@ t.test('app.close', async (t) => {
     await t.resolves(app.close())
   })
 
+  t.test('called from within after, detach or onEnd, it does not wait for itself, but for all other work', async (t) => {
+    for (const call of ['after', 'detach', 'onEnd'] as const) {
+      for (const nested of [false, true]) {
+        const closed = gate<number>()
+        const seen: string[] = []
+        const { app, lines, get } = await setting(t, (app) => {
+          app.get('/', async () => {
+            ctx.detach(async () => { await sleep(40); seen.push('other work') })
+            const work = (): void => {
+              ctx[call](async () => {
+                await sleep(5)
+                const from = Date.now()
+                await ctx.run({ user: 'ada' }, () => app.close())
+                closed.open(Date.now() - from)
+              })
+            }
+            if (nested) ctx.run({ user: 'lin' }, work)
+            else work()
+            return 'ok'
+          })
+        }, { closeTimeout: 5_000 })
+        await get()
+        const took = await closed.promise
+        t.ok(took < 2_000, `${call}: ${took} ms`)
+        t.same(seen, ['other work'])
+        await app.close()
+        t.same(lines.all('work was cut off: the application closes'), [])
+      }
+    }
+  })
+
   t.test('jobs that are over leave nothing to wait for', async (t) => {
     const { app } = await setting(t, () => {})
     const { promise, open } = gate()

@@ -1,11 +1,12 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { requestContext } from '@fastify/request-context'
+import { asyncLocalStorage, requestContext } from '@fastify/request-context'
 import Fastify from 'fastify'
 import pino from 'pino'
 import t from 'tap'
 import { createContext, ctx as readyMade, key } from '../../../lib/index.ts'
-import { gate, Lines, listen, turns, unhandled } from '../../support/support.ts'
+import { gate, Lines, listen, turns, unhandled, warnings } from '../../support/support.ts'
 
 const ctx = createContext({ tenant: key<string>({ log: true }), user: key<{ readonly id: string }>({ log: ({ id }) => id }), plan: key<string>({ locked: true }) })
 
@@ -369,4 +370,106 @@ t.test('a run that is refused leaves nothing at the scope around it', async (t) 
     gc()
     t.same(held.map((reference) => reference.deref()), [undefined, undefined, undefined])
   })
+})
+
+t.test('a run that is refused leaves nothing behind: no warning, no timer, no attribute of a span', async (t) => {
+  const seen = warnings(t, 'FST_CTX_STILL_OPEN')
+  const told: unknown[] = []
+  const span = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331', traceFlags: 1 } as never
+  const own = createContext({ tenant: key<string>({ log: true }), plan: key<string>({ locked: true }) }, {
+    trace: { current: () => span, ofRequest: () => span, within: (_trace, fn) => fn(), attributes: new Map([['tenant', 'app.tenant']]), tell: (_trace, ...what) => { told.push(what) } }
+  })
+  const app = Fastify()
+  await app.register(own.plugin)
+  const failing = { get tenant (): string { throw new Error('a getter that throws') } }
+  app.get('/', async () => {
+    own.set('plan', 'free')
+    const refused: ReadonlyArray<() => unknown> = [
+      () => own.run({}, () => {}, { limit: 1 } as never),
+      () => own.run({}, () => {}, { timeout: -1 }),
+      () => own.run({}, () => {}, { timeout: 5, deadline: 'never' as never }),
+      () => own.run({}, () => {}, { signal: {} as never }),
+      () => own.run({ tenant: 'acme', plan: 'paid' }, () => {}),
+      () => own.run({ tenant: 'acme', unknown: 1 } as never, () => {}),
+      () => own.run({ tenant: 'acme', requestId: 'id' } as never, () => {}),
+      () => own.run({ tenant: 'acme' }, 'no function' as never),
+      () => own.run({ tenant: 'acme', requestId: '' } as never, () => {}, { inherit: false }),
+      () => own.run(null as never, () => {}),
+      () => own.run(failing, () => {}),
+      () => own.impersonate({ tenant: 'acme', unknown: 1 } as never, { reason: 'ticket' }, () => {})
+    ]
+    for (const run of refused) t.throws(run)
+    await t.rejects(own.hydrate('', 'no function' as never))
+    return 'ok'
+  })
+  const { url } = await listen(t, app)
+  t.equal(await (await fetch(url, { headers: { connection: 'close' } })).text(), 'ok')
+  await sleep(40)
+  t.same([seen, told], [[], []])
+})
+
+t.test('a run within an ended request is a root: it has an id, set, cache, onEnd and nested runs work, and request.ctx acts on it', async (t) => {
+  const lines = new Lines(t)
+  const app = Fastify({ logger: { stream: lines } })
+  const own = createContext({ tenant: key<string>({ log: true, seed: () => 'acme' }), plan: key<string>({ locked: true, seed: () => 'free' }) })
+  await app.register(own.plugin)
+  const [late, done] = [gate(), gate<unknown>()]
+  app.get('/', async (request) => {
+    const access = (request as any).ctx
+    late.promise.then(async () => {
+      const before = [own.get('tenant'), own.explain('tenant').state]
+      const ends: unknown[] = []
+      const result = await own.run({ tenant: 'globex', plan: 'paid' }, async () => {
+        own.onEnd(() => { ends.push(own.get('tenant')) })
+        own.cache.set('k', 7)
+        const [id, explained] = [own.require('requestId'), own.explain('tenant').by]
+        own.set('tenant', 'initech')
+        own.log.info('within')
+        await sleep(5)
+        return [id === request.id, explained, own.explain('tenant').phase, own.cache.get('k'), own.require('tenant'), access.get('tenant'), own.run({}, () => own.get('plan')), own.explain('requestId').by]
+      })
+      access.run({}, () => { access.set('tenant', 'by request.ctx'); ends.push(access.tenant, own.get('tenant')) })
+      await sleep(5)
+      done.open([before, result, ends])
+    }).catch((error: unknown) => { done.open(error) })
+    return 'ok'
+  })
+  const { url } = await listen(t, app)
+  await (await fetch(url, { headers: { connection: 'close' } })).text()
+  await sleep(30)
+  late.open()
+  t.same(await done.promise, [[undefined, 'ended'], [false, 'run', 'a job', 7, 'initech', 'initech', 'paid', 'run'], ['initech', 'by request.ctx', 'by request.ctx']])
+  t.match(lines.one('within'), { tenant: 'initech', reqId: String })
+})
+
+t.test('a copy of the store that the storage runs is no scope of ours: requestContext reads it, ctx does not, and the request is not written', async (t) => {
+  const seen = warnings(t, 'FST_CTX_COPIED_STORE')
+  const lines = new Lines(t)
+  const app = Fastify({ logger: { stream: lines } })
+  const own = createContext({ tenant: key<string>({ log: true, carry: true, header: 'x-tenant', seed: () => 'acme' }) }, { propagate: { 'https://api.example': ['tenant'] } })
+  await app.register(own.plugin)
+  app.get('/', async () => {
+    const copies: object[] = [{ ...requestContext.getStore(), tenant: 'globex' }, Object.assign(Object.create(requestContext.getStore() as unknown as object) as object, { tenant: 'globex' })]
+    for (const copy of copies) {
+      await asyncLocalStorage.run(copy as never, async () => {
+        await sleep(1)
+        t.equal(requestContext.get('tenant' as never), 'globex')
+        t.same([own.get('tenant'), own.has('tenant'), own.actor('tenant'), own.headersFor('https://api.example/'), own.explain('tenant').state], [undefined, false, undefined, {}, 'no scope'])
+        for (const call of [() => own.set('tenant', 'x'), () => own.require('tenant'), () => own.dehydrate(), () => own.cache, () => { own.onEnd(() => {}) }]) t.throws(call, { code: 'FST_CTX_NO_SCOPE' })
+        app.log.info('in the copy')
+        own.run({}, () => { t.equal(own.get('tenant'), undefined, 'a root') })
+        const detached = gate<unknown>()
+        own.detach(() => { detached.open(own.get('tenant')) })
+        t.equal(await detached.promise, undefined)
+      })
+    }
+    return own.get('tenant')
+  })
+  const { url } = await listen(t, app)
+  t.equal(await (await fetch(url, { headers: { connection: 'close' } })).text(), 'acme')
+  for (const line of lines.all('in the copy')) t.equal(line.tenant, undefined)
+  t.equal(seen.length, 1)
+  t.match(seen[0]!.message, /run\.test\.ts/)
+  const silent = createContext({ tenant: key<string>() }, { diagnostics: false })
+  silent.run({ tenant: 'acme' }, () => { asyncLocalStorage.run({ ...requestContext.getStore() } as never, () => { t.equal(silent.get('tenant'), undefined) }) })
 })

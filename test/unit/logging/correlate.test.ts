@@ -797,7 +797,7 @@ t.test('late lines, after the end of the request', async (t) => {
     for (const message of ['request.log', 'child of app.log', 'ctx.log', 'mixin']) t.match(lines.one(message), kept, message)
   })
 
-  t.test('those of a ctx.run opened after the end, too, with what it sets', async (t) => {
+  t.test('those of a ctx.run opened after the end are of a root of its own', async (t) => {
     const lines = await late(t, (ctx, app, request) => {
       ctx.run({ user: userOf('eve') }, () => {
         app.log.info('app.log')
@@ -805,7 +805,10 @@ t.test('late lines, after the end of the request', async (t) => {
         ctx.run({}, () => { app.log.info('deeper') })
       })
     })
-    for (const message of ['app.log', 'request.log', 'deeper']) t.match(lines.one(message), { ...kept, user: userOf('eve') }, message)
+    for (const message of ['app.log', 'request.log', 'deeper']) t.match(lines.one(message), { user: userOf('eve'), tenant: undefined, big: undefined }, message)
+    t.equal(lines.one('request.log').reqId, 'id-1', 'which its logger has bound')
+    t.equal(lines.one('app.log').reqId, lines.one('deeper').reqId)
+    t.not(lines.one('app.log').reqId, 'id-1')
   })
 })
 

@@ -2,7 +2,7 @@ import t from 'tap'
 import { Owner } from '../../../lib/lifecycle/context-definition.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
 import { Scope, type Life } from '../../../lib/scope/scope.ts'
-import { impersonationOf, isOfRequest, scopeOf } from '../../../lib/scope/lookup.ts'
+import { contains, impersonationOf, isOfRequest, scopeOf } from '../../../lib/scope/lookup.ts'
 
 const { registration } = new Owner(readKeys({ tenant: {} }))
 const owner = {}
@@ -34,4 +34,11 @@ t.test('impersonationOf: the innermost around a scope', async (t) => {
   const impersonation = { actors: new Map(), reason: 'ticket' }
   root.use().impersonation = impersonation
   t.equal(impersonationOf(scope), impersonation)
+})
+
+t.test('contains: itself, and what was opened within, through the scopes of other contexts', async (t) => {
+  const scope = new Scope(owner, registration)
+  const other = new Scope({}, registration, undefined, new Scope(owner, registration, scope))
+  const inner = new Scope({}, registration, other)
+  t.same([contains(scope, scope), contains(scope, inner), contains(inner, scope), contains(scope, undefined), contains(scope, new Scope(owner, registration))], [true, true, false, false, false])
 })

@@ -1,0 +1,22 @@
+import { contains } from './lookup.ts'
+import type { Scope } from './scope.ts'
+
+/** The innermost scope that an error left. Held by the error alone. */
+const scopes = new WeakMap<object, Scope>()
+
+/** Notes that an error leaves a scope. The innermost one counts, unless the same object was thrown somewhere else before. */
+export function noteFailure (error: unknown, scope: Scope): void {
+  if (typeof error !== 'object' || error === null) return
+  const inner = scopes.get(error)
+  if (inner === undefined || !contains(scope, inner)) scopes.set(error, scope)
+}
+
+/**
+ * The scope that a line about an error belongs to: the one that the error left, if that is within the current scope, or if
+ * no scope is current. An error of another request does not take its fields to a line of this one.
+ */
+export function scopeOfFailure (error: unknown, current: Scope | undefined): Scope | undefined {
+  if (typeof error !== 'object' || error === null) return current
+  const inner = scopes.get(error)
+  return inner !== undefined && (current === undefined || contains(current, inner)) ? inner : current
+}
