@@ -174,8 +174,7 @@ export abstract class Access<V> {
 
   /**
    * An iterable, async iterable or generator of what another gives, whose code runs in the current scope, whoever iterates it.
-   *
-   * @throws FST_CTX_INVALID_ARGUMENT it is no iterable
+   * Anything else is FST_CTX_INVALID_ARGUMENT.
    */
   bindIterable<I extends Iterable<unknown> | AsyncIterable<unknown>> (iterable: I): BoundIterable<I> {
     return iterableInStore(this[kHere](), iterable)
