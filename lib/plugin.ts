@@ -7,6 +7,7 @@ import { drain, logAbandoned } from './lifecycle/detached.ts'
 import { requestAccess, type RequestContext } from './api/context.ts'
 import { FST_CTX_ALREADY_REGISTERED, FST_CTX_INVALID_OPTION, FST_CTX_REQUEST_CONTEXT_REGISTERED, FST_CTX_REQUEST_ID_HEADER } from './common/errors.ts'
 import { requestIdLabel } from './patches/fastify-internals.ts'
+import { decorateSend } from './patches/reply-send.ts'
 import type { KeyPolicy, Seed } from './config/key.ts'
 import { correlate } from './logging/correlate.ts'
 import { tellingOf } from './logging/fields.ts'
@@ -108,7 +109,10 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
     checkRoutes(instance, owner, policy)
     refuseUncovered(instance, (instance: Registered) => instance[kRegistered] !== undefined)
   }
-  instance.addHook('onRequest', openScope(owner, registration, responseHeader(requestId)))
+  const undo: Array<() => void> = []
+  if (registered === undefined) decorateSend(instance)
+  instance.addHook('onRequest', openScope(owner, registration, responseHeader(requestId), undo))
+  instance.addHook('onClose', async function fastifyCtxOnClose () { for (const revert of undo.reverse()) revert() })
 }
 
 function readOptions (given: ContextOptions, owner: Owner): ReadyMadeOptions {

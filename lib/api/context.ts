@@ -76,7 +76,7 @@ abstract class RequestAccess extends Travel<Record<string, unknown>> {
     const life = this.#root?.life
     if (life === undefined) return undefined
     const store = currentStore()
-    return scopeOfStore(store)?.root.life === life ? store : life.scope.store
+    return scopeOfStore(store)?.root.life === life ? store : life.innermost.store
   }
 }
 

@@ -108,7 +108,7 @@ function makeController (scope: Scope): void {
   cancellation.controller = new AbortController()
   const around = holderOf(scope.parent)
   if (around !== undefined) followScope(around, scope)
-  else if (isOfRequest(scope) && scope.life!.lost) abortGone(scope)
+  else if (isOfRequest(scope) && scope.life!.aborted) abortGone(scope)
   const left = cancellation.deadline - Date.now()
   if (left <= 0) abortLate(scope)
   // With more than it a timer would fire at once; no work takes as long.

@@ -3,7 +3,7 @@ import { FST_CTX_ENDED } from '../common/errors.ts'
 import type { Impersonation } from '../scope/scope-state.ts'
 import { Scope, scopeOfStore, type Pending, type Registration, type Store } from '../scope/scope.ts'
 import { enter } from '../scope/storage.ts'
-import { contains, impersonationOf } from '../scope/lookup.ts'
+import { contains, impersonationOf, lifeAround } from '../scope/lookup.ts'
 import { describe, warn } from '../common/warnings.ts'
 
 /**
@@ -12,7 +12,7 @@ import { describe, warn } from '../common/warnings.ts'
  * @throws FST_CTX_ENDED the scope is over already
  */
 export function putOff (scope: Scope, store: Store, fn: () => unknown): void {
-  if (scope.done) throw new FST_CTX_ENDED('ctx.onEnd')
+  if (scope.done && !isDeferred(scope)) throw new FST_CTX_ENDED('ctx.onEnd')
   const extras = scope.use()
   extras.ends ??= []
   extras.ends.push(async () => {
@@ -22,6 +22,12 @@ export function putOff (scope: Scope, store: Store, fn: () => unknown): void {
       reportFailure(scopeOfStore(store), error, 'a callback of ctx.onEnd failed')
     }
   })
+}
+
+/** The function of a run has returned, or the client of a request is gone, and the request goes on in this scope. */
+function isDeferred (scope: Scope): boolean {
+  const life = lifeAround(scope)
+  return life !== undefined && (scope.parent !== undefined || life.aborted) && life.defer(scope)
 }
 
 /** Runs what was put off to the end of a scope: the last first, one after the other, each whatever became of the others. */

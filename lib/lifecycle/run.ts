@@ -111,6 +111,8 @@ function checkId (id: unknown, parent: Scope | undefined): void {
 
 function finish (scope: Scope): void {
   scope.work = undefined
+  const life = lifeAround(scope)
+  if (life?.defer(scope) === true) return
   releaseLimits(scope)
   if (scope.parent === undefined) tellEnded(scope)
   const ended = runEnds(scope)
@@ -120,7 +122,6 @@ function finish (scope: Scope): void {
     return runAfters(afters)
   }
   // What they read is the request's, too: it does not end before they are done.
-  const life = lifeAround(scope)
   life?.hold()
   ended.then(() => {
     scope.settle()

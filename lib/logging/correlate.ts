@@ -86,7 +86,7 @@ function scopeOfLine (logger: PinoLogger, symbols: PinoSymbols): Scope | undefin
   const current = currentScope()
   const life = logger[kLife] as Life | undefined
   if (life === undefined || current?.root.life === life) return current
-  return hasIdOf(life.scope, logger[symbols.bindings] as string) ? life.scope : current
+  return hasIdOf(life.scope, logger[symbols.bindings] as string) ? life.innermost : current
 }
 
 /**

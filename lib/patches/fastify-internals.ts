@@ -15,6 +15,7 @@ export interface RouteContext {
   readonly config: { readonly url?: string } | undefined
   handler: Hook
   readonly handlerTimeout: number
+  errorHandler: unknown
   [hook: string]: unknown
 }
 
@@ -36,6 +37,21 @@ export function routeContext (request: FastifyRequest): RouteContext | undefined
 export function notFoundContext (context: RouteContext): RouteContext | undefined {
   kNotFound ??= symbolOf(context, 'fastify.404ContextKey')
   return (read(context, kNotFound) ?? undefined) as RouteContext | undefined
+}
+
+/** What Fastify keeps for an error handler: its function, and by its prototype the handlers around it. */
+interface ErrorHandler { readonly func: Hook }
+
+/**
+ * The error handlers of a route, each wrapped: a chain of our own, because Fastify's objects are shared by routes and
+ * shown as `instance.errorHandler`. `undefined` where there is only Fastify's own.
+ */
+export function wrappedErrorHandlers ({ errorHandler }: RouteContext, wrap: (handler: Hook) => Hook): object | undefined {
+  const outer = typeof errorHandler !== 'object' || errorHandler === null ? null : Object.getPrototypeOf(errorHandler) as object | null
+  // The outermost is Fastify's.
+  if (outer === null || outer === Object.prototype) return undefined
+  const { func } = errorHandler as ErrorHandler
+  return Object.create(wrappedErrorHandlers({ errorHandler: outer } as RouteContext, wrap) ?? outer, { func: { value: wrap(func), writable: true, enumerable: true, configurable: true } }) as object
 }
 
 /** The name of the field that carries the request id on Fastify's lines. Without its log controller: Fastify 5's option. */

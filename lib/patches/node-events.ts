@@ -1,100 +1,148 @@
 import { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
-import type { Store } from '../scope/scope.ts'
-import { bound, currentStore, enter } from '../scope/storage.ts'
-import { lifeOfRaw, type RequestLife } from '../lifecycle/request-lifetime.ts'
+import { symbolOf } from '../common/symbols.ts'
+import { callWithin, isWithinRequest } from '../lifecycle/reentry.ts'
+import { lifeOfRaw } from '../lifecycle/request-lifetime.ts'
+import type { Life, Store } from '../scope/scope.ts'
+import { currentStore, enter } from '../scope/storage.ts'
 
 type Emit = EventEmitter['emit']
 
-/** Makes what an emitter emits reach its listeners in one scope, whatever code it is called by. */
-export function emitInScope (emitter: EventEmitter, store: Store): void {
-  emitter.emit = emitting(emitter.emit, store)
+/**
+ * Makes what an emitter emits reach its listeners in one store, unless it is emitted in another of the same request.
+ *
+ * @param heard called after the listeners of each event
+ */
+export function emitWithin (emitter: EventEmitter, life: Life, store: Store, heard?: (event: string | symbol) => void): void {
+  const { emit } = emitter
+  hide(emitter, 'emit', function (this: EventEmitter, ...args: Parameters<Emit>): boolean {
+    try {
+      return isWithinRequest(life, currentStore()) ? emit.apply(this, args) : enter(store, emitNow, this, emit, args)
+    } finally {
+      heard?.(args[0])
+    }
+  }, emit)
 }
 
 /** The same for the signal of a route's `handlerTimeout`, whose timer is older than the scope. */
-export function dispatchInScope (signal: AbortSignal, store: Store): void {
-  signal.dispatchEvent = bound(store, signal.dispatchEvent)
+export function dispatchWithin (signal: AbortSignal, life: Life): void {
+  const { dispatchEvent } = signal
+  hide(signal, 'dispatchEvent', function (this: AbortSignal, event: Event): boolean {
+    return callWithin(life, () => dispatchEvent.call(this, event))
+  }, dispatchEvent)
 }
 
-function emitting (emit: Emit, store: Store): Emit {
-  return function emitInScope (this: EventEmitter) {
-    // Passed on as they are: an emitter is heard often, and an array for each event would be felt.
-    const args = arguments as unknown as Parameters<Emit>
-    return currentStore() === store ? emit.apply(this, args) : enter(store, emitNow, this, emit, args)
-  }
+/** Replaces a method of one object by one that looks the same: neither enumerable nor of another name or length. */
+function hide (object: object, name: string, method: (...args: any[]) => unknown, original: (...args: never[]) => unknown): void {
+  Object.defineProperties(method, { name: { value: original.name }, length: { value: original.length } })
+  Object.defineProperty(object, name, { value: method, writable: true, enumerable: false, configurable: true })
 }
 
 function emitNow (emitter: EventEmitter, emit: Emit, args: Parameters<Emit>): boolean {
   return emit.apply(emitter, args)
 }
 
-/**
- * The same for Node's two objects for a request, whose life is told when they close. Their life must be set: one function
- * serves the requests of all.
- */
-export function emitRawInScope (request: IncomingMessage | Http2ServerRequest, reply: ServerResponse | Http2ServerResponse): void {
-  // An APM may have given them an `emit` of its own, which is kept.
-  request.emit = request.emit === plainEmit ? emitOfRequest : emittingRaw(request.emit, requestClosed)
-  const replyClosed = request.httpVersionMajor === 2 ? closedHttp2 : closedHttp1
-  if (reply.emit !== plainEmit) reply.emit = emittingRaw(reply.emit, replyClosed)
-  else reply.emit = replyClosed === closedHttp1 ? emitOfReply : emitOfHttp2Reply
-}
+/** Node's classes for the objects of a request, and those of ours that stand in for them. */
+type Raw = EventEmitter
+type RawClass = (new (...args: any[]) => Raw) & { readonly prototype: Raw }
 
 const plainEmit = EventEmitter.prototype.emit
-const emitOfHttp2Reply = emittingRaw(plainEmit, closedHttp2)
+
+/** The prototypes that are ours, by those they are made from, and all of them. */
+const derived = new WeakMap<object, Raw>()
+const ours = new WeakSet<object>()
 
 /**
- * What nobody listens to, as most, goes nowhere; but an error must reach Node. This and the next do
- * the same, in two: a function that sees objects of one kind only is much faster than one that sees both.
+ * Makes the events of Node's two objects for a request reach their listeners in its scope, and its end be noticed. They
+ * must carry its lifetime.
+ *
+ * `emit` is on a prototype, as enumerable as Node's: the objects have no property more, and a `for…in` copy of one can
+ * still emit. Changing the prototype of an object takes 5 µs on Node 24 and 26, so a server makes objects of our classes
+ * from its first request on (`undo` gets what reverts that). The objects of that request, of HTTP/2 and of `inject()` change theirs.
  */
-function emitOfRequest (this: EventEmitter, ...args: Parameters<Emit>): boolean {
-  const event = args[0]
-  let heard = false
-  if (this.listenerCount(event) > 0 || event === 'error') {
-    heard = currentStore() === lifeOfRaw(this)!.scope.store ? plainEmit.apply(this, args) : emitFromOutside(this, plainEmit, args)
+export function emitRawWithin (request: IncomingMessage | Http2ServerRequest, reply: ServerResponse | Http2ServerResponse, undo: Array<() => void>): void {
+  const http2 = request.httpVersionMajor === 2
+  const server = http2 ? undefined : (request.socket as { readonly server?: object } | undefined)?.server
+  if (server !== undefined && !ours.has(Object.getPrototypeOf(request) as object)) {
+    replaceClass(server, 'IncomingMessage', emittingRequest, undo)
+    replaceClass(server, 'ServerResponse', emittingReply, undo)
   }
-  if (event === 'close') requestClosed(lifeOfRaw(this)!, this as IncomingMessage)
-  return heard
+  emitOn(request, emittingRequest)
+  emitOn(reply, http2 ? emittingHttp2Reply : emittingReply)
 }
 
-function emitOfReply (this: EventEmitter, ...args: Parameters<Emit>): boolean {
-  const event = args[0]
-  if (event === 'finish') lifeOfRaw(this)!.answered = true
-  let heard = false
-  if (this.listenerCount(event) > 0 || event === 'error') {
-    heard = currentStore() === lifeOfRaw(this)!.scope.store ? plainEmit.apply(this, args) : emitFromOutside(this, plainEmit, args)
+function emitOn (raw: Raw, emitting: (base: Raw) => Emit): void {
+  // An APM gave it an `emit` of its own, which is kept.
+  if (Object.hasOwn(raw, 'emit')) raw.emit = emitting({ emit: raw.emit } as Raw)
+  const prototype = Object.getPrototypeOf(raw) as Raw
+  if (ours.has(prototype)) return
+  let below = derived.get(prototype)
+  if (below === undefined) {
+    below = Object.create(prototype, { emit: { value: emitting(prototype), writable: true, enumerable: true, configurable: true } }) as Raw
+    derived.set(prototype, below)
+    ours.add(below)
   }
-  if (event === 'close') closedHttp1(lifeOfRaw(this)!)
-  return heard
+  Object.setPrototypeOf(raw, below)
 }
 
-/** An `emit` of somebody else waits for what nobody listens to, too. */
-function emittingRaw (emit: Emit, closed: (life: RequestLife, raw: any) => void): Emit {
-  return function emitInScope (this: EventEmitter, ...args) {
-    const life = lifeOfRaw(this)!
+/** Node keeps the classes of a server's objects under symbols: https://nodejs.org/api/http.html#httpcreateserveroptions-requestlistener sets them. */
+function replaceClass (server: object, description: string, emitting: (base: Raw) => Emit, undo: Array<() => void>): void {
+  const symbol = symbolOf(server, description)
+  if (symbol === undefined) return
+  const classes = server as Record<symbol, RawClass>
+  const Node = classes[symbol]!
+  const Ours = class extends Node {}
+  Object.defineProperty(Ours, 'name', { value: Node.name })
+  Object.defineProperty(Ours.prototype, 'constructor', { value: Node })
+  Object.defineProperty(Ours.prototype, 'emit', { value: emitting(Node.prototype), writable: true, enumerable: true, configurable: true })
+  ours.add(Ours.prototype)
+  classes[symbol] = Ours
+  undo.push(() => { if (classes[symbol] === Ours) classes[symbol] = Node })
+}
+
+/**
+ * What nobody listens to, as most, goes nowhere; but an error must reach Node, and an `emit` that somebody replaced hears
+ * of everything. This and the next do the same, in two: a function that sees objects of one kind only is much faster.
+ */
+function emittingRequest (base: Raw): Emit {
+  return function emit (this: Raw, ...args) {
+    const life = lifeOfRaw(this)
+    if (life === undefined) return base.emit.apply(this, args)
+    try {
+      if (base.emit === plainEmit && args[0] !== 'error' && this.listenerCount(args[0]) === 0) return false
+      return isWithinRequest(life, currentStore()) ? base.emit.apply(this, args) : enter(life.current, emitNow, this, base.emit, args)
+    } finally {
+      // A request closes when its body is read, too: only an aborted one is over.
+      if (args[0] === 'close' && (this as IncomingMessage).aborted) life.close(life.answered)
+    }
+  }
+}
+
+function emittingReply (base: Raw): Emit {
+  return function emit (this: Raw, ...args) {
+    const life = lifeOfRaw(this)
+    if (life === undefined) return base.emit.apply(this, args)
     if (args[0] === 'finish') life.answered = true
-    const heard = currentStore() === life.scope.store ? emit.apply(this, args) : emitFromOutside(this, emit, args)
-    if (args[0] === 'close') closed(life, this)
-    return heard
+    try {
+      if (base.emit === plainEmit && args[0] !== 'error' && this.listenerCount(args[0]) === 0) return false
+      return isWithinRequest(life, currentStore()) ? base.emit.apply(this, args) : enter(life.current, emitNow, this, base.emit, args)
+    } finally {
+      // The connection of an answer closes once: after all of it was sent, or before.
+      if (args[0] === 'close') life.close(life.answered)
+    }
   }
 }
 
-function emitFromOutside (raw: EventEmitter, emit: Emit, args: Parameters<Emit>): boolean {
-  return enter(lifeOfRaw(raw)!.scope.store, emitNow, raw, emit, args)
-}
-
-/** A request closes when its body is read, too: only an aborted one is over. */
-function requestClosed (life: RequestLife, raw: IncomingMessage | Http2ServerRequest): void {
-  if (raw.aborted) life.close(false)
-}
-
-/** The connection of an answer closes once: after all of it was sent, or before. */
-function closedHttp1 (life: RequestLife): void {
-  life.close(life.answered)
-}
-
-/** HTTP/2 finishes what was reset, too: it tells no more than whether the answer was complete. */
-function closedHttp2 (life: RequestLife, raw: Http2ServerResponse): void {
-  life.close(raw.writableEnded)
+function emittingHttp2Reply (base: Raw): Emit {
+  return function emit (this: Raw, ...args) {
+    const life = lifeOfRaw(this)
+    if (life === undefined) return base.emit.apply(this, args)
+    try {
+      return isWithinRequest(life, currentStore()) ? base.emit.apply(this, args) : enter(life.current, emitNow, this, base.emit, args)
+    } finally {
+      // HTTP/2 emits 'finish' for a stream that was reset, too: it says no more than whether the answer was complete.
+      if (args[0] === 'close') life.close((this as unknown as Http2ServerResponse).writableEnded)
+    }
+  }
 }

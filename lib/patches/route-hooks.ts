@@ -1,176 +1,240 @@
-import type { EventEmitter } from 'node:events'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { notFoundContext, type RouteContext } from './fastify-internals.ts'
+import { notFoundContext, wrappedErrorHandlers, type RouteContext } from './fastify-internals.ts'
+import { callWithin, resumeWithin } from '../lifecycle/reentry.ts'
+import { lifeOf, type RequestLifetime } from '../lifecycle/request-lifetime.ts'
 import { watchedHook } from '../scope/misuse-warnings.ts'
-import type { Store } from '../scope/scope.ts'
-import { currentStore, enter } from '../scope/storage.ts'
-import { lifeOf, lifeOfRaw } from '../lifecycle/request-lifetime.ts'
-import { emitInScope } from './node-events.ts'
+import { watchStream } from './streams.ts'
 
 type Hook = (...args: any[]) => unknown
 
-/** The kinds of hooks, and where each takes its callback: the position among its arguments. */
-const HOOKS = {
-  onRequest: 2,
-  preParsing: 3,
-  preValidation: 2,
-  preHandler: 2,
-  preSerialization: 3,
-  onError: 3,
-  onSend: 3,
-  onResponse: 2,
-  onTimeout: 2,
-  onRequestAbort: 1
-} as const
+/** Hooks of `(request, reply, done)`, and of `(request, reply, payload, done)`; onRequestAbort takes `(request, done)`. */
+const PLAIN = ['onRequest', 'preValidation', 'preHandler', 'onResponse', 'onTimeout']
+const WITH_PAYLOAD = ['preParsing', 'preSerialization', 'onError', 'onSend']
 
-/** Hooks that run when the answer is out or the client is gone: the scope waits for them before it ends. */
-const LAST: ReadonlySet<string> = new Set(['onResponse', 'onTimeout', 'onRequestAbort'])
+/** Hooks before the handler: one that answers need not call `done`. */
+const BEFORE_HANDLER: ReadonlySet<string> = new Set(['onRequest', 'preParsing', 'preValidation', 'preHandler'])
+
+/** Hooks that run beside the others. */
+const ASIDE: ReadonlySet<string> = new Set(['onTimeout'])
 
 /** The hook that opens the scope, as Fastify has bound it: before it there is nothing to re-enter. */
 const OURS = 'bound fastifyCtxOnRequest'
 
-/** The lists of hooks that are guarded, and the guards themselves: Fastify shares some between routes. */
-const guarded = new WeakSet<object>()
+/** The lists of hooks that are wrapped, and the functions that wrap them: Fastify shares some between routes. */
+const wrapped = new WeakSet<object>()
 
-/** Marks a route that is guarded: looked at for each request, which a WeakSet is too slow for. */
-const kGuarded = Symbol('fastify-ctx.guarded')
+/** Marks a route that is wrapped: looked at for each request, which a WeakSet is too slow for. */
+const kWrapped = Symbol('fastify-ctx.wrapped')
 
-interface GuardedRoute extends RouteContext { [kGuarded]?: true }
+interface WrappedRoute extends RouteContext { [kWrapped]?: true }
 
 /**
- * Guards every function that Fastify will call for a route, so that it runs in the scope of its request whatever called
- * it: a timer older than the request, a callback that another request's code resumed, a body that arrived later. Done at
- * the first request of the route, when the hooks of everyone are known.
+ * Wraps every function that Fastify will call for a route, so that it runs in the scope of its request whatever called
+ * it: a timer older than the request, a callback that another request's code resumed, a body that arrived later. The end
+ * of the request waits for each that began. Done at the first request of the route, when all hooks are known.
  *
- * @param diagnostics whether a read in a hook that runs before the scope opens is told
+ * @param diagnostics whether a read in a hook that runs before the scope opens is reported
+ * @param undo gets what reverts it
  * @returns whether this was the first
  */
-export function guardRoute (route: GuardedRoute, diagnostics: boolean): boolean {
-  if (route[kGuarded] === true) return false
-  route[kGuarded] = true
-  if (diagnostics && Array.isArray(route.onRequest) && !guarded.has(route.onRequest)) watchEarly(route.onRequest as Hook[])
-  for (const [name, callbackAt] of Object.entries(HOOKS)) guardHooks(route[name], callbackAt, name)
-  if (!guarded.has(route.handler)) route.handler = guard(route.handler)
+export function wrapRouteHooks (route: WrappedRoute, diagnostics: boolean, undo: Array<() => void>): boolean {
+  if (route[kWrapped] === true) return false
+  Object.defineProperty(route, kWrapped, { value: true, configurable: true })
+  undo.push(() => { delete route[kWrapped] })
+  if (diagnostics && Array.isArray(route.onRequest) && !wrapped.has(route.onRequest)) watchEarly(route.onRequest as Hook[])
+  for (const name of PLAIN) replaceHooks(route[name], (hook) => wrapPlain(hook, name), undo)
+  for (const name of WITH_PAYLOAD) replaceHooks(route[name], (hook) => wrapWithPayload(hook, name), undo)
+  replaceHooks(route.onRequestAbort, (hook) => wrapAbort(hook, 'onRequestAbort'), undo)
+  replace(route, 'handler', wrapHandler, undo)
+  const errorHandlers = wrappedErrorHandlers(route, wrapErrorHandler)
+  if (errorHandlers !== undefined) replace(route, 'errorHandler', () => errorHandlers, undo)
   const notFound = notFoundContext(route)
-  if (notFound !== undefined) guardRoute(notFound, diagnostics)
+  if (notFound !== undefined) wrapRouteHooks(notFound, diagnostics, undo)
   return true
 }
 
-function guardHooks (hooks: unknown, callbackAt: number, name: string): void {
-  if (!Array.isArray(hooks) || guarded.has(hooks)) return
-  guarded.add(hooks)
+function replaceHooks (hooks: unknown, wrap: (hook: Hook) => Hook, undo: Array<() => void>): void {
+  if (!Array.isArray(hooks) || wrapped.has(hooks)) return
+  wrapped.add(hooks)
+  const before = [...hooks] as Hook[]
   // In place: Fastify is walking the list of onRequest hooks just now.
-  hooks.forEach((hook: Hook, i) => {
-    if (hook.name === OURS) return
-    hooks[i] = LAST.has(name) ? guardLast(hook, callbackAt, name) : guardHook(hook, callbackAt, name)
+  before.forEach((hook, i) => { hooks[i] = hook.name === OURS ? hook : alike(wrap(hook), hook) })
+  undo.push(() => {
+    wrapped.delete(hooks)
+    hooks.splice(0, before.length, ...before)
   })
 }
 
-/** Marks what hooks do before the scope opens. They have run for this request: from the next on, a read in them is told. */
+function replace<K extends string> (route: Record<K, any>, name: K, wrap: (fn: any) => unknown, undo: Array<() => void>): void {
+  const before = route[name] as object
+  if (wrapped.has(before)) return
+  const made = wrap(before) as object
+  wrapped.add(made)
+  route[name] = made
+  undo.push(() => { if (route[name] === made) route[name] = before })
+}
+
+/** What reads the name and length of a hook, as `printRoutes` and tracers do, finds those of the application's function. */
+export function alike<F extends Hook> (wrapper: F, original: Hook): F {
+  return Object.defineProperties(wrapper, { name: { value: original.name, configurable: true }, length: { value: original.length, configurable: true } })
+}
+
+/** Marks what hooks do before the scope opens. They have run for this request: from the next on, a read in them is reported. */
 function watchEarly (hooks: Hook[]): void {
   const ours = hooks.findIndex((hook) => hook.name === OURS)
   for (let i = 0; i < ours; i++) hooks[i] = watchedHook(hooks[i]!)
 }
 
-function guard (handler: Hook): Hook {
-  const inScope: Hook = (request: FastifyRequest, reply: FastifyReply) => {
+/**
+ * One call of a hook, for which the end waits until it calls `done`, or until its promise settles. Fastify goes by what
+ * a hook returns, not by its length, and so do we: an APM's wrapper has length 0.
+ */
+class HookCall {
+  private open = true
+  private readonly life: RequestLifetime
+  private readonly isBeforeHandler: boolean
+
+  constructor (life: RequestLifetime, name: string, isBeforeHandler: boolean) {
+    this.life = life
+    this.isBeforeHandler = isBeforeHandler
+    life.phase = name
+    if (isBeforeHandler) life.openHook()
+    else life.hold()
+  }
+
+  /** The hook called `done`, failed, or returned a promise, which is waited for instead. */
+  settle (): void {
+    if (!this.open) return
+    this.open = false
+    if (this.isBeforeHandler) this.life.closeHook()
+    else this.life.release()
+  }
+
+  /** What Fastify gets for what the hook returned. */
+  returned (result: unknown, sends = false): unknown {
+    if (!isThenable(result)) return result
+    const settling = new Settling(this.life, result, sends)
+    this.settle()
+    return settling
+  }
+
+  failed (error: unknown): unknown {
+    this.settle()
+    return error
+  }
+}
+
+function wrapPlain (hook: Hook, name: string): Hook {
+  const isBeforeHandler = BEFORE_HANDLER.has(name)
+  // What a hook beside the others is called back in is not where the request goes on.
+  const callBack = ASIDE.has(name) ? callWithin : resumeWithin
+  return (request: FastifyRequest, reply: FastifyReply, done: Hook) => {
+    const life = lifeOf(request)
+    if (life === undefined) return hook(request, reply, done)
+    const call = new HookCall(life, name, isBeforeHandler)
+    function next (error?: unknown): unknown {
+      call.settle()
+      return callBack(life!, done, error)
+    }
+    try {
+      return call.returned(callWithin(life, hook, request, reply, next))
+    } catch (error) {
+      throw call.failed(error)
+    }
+  }
+}
+
+function wrapWithPayload (hook: Hook, name: string): Hook {
+  const isBeforeHandler = BEFORE_HANDLER.has(name)
+  const sends = name === 'onSend'
+  return (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Hook) => {
+    const life = lifeOf(request)
+    if (life === undefined) return hook(request, reply, payload, done)
+    const call = new HookCall(life, name, isBeforeHandler)
+    function next (error?: unknown, payload?: unknown): unknown {
+      call.settle()
+      if (sends) watchStream(payload, life!)
+      return resumeWithin(life!, done, error, payload)
+    }
+    try {
+      return call.returned(callWithin(life, hook, request, reply, payload, next), sends)
+    } catch (error) {
+      throw call.failed(error)
+    }
+  }
+}
+
+function wrapAbort (hook: Hook, name: string): Hook {
+  return (request: FastifyRequest, done: Hook) => {
+    const life = lifeOf(request)
+    if (life === undefined) return hook(request, done)
+    const call = new HookCall(life, name, false)
+    function next (error?: unknown): unknown {
+      call.settle()
+      return callWithin(life!, done, error)
+    }
+    try {
+      return call.returned(callWithin(life, hook, request, next))
+    } catch (error) {
+      throw call.failed(error)
+    }
+  }
+}
+
+/** A callback-style handler is waited for by its answer: without one nothing ends but by the loss of the connection. */
+function wrapHandler (handler: Hook): Hook {
+  return alike((request: FastifyRequest, reply: FastifyReply) => {
     const life = lifeOf(request)
     if (life === undefined) return handler(request, reply)
     life.phase = 'handler'
-    const { store } = life.scope
-    return native(currentStore() === store ? handler(request, reply) : enter(store, handler, request, reply))
-  }
-  guarded.add(inScope)
-  return inScope
+    const result = callWithin(life, handler, request, reply)
+    return isThenable(result) ? new Settling(life, result) : result
+  }, handler)
 }
 
-function guardHook (hook: Hook, callbackAt: number, name: string): Hook {
-  const takesCallback = hook.length > callbackAt
-  return function inScope (request: FastifyRequest, a: unknown, b: unknown, c: unknown) {
+function wrapErrorHandler (handler: Hook): Hook {
+  return alike((error: unknown, request: FastifyRequest, reply: FastifyReply) => {
     const life = lifeOf(request)
-    if (life === undefined) return hook(request, a, b, c)
-    life.phase = name
-    const { store } = life.scope
-    if (takesCallback) {
-      if (callbackAt === 2) b = resumed(store, b as Hook)
-      else c = resumed(store, c as Hook)
-    }
-    return native(currentStore() === store ? hook(request, a, b, c) : enter(store, hook, request, a, b, c))
-  }
+    if (life === undefined) return handler(error, request, reply)
+    const result = callWithin(life, handler, error, request, reply)
+    return isThenable(result) ? new Settling(life, result) : result
+  }, handler)
 }
 
-/** Fastify's callback, which calls the next hook: in the scope, whatever code calls it. */
-function resumed (store: Store, callback: Hook): Hook {
-  return (error, payload) => enter(store, callback, error, payload)
-}
+/**
+ * What a hook or handler returned, as Fastify sees it: the end of the request waits until it has settled, and Fastify goes
+ * on in the scope, whatever code settles it. It hands on to the thenable itself, so there is no promise more.
+ */
+class Settling {
+  private readonly life: RequestLifetime
+  private readonly result: PromiseLike<unknown>
+  /** Whether what it resolves to may be a stream to send. */
+  private readonly sends: boolean
 
-/** A hook that the end of the scope waits for. */
-function guardLast (hook: Hook, callbackAt: number, name: string): Hook {
-  return (...args) => {
-    const life = lifeOf(args[0] as FastifyRequest)
-    if (life === undefined) return hook(...args)
-    const { store } = life.scope
-    life.phase = name
+  constructor (life: RequestLifetime, result: PromiseLike<unknown>, sends = false) {
+    this.life = life
+    this.result = result
+    this.sends = sends
     life.hold()
-    const callback = args[callbackAt] as Hook
-    args[callbackAt] = (error: unknown) => {
-      // Fastify calls the next hook, or writes its last line, within its callback.
-      try { enter(store, callback, error) } finally { life.release() }
+  }
+
+  then (resolve: Hook, reject: Hook): any {
+    const { life } = this
+    // A thenable that calls back twice has settled once.
+    let open = true
+    const settle = (callback: Hook, value: unknown): unknown => {
+      if (open) life.release()
+      open = false
+      return resumeWithin(life, callback, value)
     }
-    let result: unknown
-    try {
-      result = native(enter(store, hook, ...args))
-    } catch (error) {
-      queueMicrotask(() => { life.release() })
-      throw error
-    }
-    if (result instanceof Promise) {
-      // Fastify's own reaction comes after this one, and the next hook begins in it.
-      const release = (): void => { queueMicrotask(() => { life.release() }) }
-      result.then(release, release)
-    } else if (hook.length <= callbackAt) life.release()
-    return result
+    return this.result.then((value) => {
+      if (this.sends) watchStream(value, life)
+      return settle(resolve, value)
+    }, (error: unknown) => settle(reject, error))
   }
 }
 
-/** A promise of Node's own for any other thenable: reactions to it run where they were attached. */
-function native (result: unknown): unknown {
-  if (typeof result !== 'object' || result === null || result instanceof Promise) return result
-  return typeof (result as PromiseLike<unknown>).then === 'function' ? Promise.resolve(result) : result
-}
-
-/** Sends the answer, and with it runs the hooks and the error handler that come then, in the scope of the request. */
-export function sendInScope (reply: FastifyReply): void {
-  const send = reply.send as ScopedSend
-  if (send[kScoped] === true) return
-  // Where it is Fastify's own, all replies of these routes have it from one place.
-  const holder = Object.hasOwn(reply, 'send') ? reply : Object.getPrototypeOf(reply) as FastifyReply
-  holder.send = sending(send)
-}
-
-type Send = FastifyReply['send']
-
-const kScoped = Symbol('fastify-ctx.scoped')
-
-interface ScopedSend extends Send { [kScoped]?: true }
-
-function sending (send: Send): Send {
-  function sendInScope (this: FastifyReply, payload?: unknown): FastifyReply {
-    const life = lifeOfRaw(this.raw)
-    if (life === undefined) return send.call(this, payload)
-    const { store } = life.scope
-    // A stream may be fed by another request's code, which its listeners must not run in.
-    if (isStream(payload)) emitInScope(payload, store)
-    return currentStore() === store ? send.call(this, payload) : enter(store, sendNow, this, send, payload)
-  }
-  sendInScope[kScoped] = true
-  return sendInScope as ScopedSend
-}
-
-function sendNow (reply: FastifyReply, send: Send, payload: unknown): FastifyReply {
-  return send.call(reply, payload)
-}
-
-function isStream (payload: unknown): payload is EventEmitter {
-  return typeof payload === 'object' && payload !== null && typeof (payload as EventEmitter & { pipe?: unknown }).pipe === 'function' && 'emit' in payload
+/** As Fastify asks. */
+function isThenable (result: unknown): result is PromiseLike<unknown> {
+  return result !== undefined && result !== null && typeof (result as PromiseLike<unknown>).then === 'function'
 }

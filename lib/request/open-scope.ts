@@ -6,27 +6,33 @@ import { routeContext } from '../patches/fastify-internals.ts'
 import type { SeedRequest } from '../config/key.ts'
 import { tieLogger } from '../logging/correlate.ts'
 import { Scope, type Registration } from '../scope/scope.ts'
-import { enter } from '../scope/storage.ts'
+import { currentStore, enter } from '../scope/storage.ts'
 import { scopeOf } from '../scope/lookup.ts'
 import { openTrace } from '../scope/active-trace.ts'
-import { lifeOf, RequestLife, setLife } from '../lifecycle/request-lifetime.ts'
-import { dispatchInScope, emitRawInScope } from '../patches/node-events.ts'
-import { guardRoute, sendInScope } from '../patches/route-hooks.ts'
+import { noteOutside } from '../lifecycle/reentry.ts'
+import { lifeOf, RequestLifetime, setLife } from '../lifecycle/request-lifetime.ts'
+import { dispatchWithin, emitRawWithin } from '../patches/node-events.ts'
+import { wrapOwnSend } from '../patches/reply-send.ts'
+import { wrapRouteHooks } from '../patches/route-hooks.ts'
 import { holdWebsockets } from '../patches/websockets.ts'
 import { checkLast } from './required-keys.ts'
 
 type OnRequest = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void
 
-/** The onRequest hook that opens the scope of a request: its seeds, and all that follows, are within it. */
-export function openScope (owner: object, registration: Registration, responseHeader: string | undefined): OnRequest {
+/**
+ * The onRequest hook that opens the scope of a request: its seeds, and all that follows, are within it.
+ *
+ * @param undo gets what reverts the patches
+ */
+export function openScope (owner: object, registration: Registration, responseHeader: string | undefined, undo: Array<() => void>): OnRequest {
   return function fastifyCtxOnRequest (request, reply, done) {
-    const life = lifeOf(request) ?? new RequestLife()
+    const around = lifeOf(request)
     // Registered in a plugin and later around it: the request has its scope of this context already.
-    if (scopeOf(owner, life.scope) !== undefined) return done()
+    if (around !== undefined && scopeOf(owner, around.scope) !== undefined) return done()
 
-    const scope = new Scope(owner, registration, undefined, life.scope, life)
-    const first = life.scope === undefined
-    life.scope = scope
+    const life = around ?? new RequestLifetime(reply)
+    const scope = new Scope(owner, registration, undefined, around?.scope, life)
+    life.open(scope)
     scope.store.requestId = request.id
     scope.log = request.log
     const { headers } = request.raw
@@ -35,16 +41,18 @@ export function openScope (owner: object, registration: Registration, responseHe
     if (route !== undefined) {
       scope.route = route.config?.url
       checkLast(route)
-      guardRoute(route, registration.settings.diagnostics)
+      wrapRouteHooks(route, registration.settings.diagnostics, undo)
     }
-    if (first) {
+    if (around === undefined) {
+      noteOutside(currentStore())
       setLife(request.raw, life)
       setLife(reply.raw, life)
-      emitRawInScope(request.raw, reply.raw)
-      sendInScope(reply)
-      if (route !== undefined && route.handlerTimeout > 0) limitHandler(request.signal, scope, route.handlerTimeout)
-      if (headers.upgrade !== undefined) holdWebsockets(request)
+      emitRawWithin(request.raw, reply.raw, undo)
+      wrapOwnSend(reply)
+      if (route !== undefined && route.handlerTimeout > 0) limitHandler(request.signal, life, route.handlerTimeout)
+      if (headers.upgrade !== undefined) holdWebsockets(request, undo)
       tieLogger(request.log, life)
+      if (isGone(request, reply)) life.close(false)
     }
     tellOpened(scope)
     if (responseHeader !== undefined) reply.header(responseHeader, request.id)
@@ -52,12 +60,23 @@ export function openScope (owner: object, registration: Registration, responseHe
   }
 }
 
+/** Whether the client left before the scope opened: in a slow hook before the plugin, or in a slow `serverFactory`. */
+function isGone ({ raw }: FastifyRequest, reply: FastifyReply): boolean {
+  if (raw.aborted) return true
+  // HTTP/2 has a stream for each request, HTTP/1 a socket for all of a connection.
+  const { stream } = reply.raw as { readonly stream?: { readonly destroyed: boolean } }
+  return stream === undefined ? reply.raw.destroyed || raw.socket.destroyed : stream.destroyed
+}
+
 /** A route's `handlerTimeout` limits the scope. Its signal is older than the scope, and is aborted for other reasons, too. */
-function limitHandler (signal: AbortSignal, scope: Scope, timeout: number): void {
-  dispatchInScope(signal, scope.store)
+function limitHandler (signal: AbortSignal, life: RequestLifetime, timeout: number): void {
+  dispatchWithin(signal, life)
+  const { scope } = life
   cancelAt(scope, Date.now() + timeout)
   signal.addEventListener('abort', () => {
-    if ((signal.reason as { code?: unknown } | undefined)?.code === 'FST_ERR_HANDLER_TIMEOUT') abortLate(scope)
+    if ((signal.reason as { code?: unknown } | undefined)?.code !== 'FST_ERR_HANDLER_TIMEOUT') return
+    life.timedOut = true
+    abortLate(scope)
   }, { once: true })
 }
 
@@ -81,15 +100,20 @@ function seed (scope: Scope, request: FastifyRequest, from: number, done: HookHa
 /** Waits for a seed, and reads those after it. A function of its own: its callbacks would be made for each seed that nobody waits for. */
 function seedLater (scope: Scope, request: FastifyRequest, at: number, done: HookHandlerDoneFunction, value: unknown): void {
   const { name } = scope.registration.policy.seeds[at]!
+  const life = scope.life!
+  life.hold()
   Promise.resolve(value).then((value) => {
+    life.release()
     keep(scope, name, value)
     seed(scope, request, at + 1, done)
-  }, (error: unknown) => { done(asError(error, name)) })
+  }, (error: unknown) => {
+    life.release()
+    done(asError(error, name))
+  })
 }
 
 function keep (scope: Scope, name: string, value: unknown): void {
-  // The client of a slow seed may be gone: an ended scope takes no value.
-  if (value !== undefined && !scope.ended) scope.write(name, value)
+  if (value !== undefined) scope.write(name, value)
 }
 
 /** Fastify takes a hook that fails with nothing for one that went well. */

@@ -39,5 +39,5 @@ const tokens = new WeakMap<Scope, object>()
 function messageOf (scope: Scope): ScopeMessage {
   const token = tokens.get(scope) ?? Object.freeze({})
   tokens.set(scope, token)
-  return { scope: token, requestId: scope.store.requestId as string, route: scope.route, lost: scope.life?.lost ?? false }
+  return { scope: token, requestId: scope.store.requestId as string, route: scope.route, lost: scope.life?.aborted ?? false }
 }

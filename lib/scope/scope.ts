@@ -49,13 +49,21 @@ export interface Pending {
 
 /** One request, as the scopes of all contexts that cover it share it. */
 export interface Life {
-  /** The innermost scope of the request itself: what its hooks, handler and listeners run in. */
+  /** The innermost scope that was opened for the request itself. */
   scope: Scope
+  /** The store in which the request goes on: that of `scope`, or of a run around the `done` of one of its hooks. */
+  readonly current: Store
+  /** The same as a scope: where `current` is a store that is not ours, the scope before it. */
+  readonly innermost: Scope
   /** Which kind of hook ran last, or that it was the handler. */
   phase: string
-  /** Whether the client went away before it had the answer. */
-  readonly lost: boolean
-  /** Puts its end off, until `release` was called as often. */
+  /** Whether the connection was lost before the answer was complete. */
+  readonly aborted: boolean
+  /** The request goes on in another store from now on. */
+  goOnIn (store: Store): void
+  /** Ends a scope with the request, if the request goes on in it. Returns whether it does. */
+  defer (scope: Scope): boolean
+  /** Defers the end until `release` was called as often. */
   hold (): void
   release (): void
 }

@@ -4,7 +4,7 @@ import pino from 'pino'
 import { drain } from '../lifecycle/detached.ts'
 import { symbolOf } from '../common/symbols.ts'
 import { requestIdLabel } from '../patches/fastify-internals.ts'
-import { lifeOfRaw, type RequestLife } from '../lifecycle/request-lifetime.ts'
+import { lifeOfRaw, type RequestLifetime } from '../lifecycle/request-lifetime.ts'
 import { Scope, type Life, type Registration } from '../scope/scope.ts'
 import type { Canaries } from './canary.ts'
 import { makeCrossing, ownersOf, type Found } from './crossing.ts'
@@ -46,7 +46,7 @@ export class Watch {
   readonly #lines: LogLine[] = []
   readonly #given: HeldValue[] = []
   readonly #left: HeldValue[] = []
-  readonly #held: RequestLife[] = []
+  readonly #held: RequestLifetime[] = []
   readonly #stops: Array<() => void> = []
   /** The request whose `request` event is being emitted. */
   #arriving: Shot | undefined = undefined

@@ -9,10 +9,13 @@ interface Values { readonly requestId: string, readonly tenant: string, readonly
 
 type Access = RequestContext<Values>
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] }
+
 /** The scope of a request. */
 function scopeOf (owner: Owner, values: Record<string, unknown>): Scope {
-  const life = { phase: 'handler', lost: false } as Life
+  const life = { phase: 'handler', aborted: false, defer: () => false } as unknown as Mutable<Life>
   life.scope = new Scope(owner, owner.registration, undefined, undefined, life)
+  life.innermost = life.scope
   Object.assign(life.scope.store, { requestId: 'id-1' }, values)
   return life.scope
 }

@@ -1,10 +1,14 @@
 import { once } from 'node:events'
+import { createReadStream } from 'node:fs'
+import http from 'node:http'
 import http2 from 'node:http2'
 import net, { type AddressInfo } from 'node:net'
-import Fastify, { type FastifyInstance } from 'fastify'
+import { Duplex, finished, PassThrough, Readable } from 'node:stream'
+import { createGzip } from 'node:zlib'
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import t from 'tap'
 import { createContext, key } from '../../../lib/index.ts'
-import { exchange, gate, listen, turns, type Tap } from '../../support/support.ts'
+import { exchange, fastifyHas, gate, listen, turns, type Tap } from '../../support/support.ts'
 
 /** An application that tells whether the values of its last request are still there. */
 async function setting (t: Tap, routes: (app: FastifyInstance, ctx: ReturnType<typeof makeContext>) => void): Promise<{ readonly port: number, readonly url: string, readonly held: () => boolean }> {
@@ -113,12 +117,13 @@ t.test('a hook before ours sees the values in onResponse, too', async (t) => {
   t.same(seen, ['acme'])
 })
 
-t.test('an onResponse hook that fails, or does not say when it is done, does not keep the values', async (t) => {
+t.test('an onResponse hook that fails does not keep the values; one that never calls done does, as it may still run', async (t) => {
   for (const [what, hook] of Object.entries({
     throws: () => { throw new Error('broken hook') },
     rejects: async () => { throw new Error('broken hook') },
     'calls back with an error': (_request: unknown, _reply: unknown, done: (error: Error) => void) => { done(new Error('broken hook')) },
-    'returns nothing and takes no callback': () => {}
+    'calls back twice': (_request: unknown, _reply: unknown, done: () => void) => { done(); done() },
+    'never calls back': () => {}
   })) {
     const answered = gate()
     const { url, held } = await setting(t, (app) => {
@@ -129,63 +134,316 @@ t.test('an onResponse hook that fails, or does not say when it is done, does not
     t.equal(await (await fetch(url)).text(), 'ok')
     await answered.promise
     await turns()
+    t.equal(held(), what === 'never calls back', what)
+  }
+})
+
+/** What a request does once its client is gone, and what is true at its end. */
+interface Work { readonly app: FastifyInstance, readonly ctx: ReturnType<typeof makeContext>, readonly started: () => void, readonly gone: Promise<void>, readonly note: (what: string) => void }
+
+const GET = 'GET / HTTP/1.1\r\nhost: x\r\n\r\n'
+const POST = 'POST / HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nhi'
+const HALF = 'POST / HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 20\r\n\r\nhi'
+
+/** Work that is under way when the client leaves, and the last thing that each does. */
+const WORK: Record<string, { readonly request?: string, readonly last: string, readonly begin: (work: Work) => void }> = {
+  'an async handler': {
+    last: 'handler',
+    begin: ({ app, started, gone, note }) => app.get('/', async () => { started(); await gone; note('handler') })
+  },
+  'an async handler whose body was read': {
+    request: POST,
+    last: 'handler',
+    begin: ({ app, started, gone, note }) => app.post('/', async () => { started(); await gone; note('handler') })
+  },
+  'a callback hook': {
+    last: 'handler',
+    begin: ({ app, started, gone, note }) => {
+      app.addHook('preHandler', (_request, _reply, done) => { started(); gone.then(() => { note('preHandler'); done() }, done) })
+      app.get('/', async () => { await turns(); note('handler') })
+    }
+  },
+  'an async hook': {
+    last: 'handler',
+    begin: ({ app, started, gone, note }) => {
+      app.addHook('preValidation', async () => { started(); await gone; note('preValidation') })
+      app.get('/', async () => { await turns(); note('handler') })
+    }
+  },
+  'preSerialization and onSend hooks': {
+    last: 'onSend',
+    begin: ({ app, started, gone, note }) => {
+      app.addHook('preSerialization', async (_request, _reply, payload) => { started(); await gone; note('preSerialization'); return payload })
+      app.addHook('onSend', (_request, _reply, payload, done) => { setTimeout(() => { note('onSend'); done(null, payload) }, 10) })
+      app.get('/', async () => ({ ok: true }))
+    }
+  },
+  'an error handler': {
+    last: 'error handler, later',
+    begin: ({ app, started, gone, note }) => {
+      app.setErrorHandler(async (_error, _request, reply) => { note('error handler'); await turns(); note('error handler, later'); return reply.send('failed') })
+      app.get('/', async () => { started(); await gone; throw new Error('failed') })
+    }
+  },
+  'an onRequestAbort hook': {
+    last: 'onRequestAbort',
+    begin: ({ app, started, gone, note }) => {
+      app.addHook('onRequestAbort', (_request, done) => { gone.then(async () => { await turns(); note('onRequestAbort'); done() }, done) })
+      app.get('/', () => { started() })
+    }
+  },
+  'a handler that has sent the head of its answer': {
+    last: 'handler',
+    begin: ({ app, started, gone, note }) => {
+      app.get('/', async (_request, reply) => {
+        reply.hijack()
+        reply.raw.write('x')
+        started()
+        await gone
+        note('handler')
+      })
+    }
+  }
+}
+
+for (const [what, { request = GET, last, begin }] of Object.entries(WORK)) {
+  t.test(`the client leaves during ${what}: the values stay, the signal is aborted, and onEnd runs once, after it`, async (t) => {
+    const seen: unknown[] = []
+    const started = gate()
+    const gone = gate()
+    const ended = gate()
+    const { port, held } = await setting(t, (app, ctx) => {
+      const note = (what: string): void => {
+        ctx.memo(() => 1)()
+        ctx.cache.set(what, 1)
+        ctx.run({}, () => { seen.push([what, ctx.require('tenant'), ctx.signal.aborted]) })
+      }
+      app.addHook('onRequest', async () => {
+        ctx.onEnd(() => { seen.push(['onEnd', ctx.get('tenant'), true]) })
+        ctx.after(() => { seen.push(['after', ctx.get('tenant'), false]); ended.open() })
+      })
+      app.addHook('onRequest', async (_request, reply) => { reply.raw.on('close', () => { setTimeout(gone.open, 20) }) })
+      begin({ app, ctx, started: started.open, gone: gone.promise, note })
+    })
+    await leave(port, request, started.promise)
+    await ended.promise
+    await turns(10)
+    t.same(seen.slice(-3), [[last, 'acme', true], ['onEnd', 'acme', true], ['after', 'acme', false]])
+    t.equal(held(), true, 'nothing is dropped by force')
+  })
+}
+
+t.test('a callback handler that has not answered when its client leaves: onEnd runs, and what goes on has the values, and an onEnd of its own', async (t) => {
+  const seen: unknown[] = []
+  const started = gate()
+  const ended = gate()
+  const work = gate()
+  const done = gate()
+  const { port } = await setting(t, (app, ctx) => {
+    app.get('/', (_request, reply) => {
+      ctx.onEnd(() => { seen.push('onEnd'); ended.open() })
+      started.open()
+      work.promise.then(() => {
+        ctx.onEnd(() => { seen.push(`late onEnd ${ctx.get('tenant')}`) })
+        ctx.set('tenant', 'globex')
+        seen.push(ctx.require('tenant'))
+        reply.send('nobody reads')
+        done.open()
+      }, t.error)
+    })
+  })
+  await leave(port, GET, started.promise)
+  await ended.promise
+  await turns(5)
+  work.open()
+  await done.promise
+  await turns(5)
+  t.same(seen, ['onEnd', 'globex', 'late onEnd globex'])
+})
+
+t.test('a client that leaves in the middle of its body: nothing runs, and the request ends', async (t) => {
+  const started = gate()
+  const ended = gate<unknown>()
+  const { port } = await setting(t, (app, ctx) => {
+    app.addHook('preParsing', async (_request, _reply, payload) => {
+      ctx.onEnd(() => { ended.open(ctx.get('tenant')) })
+      started.open()
+      return payload
+    })
+    app.post('/', async () => 'never')
+  })
+  await leave(port, HALF, started.promise)
+  t.equal(await ended.promise, 'acme')
+})
+
+t.test('a hook that answers and never calls done is over with its answer', async (t) => {
+  const { url, held } = await setting(t, (app) => {
+    app.addHook('preHandler', (_request, reply) => { setImmediate(() => { reply.send('early') }) })
+    app.get('/', async () => 'never')
+  })
+  t.equal(await (await fetch(url)).text(), 'early')
+  await turns(5)
+  t.equal(held(), false)
+})
+
+t.test('work that goes on after the answer has the values until it settles, then they are gone', async (t) => {
+  for (const [what, handler] of Object.entries({
+    'after reply.send': async (reply: FastifyReply, wait: Promise<void>): Promise<unknown> => { reply.send('ok'); await wait; return reply },
+    'after the handlerTimeout': async (_reply: FastifyReply, wait: Promise<void>): Promise<unknown> => { await wait; return 'late' }
+  })) {
+    if (what.includes('handlerTimeout') && !fastifyHas('handlerTimeout')) continue
+    const work = gate()
+    const seen = gate<unknown>()
+    const ended: string[] = []
+    const { url, held } = await setting(t, (app, ctx) => {
+      app.get('/', { handlerTimeout: 40 } as object, async (_request, reply) => {
+        ctx.onEnd(() => { ended.push('onEnd') })
+        const result = await handler(reply, work.promise)
+        seen.open(ctx.require('tenant'))
+        return result
+      })
+    })
+    await (await fetch(url)).text()
+    await new Promise((resolve) => { setTimeout(resolve, 30) })
+    t.equal(held(), true, what)
+    t.same(ended, [])
+    work.open()
+    t.equal(await seen.promise, 'acme')
+    await turns(5)
+    t.same(ended, ['onEnd'])
+    t.equal(held(), what.includes('handlerTimeout'), 'only what has settled lets go of the values')
+  }
+})
+
+t.test('a callback handler that goes on after its handlerTimeout keeps its values', { skip: fastifyHas('handlerTimeout') ? false : 'Fastify has no handlerTimeout' }, async (t) => {
+  const work = gate()
+  const seen = gate<unknown>()
+  const { url } = await setting(t, (app, ctx) => {
+    app.addHook('preHandler', (_request, _reply, done) => { setImmediate(done) })
+    app.get('/', { handlerTimeout: 20 } as object, (_request, reply) => {
+      work.promise.then(() => { seen.open(ctx.require('tenant')); reply.send('late') }, t.error)
+    })
+  })
+  t.equal((await fetch(url)).status, 503)
+  await turns(10)
+  work.open()
+  t.equal(await seen.promise, 'acme')
+})
+
+t.test('a client that left before the scope opened: the work has the values, the signal is aborted from the start, and it ends once', async (t) => {
+  for (const [what, options] of Object.entries({
+    'in a slow hook before the plugin': {},
+    'in a slow serverFactory': { serverFactory: (handler: http.RequestListener) => http.createServer((request, response) => { setTimeout(handler, 50, request, response) }) }
+  })) {
+    const ctx = makeContext()
+    const app = Fastify({ ...options, forceCloseConnections: true })
+    const started = gate()
+    const ended = gate()
+    const seen: unknown[] = []
+    app.server.prependListener('request', () => { started.open() })
+    app.addHook('onRequest', (_request, _reply, done) => { setTimeout(done, 50) })
+    await app.register(ctx.plugin)
+    app.addHook('onRequest', async () => {
+      seen.push(ctx.signal.aborted)
+      ctx.onEnd(() => { seen.push('onEnd') })
+      ctx.after(() => { seen.push('after'); ended.open() })
+    })
+    app.get('/', async () => { await turns(); seen.push(ctx.require('tenant')) })
+    const { port } = await listen(t, app)
+    await leave(port, GET, started.promise)
+    await ended.promise
+    await turns(5)
+    t.same(seen, [true, 'acme', 'onEnd', 'after'], what)
+  }
+})
+
+t.test('streams: a request lasts until what it sent has closed, and not longer', async (t) => {
+  const slow = (): Readable => new Readable({ read () { this.push('x'); this.push(null) }, destroy (error, done) { setTimeout(done, 40, error) } })
+  const dir = t.testdir({ file: 'x'.repeat(1000) })
+  for (const [what, make, lasts] of [
+    ['a file', () => createReadStream(`${dir}/file`), true],
+    ['a slow destroy', slow, true],
+    ['compressed', () => slow().pipe(createGzip()), true],
+    ['a generator', () => Readable.from((async function * () { try { yield 'x' } finally { await turns(5) } })()), true],
+    ['no close', () => new Readable({ emitClose: false, read () { this.push('x'); this.push(null) } }), false],
+    ['destroyed by hand only', () => new Readable({ autoDestroy: false, read () { this.push('x'); this.push(null) } }), false],
+    ['writable after its end', () => new Duplex({ read () { this.push('x'); this.push(null) }, write (_part, _encoding, done) { done() } }), true]
+  ] as const) {
+    const seen: unknown[] = []
+    const ended = gate()
+    const { url, held } = await setting(t, (app, ctx) => {
+      app.get('/', async () => {
+        const stream = make()
+        ctx.onEnd(() => { seen.push('onEnd'); ended.open() })
+        stream.on('close', () => { seen.push(`close ${ctx.get('tenant')}`) })
+        finished(stream, () => { seen.push(`finished ${ctx.get('tenant')}`) })
+        return stream
+      })
+    })
+    t.equal((await fetch(url)).status, 200)
+    await ended.promise
+    await turns(5)
+    t.equal(seen.at(-1), 'onEnd', what)
+    if (lasts && what !== 'writable after its end') t.same(seen, ['close acme', 'finished acme', 'onEnd'].sort((a, b) => seen.indexOf(a) - seen.indexOf(b)), what)
     t.equal(held(), false, what)
   }
 })
 
-t.test('a client that leaves while the handler waits: the values are there for onRequestAbort, then gone', async (t) => {
-  const started = gate()
-  const aborted = gate<unknown>()
-  const work = gate()
-  const late = gate<unknown>()
-  const { port, held } = await setting(t, (app, ctx) => {
-    app.addHook('onRequestAbort', async (_request) => {
-      await turns(2)
-      aborted.open(ctx.get('tenant'))
+t.test('streams: one that was replaced before anybody read it is not waited for, one that replaces it is', async (t) => {
+  const ended: string[] = []
+  const over = gate()
+  const { url } = await setting(t, (app, ctx) => {
+    app.addHook('onSend', async (request) => {
+      if (request.url === '/text') return 'text'
+      const stream = Readable.from(['x'])
+      stream.on('close', () => { ended.push('closed') })
+      return stream
     })
-    app.get('/', async () => {
-      started.open()
-      await work.promise
-      late.open(ctx.has('tenant'))
-      return 'nobody reads'
+    app.addHook('onSend', (request, _reply, payload, done) => { done(null, request.url === '/text' ? payload : (payload as Readable).pipe(new PassThrough())) })
+    app.get('/*', async () => {
+      ctx.onEnd(() => { ended.push('onEnd'); if (ended.filter((what) => what === 'onEnd').length === 2) over.open() })
+      return new Readable({ read () { this.push('never read') } })
     })
   })
-  await leave(port, 'GET / HTTP/1.1\r\nhost: x\r\n\r\n', started.promise)
-  t.equal(await aborted.promise, 'acme')
-  await turns()
-  t.equal(held(), false)
-  work.open()
-  t.equal(await late.promise, false)
+  t.equal(await (await fetch(`${url}/text`)).text(), 'text')
+  t.equal(await (await fetch(`${url}/stream`)).text(), 'x')
+  await over.promise
+  t.same(ended, ['onEnd', 'closed', 'onEnd'])
 })
 
-t.test('a client that leaves after its body was read, which no hook is told', async (t) => {
-  const started = gate()
-  const gone = gate()
-  const { port, held } = await setting(t, (app) => {
-    app.post('/', async (request, reply) => {
-      reply.raw.on('close', gone.open)
-      started.open()
-      await gone.promise
+t.test('a listener that throws does not stop the end of its request', async (t) => {
+  const ended = gate<unknown>()
+  const thrown = gate<unknown>()
+  const before = process.listeners('uncaughtException')
+  process.removeAllListeners('uncaughtException')
+  process.once('uncaughtException', thrown.open)
+  t.teardown(() => { for (const listener of before) process.on('uncaughtException', listener) })
+  const { url } = await setting(t, (app, ctx) => {
+    app.get('/', async (_request, reply) => {
+      reply.raw.once('close', () => { throw new Error('broken listener') })
+      ctx.onEnd(() => { ended.open(ctx.get('tenant')) })
+      return 'ok'
     })
   })
-  await leave(port, 'POST / HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nhi', started.promise)
-  await gone.promise
-  await turns()
-  t.equal(held(), false)
+  await fetch(url)
+  t.match(await thrown.promise, { message: 'broken listener' })
+  t.equal(await ended.promise, 'acme')
 })
 
-t.test('a client that leaves in the middle of its body', async (t) => {
-  const aborted = gate()
-  const started = gate()
-  const { port, held } = await setting(t, (app) => {
-    app.addHook('preParsing', async (_request, _reply, payload) => { started.open(); return payload })
-    app.addHook('onRequestAbort', async (_request) => { aborted.open() })
-    app.post('/', async () => 'never')
+t.test('a timer that a test runner fakes during a request does not stop its end, nor those of others', async (t) => {
+  let ends = 0
+  const { url } = await setting(t, (app, ctx) => {
+    app.get('/', async () => { ctx.onEnd(() => { ends++ }); return 'ok' })
   })
-  await leave(port, 'POST / HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 20\r\n\r\nhi', started.promise)
-  await aborted.promise
-  await turns()
-  t.equal(held(), false)
+  const real = globalThis.setImmediate
+  t.teardown(() => { globalThis.setImmediate = real })
+  await fetch(url)
+  globalThis.setImmediate = (() => {}) as never
+  await (await fetch(url)).text()
+  globalThis.setImmediate = real
+  await (await fetch(url)).text()
+  await turns(5)
+  t.equal(ends, 3)
 })
 
 t.test('a hijacked reply lasts until it is ended', async (t) => {
@@ -241,7 +499,7 @@ t.test('HTTP/2: a complete answer, and a stream that the client resets', async (
   slow.close(http2.constants.NGHTTP2_CANCEL)
   t.equal(await aborted.promise, 'acme')
   await turns()
-  t.equal(held(), false)
+  t.equal(held(), true)
   work.open()
 })
 

@@ -6,7 +6,8 @@ import t from 'tap'
 import { createContext, key } from '../../../lib/index.ts'
 import { Owner } from '../../../lib/lifecycle/context-definition.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
-import { dispatchInScope, emitInScope } from '../../../lib/patches/node-events.ts'
+import { dispatchWithin, emitWithin } from '../../../lib/patches/node-events.ts'
+import { RequestLifetime } from '../../../lib/lifecycle/request-lifetime.ts'
 import { Scope } from '../../../lib/scope/scope.ts'
 import { currentScope, enter } from '../../../lib/scope/storage.ts'
 import { exchange, gate, listen, turns, type Tap } from '../../support/support.ts'
@@ -20,13 +21,15 @@ async function start (t: Tap, routes: (app: FastifyInstance) => void): Promise<n
   return (await listen(t, app)).port
 }
 
+const lifeIn = (scope: Scope): RequestLifetime => Object.assign(new RequestLifetime({ sent: false } as never), { scope, current: scope.store, innermost: scope })
+
 const makeScope = (): Scope => new Scope({}, new Owner(readKeys({})).registration)
 
-t.test('emitInScope: listeners run in the scope, wherever it is emitted, with their arguments and this', async (t) => {
+t.test('emitWithin: listeners run in the scope, wherever it is emitted, with their arguments and this', async (t) => {
   const scope = makeScope()
   const emitter = new EventEmitter()
   const seen: unknown[] = []
-  emitInScope(emitter, scope.store)
+  emitWithin(emitter, lifeIn(scope), scope.store)
   emitter.on('event', function (this: unknown, ...args: unknown[]) { seen.push([this === emitter, currentScope() === scope, ...args]) })
   t.equal(emitter.emit('event', 1, 2, 3), true)
   t.equal(enter(scope.store, () => emitter.emit('event')), true)
@@ -37,11 +40,11 @@ t.test('emitInScope: listeners run in the scope, wherever it is emitted, with th
   t.equal(currentScope(), undefined)
 })
 
-t.test('dispatchInScope: listeners of a signal run in the scope', async (t) => {
+t.test('dispatchWithin: listeners of a signal run in the scope', async (t) => {
   const scope = makeScope()
   const controller = new AbortController()
   const seen: unknown[] = []
-  dispatchInScope(controller.signal, scope.store)
+  dispatchWithin(controller.signal, lifeIn(scope))
   controller.signal.addEventListener('abort', () => { seen.push(currentScope() === scope) })
   controller.abort()
   t.same(seen, [true])

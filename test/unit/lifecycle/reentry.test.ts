@@ -1,0 +1,171 @@
+import { AsyncResource } from 'node:async_hooks'
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
+import { asyncLocalStorage, requestContext } from '@fastify/request-context'
+import { Readable } from 'node:stream'
+import t from 'tap'
+import { createContext, key } from '../../../lib/index.ts'
+import { gate, Lines, listen, turns, type Tap } from '../../support/support.ts'
+
+const ctx = createContext({ tenant: key<string>({ seed: () => 'acme', log: true }), user: key<string>() })
+
+type Hook = (...args: any[]) => unknown
+
+/** How a hook may go on in a scope of its own, and what is seen from then on. */
+const INNER: Record<string, (done: Hook, args: unknown[]) => void> = {
+  run: (done, args) => { ctx.run({ tenant: 'globex' }, () => { done(...args) }) },
+  'run, later': (done, args) => { ctx.run({ tenant: 'globex' }, () => { setImmediate(done, ...args) }) },
+  impersonate: (done, args) => { ctx.impersonate({ tenant: 'globex' }, { reason: 'ticket 4711' }, () => { done(...args) }) },
+  'by hand': (done, args) => { asyncLocalStorage.run({ tenant: 'globex' } as never, () => { done(...args) }) }
+}
+
+const KINDS = { onRequest: 0, preParsing: 1, preValidation: 0, preHandler: 0, preSerialization: 1, onSend: 1, onResponse: 0 } as const
+
+async function setting (t: Tap, build: (app: FastifyInstance) => void): Promise<{ readonly url: string, readonly lines: Lines }> {
+  const lines = new Lines(t)
+  const app: FastifyInstance = Fastify({ logger: { stream: lines } })
+  await app.register(ctx.plugin)
+  build(app)
+  return { url: (await listen(t, app)).url, lines }
+}
+
+const tenant = (): unknown => requestContext.get('tenant' as never)
+
+/** Calls a function where no scope is, as code does that a timer older than the request runs. */
+function elsewhere (fn: () => void): void {
+  asyncLocalStorage.run(undefined as never, () => { setImmediate(fn) })
+}
+
+for (const [how, goOn] of Object.entries(INNER)) {
+  for (const [kind, payloadAt] of Object.entries(KINDS)) {
+    t.test(`${how} around the done of a callback ${kind} hook holds for the rest of the request`, async (t) => {
+      const seen: Record<string, unknown> = {}
+      const over = gate()
+      const { url, lines } = await setting(t, (app) => {
+        const payload = (args: unknown[]): unknown[] => payloadAt === 1 ? [null, args[2]] : []
+        // The next hook of each kind goes on where no scope is, and is brought back into the inner one.
+        const later = (name: string) => (...args: any[]): void => {
+          seen[name] = tenant()
+          const done = args.at(-1) as Hook
+          elsewhere(() => { done(...(KINDS[name as keyof typeof KINDS] === 1 ? [null, args[2]] : [])) })
+        }
+        app.addHook(kind as 'preHandler', ((...args: any[]) => { goOn(args.at(-1) as Hook, payload(args)) }) as never)
+        for (const name of Object.keys(KINDS)) {
+          app.addHook(name as 'preHandler', (name === 'preParsing' || name === 'preSerialization' || name === 'onSend' ? (request: unknown, reply: unknown, payload: unknown, done: Hook) => { later(name)(request, reply, payload, done) } : (request: unknown, reply: unknown, done: Hook) => { later(name)(request, reply, done) }) as never)
+        }
+        app.addHook('onResponse', async () => { seen.last = tenant() })
+        app.addHook('onResponse', (_request, _reply, done) => { done(); over.open() })
+        app.get('/', async () => { seen.handler = tenant(); return { ok: true } })
+      })
+      t.equal(await (await fetch(url)).text(), '{"ok":true}')
+      await over.promise
+      const order = ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'handler', 'preSerialization', 'onSend', 'onResponse', 'last']
+      for (const name of order) t.equal(seen[name], order.indexOf(name) >= order.indexOf(kind) ? 'globex' : 'acme', name)
+      if (how === 'by hand') return
+      const line = lines.one('request completed')
+      t.equal(line.tenant, 'globex')
+      t.equal(line.reason, how === 'impersonate' ? 'ticket 4711' : undefined)
+    })
+  }
+}
+
+t.test('onEnd, after, cache, memo and set of what runs in the inner scope: they act on it, and onEnd waits for the request', async (t) => {
+  const seen: unknown[] = []
+  const over = gate()
+  const { url } = await setting(t, (app) => {
+    app.addHook('preHandler', (_request, _reply, done) => { ctx.run({ tenant: 'globex' }, done) })
+    app.addHook('preHandler', (_request, _reply, done) => { ctx.onEnd(() => { seen.push(['first onEnd', ctx.get('tenant'), ctx.get('user')]) }); done() })
+    app.addHook('preHandler', async () => { await turns(); ctx.set('user', 'ada'); ctx.cache.set('a', 1) })
+    app.get('/', async () => {
+      await turns()
+      ctx.onEnd(() => { seen.push(['second onEnd', ctx.get('tenant'), ctx.cache.get('a')]) })
+      ctx.after(() => { seen.push(['after', ctx.get('tenant'), ctx.get('user')]); over.open() })
+      seen.push(['handler', ctx.get('user')])
+      return 'ok'
+    })
+  })
+  await fetch(url)
+  await over.promise
+  t.same(seen, [['handler', 'ada'], ['second onEnd', 'globex', 1], ['first onEnd', 'globex', 'ada'], ['after', 'globex', 'ada']])
+})
+
+t.test('a stream, a web stream or a generator that is sent within a run emits and is read in its scope', async (t) => {
+  const within = async (send: (reply: FastifyReply, see: () => void) => void): Promise<unknown[]> => {
+    const seen: unknown[] = []
+    const over = gate()
+    const { url } = await setting(t, (app) => {
+      app.addHook('onResponse', (_request, _reply, done) => { seen.push(ctx.get('tenant')); done(); over.open() })
+      app.get('/', (_request, reply) => {
+        ctx.impersonate({ tenant: 'globex' }, { reason: 'ticket 4711' }, () => { send(reply, () => { seen.push(ctx.get('tenant')) }) })
+      })
+    })
+    await (await fetch(url)).text()
+    await over.promise
+    return [...new Set(seen)]
+  }
+  t.same(await within((reply, see) => {
+    const stream = new Readable({ read () {} })
+    for (const event of ['data', 'end', 'close']) stream.on(event, see)
+    reply.send(stream)
+    elsewhere(() => { stream.push('x'); elsewhere(() => { stream.push(null) }) })
+  }), ['globex'])
+  t.same(await within((reply, see) => {
+    let pulls = 0
+    reply.send(new ReadableStream({ async pull (controller) { see(); await turns(1); if (pulls++ < 2) controller.enqueue(new Uint8Array(10)); else controller.close() } }))
+  }), ['globex'])
+  t.same(await within((reply, see) => {
+    reply.send(Readable.from((async function * () { for (let i = 0; i < 3; i++) { see(); await turns(1); yield 'x' } })()))
+  }), ['globex'])
+})
+
+t.test('a store that another request went on in is not taken for one of this request', async (t) => {
+  const shared = { tenant: 'a job' }
+  const seen: unknown[] = []
+  const { url } = await setting(t, (app) => {
+    app.addHook('preHandler', (_request, _reply, done) => { asyncLocalStorage.run(shared as never, done) })
+    app.get('/', async () => { seen.push(tenant()); return 'ok' })
+  })
+  await fetch(url)
+  await fetch(url)
+  t.same(seen, ['a job', 'acme'])
+})
+
+t.test('the scope of a job, a detached copy and a store that is no object are not where a request goes on; nor is the store that was current before it', async (t) => {
+  for (const goOn of [
+    (done: Hook) => { ctx.run({ tenant: 'job' }, done as never, { inherit: false }) },
+    (done: Hook) => { ctx.detach(() => { ctx.set('tenant', 'copy'); done() }) },
+    (done: Hook) => { asyncLocalStorage.run('text' as never, done as never) }
+  ]) {
+    const seen: unknown[] = []
+    const { url } = await setting(t, (app) => {
+      app.addHook('preHandler', (_request, _reply, done) => { goOn(done) })
+      app.get('/', async () => { seen.push(ctx.get('tenant')); return 'ok' })
+    })
+    await fetch(url)
+    t.same(seen, ['acme'])
+  }
+  const app = Fastify()
+  const seen: unknown[] = []
+  let resume: (fn: Hook) => unknown = () => {}
+  app.addHook('onRequest', (_request, _reply, done) => { asyncLocalStorage.run({ tenant: 'before' } as never, () => { resume = AsyncResource.bind((fn: Hook) => fn()); done() }) })
+  await app.register(ctx.plugin)
+  app.addHook('preHandler', (_request, _reply, done) => { resume(done) })
+  app.get('/', async () => { seen.push(ctx.get('tenant')); return 'ok' })
+  const { url } = await listen(t, app)
+  await fetch(url)
+  t.same(seen, ['acme'])
+})
+
+t.test('two contexts: a run of either holds, and a timer that is older than the request is mended', async (t) => {
+  const other = createContext({ plan: key<string>({ seed: () => 'free' }) })
+  const seen: unknown[] = []
+  const app = Fastify()
+  await app.register(ctx.plugin)
+  await app.register(other.plugin)
+  app.addHook('preHandler', (_request, _reply, done) => { ctx.run({ tenant: 'globex' }, done) })
+  app.addHook('preHandler', (_request, _reply, done) => { other.run({ plan: 'paid' }, done) })
+  app.addHook('preHandler', (_request, _reply, done) => { elsewhere(done) })
+  app.get('/', async (request) => { seen.push([ctx.get('tenant'), other.get('plan'), (request as never as { ctx: { get (name: string): unknown } }).ctx.get('tenant')]); return 'ok' })
+  const { url } = await listen(t, app)
+  await fetch(url)
+  t.same(seen, [['globex', 'paid', 'globex']])
+})
