@@ -38,15 +38,17 @@ t.test('a request is told when its scope opens and when it ends, with its values
 t.test('a client that went away is told as lost', async (t) => {
   const heard = listenIn(t)
   const entered = gate()
+  const work = gate()
   const app = Fastify()
   await app.register(ctx.plugin)
-  app.get('/', async () => { entered.open(); await new Promise(() => {}) })
+  app.get('/', async () => { entered.open(); await work.promise })
   const { url } = await listen(t, app)
   const controller = new AbortController()
   const answer = fetch(url, { signal: controller.signal }).catch(() => {})
   await entered.promise
   controller.abort()
   await answer
+  work.open()
   while (heard.length < 2) await turns()
   t.same(heard.map(({ channel, lost }) => ({ channel, lost })), [{ channel: 'open', lost: false }, { channel: 'end', lost: true }])
 })
