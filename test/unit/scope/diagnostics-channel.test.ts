@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import diagnostics from 'node:diagnostics_channel'
 import Fastify from 'fastify'
 import t from 'tap'
@@ -38,17 +39,19 @@ t.test('a request is told when its scope opens and when it ends, with its values
 t.test('a client that went away is told as lost', async (t) => {
   const heard = listenIn(t)
   const entered = gate()
-  const work = gate()
   const app = Fastify()
   await app.register(ctx.plugin)
-  app.get('/', async () => { entered.open(); await work.promise })
+  app.get('/', async () => {
+    const aborted = once(ctx.signal, 'abort')
+    entered.open()
+    await aborted
+  })
   const { url } = await listen(t, app)
   const controller = new AbortController()
   const answer = fetch(url, { signal: controller.signal }).catch(() => {})
   await entered.promise
   controller.abort()
   await answer
-  work.open()
   while (heard.length < 2) await turns()
   t.same(heard.map(({ channel, lost }) => ({ channel, lost })), [{ channel: 'open', lost: false }, { channel: 'end', lost: true }])
 })
