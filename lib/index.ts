@@ -59,7 +59,8 @@ export const ctx: Context<ContextValues> = new Context<ContextValues>(readyMade)
 const context: FastifyPluginAsync<ReadyMadeOptions> = pluginOf<ReadyMadeOptions>(readyMade)
 export default context
 
-export { key, type Carry, type FreeNames, type Key, type KeyPolicy, type Keys, type Packing, type ReservedName, type Seed, type SeedRequest, type ValuesOfKeys } from './config/key.ts'
+export { key, type Carry, type CheckedValue, type FreeNames, type Key, type KeyPolicy, type Keys, type Packing, type ReservedName, type SchemaPolicy, type Seed, type SeedRequest, type ValuesOfKeys } from './config/key.ts'
+export type { Schema } from './config/schema.ts'
 export * from './common/errors.ts'
 export type * from './types.ts'
 export type { Context, RequestContext } from './api/context.ts'

@@ -11,7 +11,7 @@ import { errorOf, mixedIn } from '../logging/correlate.ts'
 import { warnCopied, warnEarly, warnLate } from '../scope/misuse-warnings.ts'
 import { wantFields } from '../logging/fields.ts'
 import type { Owner } from '../lifecycle/context-definition.ts'
-import { checkLock, checkRun, openScope, runIn, type RunOptions } from '../lifecycle/run.ts'
+import { checkLock, checkRun, openScope, runIn, writeChecked, type RunOptions } from '../lifecycle/run.ts'
 import { scopeOfFailure } from '../scope/failures.ts'
 import { scopeOfStore, type Scope, type Store } from '../scope/scope.ts'
 import { boundAlike, enter } from '../scope/storage.ts'
@@ -124,7 +124,7 @@ export abstract class Access<V> {
     this[kOwner].checkKey(key)
     const scope = this[kOpen](key)
     checkLock(key, scope)
-    scope.write(key, value)
+    writeChecked(scope, key, value)
     noteOrigin(key, scope)
   }
 

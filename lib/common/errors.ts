@@ -50,6 +50,12 @@ export const FST_CTX_REQUEST_ID_FIXED = createError('FST_CTX_REQUEST_ID_FIXED', 
 /** A seed threw or rejected with nothing (`undefined`, `null`, `false`…), which Fastify would take for success. */
 export const FST_CTX_SEED_FAILED = createError('FST_CTX_SEED_FAILED', "the seed of key '%s' threw or rejected without an error: throw an Error, with a statusCode for the answer if you like")
 
+/** A value does not match the schema of its key. Its status code is 400 where a seed gave the value. `issues` says what is wrong. */
+export const FST_CTX_INVALID_VALUE = createError('FST_CTX_INVALID_VALUE', "the value of '%s' does not match its schema: error.issues says why")
+
+/** A schema validates asynchronously, in a call that cannot wait for it. */
+export const FST_CTX_ASYNC_SCHEMA = createError('FST_CTX_ASYNC_SCHEMA', "the schema of '%s' validates asynchronously, and only a seed or ctx.hydrate() can wait for that: use a schema without async checks")
+
 /** A locked key was written again in a scope that has it. */
 export const FST_CTX_LOCKED = createError('FST_CTX_LOCKED', "'%s' is locked, and set already: set it once, or act as somebody else by ctx.impersonate()")
 

@@ -1,5 +1,6 @@
 import { FST_CTX_INVALID_KEY, FST_CTX_INVALID_OPTION } from '../common/errors.ts'
 import type { KeyPolicy, Packing, Seed } from './key.ts'
+import { checkedSeed, isSchema, type Schema } from './schema.ts'
 
 /** The keys of a context as its parts read them: checked once, walked without allocation. */
 export interface Policy {
@@ -14,15 +15,17 @@ export interface Policy {
   readonly headers: ReadonlyMap<string, string>
   /** What the copies for detached work leave out. */
   readonly undetached: ReadonlySet<string>
+  /** What values are checked against. */
+  readonly schemas: ReadonlyMap<string, Schema>
 }
 
 /** The policy of a context without keys. */
-export const NO_KEYS: Policy = { names: new Set(), seeds: [], locked: new Set(), missing: new Map(), logged: [], carried: new Map(), headers: new Map(), undetached: new Set() }
+export const NO_KEYS: Policy = { names: new Set(), seeds: [], locked: new Set(), missing: new Map(), logged: [], carried: new Map(), headers: new Map(), undetached: new Set(), schemas: new Map() }
 
 /** The status code of the answer where a required key is not set, unless its policy says otherwise. */
 export const DEFAULT_MISSING_STATUS = 400
 
-const OPTIONS: ReadonlySet<string> = new Set(['seed', 'log', 'carry', 'header', 'locked', 'detach', 'missing'])
+const OPTIONS: ReadonlySet<string> = new Set(['schema', 'seed', 'log', 'carry', 'header', 'locked', 'detach', 'missing'])
 
 /** The members of `request.ctx`, beside which each key has its accessor. */
 const MEMBERS: ReadonlySet<string> = new Set([
@@ -61,11 +64,13 @@ export function readKeys (keys: Readonly<Record<string, unknown>>): Policy {
   const carried = new Map<string, Packing<unknown> | undefined>()
   const headers = new Map<string, string>()
   const undetached = new Set<string>()
+  const schemas = new Map<string, Schema>()
   for (const name of Object.keys(keys)) {
     checkName(name)
-    const { seed, log, carry, header, locked: lock, detach, missing: status } = readPolicy(name, keys[name])
+    const { schema, seed, log, carry, header, locked: lock, detach, missing: status } = readPolicy(name, keys[name])
     names.add(name)
-    if (seed !== undefined) seeds.push({ name, seed })
+    if (schema !== undefined) schemas.set(name, schema)
+    if (seed !== undefined) seeds.push({ name, seed: schema === undefined ? seed : checkedSeed(name, seed, schema) })
     if (lock === true) locked.add(name)
     if (detach === false) undetached.add(name)
     if (status !== undefined) missing.set(name, status)
@@ -76,7 +81,7 @@ export function readKeys (keys: Readonly<Record<string, unknown>>): Policy {
       logged.push({ name, log })
     }
   }
-  return { names, seeds, locked, missing, logged, carried, headers, undetached }
+  return { names, seeds, locked, missing, logged, carried, headers, undetached, schemas }
 }
 
 /**
@@ -118,10 +123,11 @@ function readPolicy (name: string, given: unknown): KeyPolicy<unknown> {
   if (typeof given !== 'object' || given === null) {
     throw new FST_CTX_INVALID_OPTION(`keys.${name}`, 'takes a seed, which is a function of the request, or a policy, which is an object')
   }
-  const { seed, log, carry, header, locked, detach, missing } = given as KeyPolicy<unknown>
+  const { schema, seed, log, carry, header, locked, detach, missing } = given as KeyPolicy<unknown>
   for (const option of Object.keys(given)) {
     if (!OPTIONS.has(option)) throw new FST_CTX_INVALID_OPTION(`keys.${name}.${option}`, `does not exist: the policy of a key takes ${[...OPTIONS].join(', ')}`)
   }
+  if (schema !== undefined && !isSchema(schema)) throw new FST_CTX_INVALID_OPTION(`keys.${name}.schema`, 'takes a Standard Schema, as zod, valibot and arktype make them')
   if (seed !== undefined && typeof seed !== 'function') {
     throw new FST_CTX_INVALID_OPTION(`keys.${name}.seed`, 'takes a function of the request')
   }

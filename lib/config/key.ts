@@ -1,5 +1,7 @@
 import type { FastifyRequest } from 'fastify'
+import type { StandardSchemaV1 } from '@standard-schema/spec'
 import type { Present, Refused } from '../types.ts'
+import type { Schema } from './schema.ts'
 
 declare const type: unique symbol
 
@@ -28,6 +30,11 @@ export type Carry<T> = Packing<T> | (0 extends 1 & T ? boolean : [T] extends [No
 
 /** Where a value comes from and where it may go. The default is closed: never seeded, never logged, never carried. */
 export interface KeyPolicy<T, S = T | undefined> {
+  /**
+   * Checks each value that a seed, `set`, `run`, `impersonate` or an envelope gives, and may change it. Any Standard Schema. One that
+   * validates asynchronously is for seeds and envelopes alone.
+   */
+  readonly schema?: Schema<T | undefined>
   /** The first value of each request. */
   readonly seed?: Seed<S>
   /** `true`: log lines carry the value under the key's name. A function: they carry what it makes of the value. */
@@ -46,6 +53,15 @@ export interface KeyPolicy<T, S = T | undefined> {
   /** The status code of the answer where a route requires the key and it is not set: 400 to 599. Default 400. */
   readonly missing?: number
 }
+
+/** A policy with a schema: its output is the type of the value. What the seed returns is checked, and may be anything. */
+export interface SchemaPolicy<C extends Schema, S = unknown> extends Omit<KeyPolicy<CheckedValue<C>>, 'schema' | 'seed'> {
+  readonly schema: C
+  readonly seed?: Seed<S>
+}
+
+/** What a schema makes of a value that it takes. */
+export type CheckedValue<C extends Schema> = Exclude<StandardSchemaV1.InferOutput<C>, undefined>
 
 /** A declared key: the type of its value `T`, and whether each request has one, `S`. */
 export interface Key<out T, out S = T | undefined> {
@@ -84,6 +100,8 @@ export type ValuesOfKeys<K extends Keys> =
  *   token: key<string>()
  * })
  */
+export function key<C extends Schema> (policy: SchemaPolicy<C, {} | null> & { readonly seed: Seed<{} | null> }): Key<CheckedValue<C>, StandardSchemaV1.InferOutput<C>>
+export function key<C extends Schema> (policy: SchemaPolicy<C>): Key<CheckedValue<C>>
 // Not for what may be undefined: from a seed that may, the second form infers the value without it.
 export function key<T extends {} | null> (policy: KeyPolicy<T, T> & { readonly seed: Seed<T> }): Key<T, T>
 export function key<T> (policy?: KeyPolicy<T>): Key<T>

@@ -1,6 +1,7 @@
 import { MAX_DEPTH, type Envelope, type Packed, type PackedActor } from './format.ts'
 import { FST_CTX_NOT_CARRIABLE, FST_CTX_UNPACK_FAILED } from '../common/errors.ts'
 import type { Packing } from '../config/key.ts'
+import { check, type Schema } from '../config/schema.ts'
 import { runIn } from '../lifecycle/run.ts'
 import { Scope } from '../scope/scope.ts'
 import { impersonationOf } from '../scope/lookup.ts'
@@ -87,18 +88,20 @@ function packOne (name: string, value: unknown, { pack }: Packing<unknown>): unk
 }
 
 async function unpackAll (scope: Scope, packed: Packed): Promise<void> {
-  const { carried } = scope.registration.policy
+  const { carried, schemas } = scope.registration.policy
   for (const name of Object.keys(packed)) if (!carried.has(name)) warnDropped(name)
   for (const [name, packing] of carried) {
     if (!Object.hasOwn(packed, name)) continue
-    const value = packing === undefined ? packed[name] : await unpackOne(name, packed[name], packing)
+    const schema = schemas.get(name)
+    const value = packing === undefined && schema === undefined ? packed[name] : await unpackOne(name, packed[name], packing, schema)
     if (value !== undefined) scope.write(name, value)
   }
 }
 
-async function unpackOne (name: string, packed: unknown, { unpack }: Packing<unknown>): Promise<unknown> {
+async function unpackOne (name: string, packed: unknown, packing: Packing<unknown> | undefined, schema: Schema | undefined): Promise<unknown> {
   try {
-    return await unpack(packed)
+    const value = packing === undefined ? packed : await packing.unpack(packed)
+    return schema === undefined ? value : await check(name, value, schema)
   } catch (cause) {
     throw Object.assign(new FST_CTX_UNPACK_FAILED(name), { cause })
   }

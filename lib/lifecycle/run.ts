@@ -5,6 +5,7 @@ import { tellEnded, tellOpened } from '../scope/diagnostics-channel.ts'
 import { FST_CTX_INVALID_ARGUMENT, FST_CTX_LOCKED, FST_CTX_REQUEST_ID_FIXED } from '../common/errors.ts'
 import type { Owner } from './context-definition.ts'
 import { isSafeId } from '../config/request-id.ts'
+import { checkNow } from '../config/schema.ts'
 import { openJobTrace } from '../scope/active-trace.ts'
 import { noteFailure } from '../scope/failures.ts'
 import { Scope } from '../scope/scope.ts'
@@ -52,9 +53,9 @@ export function openScope (owner: Owner, parent: Scope | undefined, values: Read
     openJobTrace(scope)
   }
   try {
-    for (const name of names) scope.write(name, values[name])
+    for (const name of names) writeChecked(scope, name, values[name])
   } catch (error) {
-    // A getter of the values threw.
+    // A getter of the values threw, or a schema refused a value.
     scope.settle()
     throw error
   }
@@ -93,6 +94,17 @@ function call<R> (scope: Scope, fn: () => R): R {
     finish(scope)
     throw error
   }) as R
+}
+
+/**
+ * Writes what the schema of a key, if it has one, makes of a value.
+ *
+ * @throws FST_CTX_INVALID_VALUE
+ * @throws FST_CTX_ASYNC_SCHEMA
+ */
+export function writeChecked (scope: Scope, name: string, value: unknown): void {
+  const { schemas } = scope.registration.policy
+  scope.write(name, schemas.size === 0 ? value : checkNow(name, value, schemas.get(name)))
 }
 
 /**

@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Packing } from '../config/key.ts'
 import type { Policy } from '../config/key-policies.ts'
 import type { Settings } from '../config/options.ts'
+import { everyOf } from '../config/schema.ts'
 import { tellingOf } from '../logging/fields.ts'
 import type { Registration } from '../scope/scope.ts'
 
@@ -39,6 +40,10 @@ function strictestPolicy (policies: readonly Policy[]): Policy {
       return log === undefined ? [] : [{ name, log }]
     }),
     carried: new Map([...policies[0]!.carried].filter(([name]) => policies.every(({ carried }) => carried.has(name)) && isPackedAlike(name, policies))),
+    schemas: new Map([...names].flatMap((name) => {
+      const schemas = new Set(policies.flatMap(({ schemas }) => schemas.get(name) ?? []))
+      return schemas.size === 0 ? [] : [[name, everyOf([...schemas])]]
+    })),
     // A header takes what `pack` makes.
     headers: new Map([...policies[0]!.headers].filter(([name, header]) => policies.every(({ headers }) => headers.get(name) === header) && isPackedAlike(name, policies)))
   }

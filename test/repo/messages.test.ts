@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import requestContextPlugin from '@fastify/request-context'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
+import { z } from 'zod'
 import * as errors from '../../lib/common/errors.ts'
 import context, { createContext, ctx as readyMade, key } from '../../lib/index.ts'
 import { gate, listen, turns, type Tap } from '../support/support.ts'
@@ -39,7 +40,7 @@ type Ctx = ReturnType<typeof newContext>
 const CASES: Readonly<Record<keyof typeof errors, Case>> = {
   FST_CTX_INVALID_KEY: { program: () => createContext({ log: key<string>() } as never), names: /'log'/, out: /request\.ctx has a member of this name: choose another$/ },
   FST_CTX_UNKNOWN_KEY: { program: () => newContext().run({ tennant: 'acme' } as never, () => {}), names: /'tennant'/, out: /declare it in createContext\(\)/ },
-  FST_CTX_INVALID_OPTION: { program: () => createContext({ tenant: key<string>({ seeed: () => 'acme' } as never) }), names: /'keys\.tenant\.seeed'/, out: /does not exist: .* takes seed, log, carry, header, locked, detach, missing$/ },
+  FST_CTX_INVALID_OPTION: { program: () => createContext({ tenant: key<string>({ seeed: () => 'acme' } as never) }), names: /'keys\.tenant\.seeed'/, out: /does not exist: .* takes schema, seed, log, carry, header, locked, detach, missing$/ },
   FST_CTX_INVALID_ARGUMENT: { program: () => newContext().detach(sleep(0) as never), names: /^ctx\.detach takes /, out: /a function that starts the work, not its promise$/ },
   FST_CTX_ALREADY_REGISTERED: {
     async program () {
@@ -87,6 +88,16 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
     names: /the seed of key 'tenant'/,
     out: /threw or rejected without an error: throw an Error, with a statusCode for the answer if you like$/,
     elsewhere: true
+  },
+  FST_CTX_INVALID_VALUE: {
+    program: () => { createContext({ tenant: key({ schema: z.uuid() }) }).run({ tenant: CANARY }, () => {}) },
+    names: /'tenant' does not match its schema/,
+    out: /error\.issues says why$/
+  },
+  FST_CTX_ASYNC_SCHEMA: {
+    program: () => { createContext({ tenant: key({ schema: z.string().refine(async () => true) }) }).run({ tenant: CANARY }, () => {}) },
+    names: /schema of 'tenant' validates asynchronously/,
+    out: /use a schema without async checks$/
   },
   FST_CTX_LOCKED: { program: (t) => answered(t, (ctx) => { ctx.set('tenant', 'globex') }), names: /'tenant'/, out: /set it once, or act as somebody else by ctx\.impersonate\(\)/ },
   // For the client, to whom no inside of the program is told.
