@@ -8,6 +8,7 @@ import { requestAccess, type RequestContext } from './api/context.ts'
 import { FST_CTX_ALREADY_REGISTERED, FST_CTX_INVALID_OPTION, FST_CTX_REQUEST_CONTEXT_REGISTERED, FST_CTX_REQUEST_ID_HEADER } from './common/errors.ts'
 import { requestIdLabel } from './patches/fastify-internals.ts'
 import { decorateSend } from './patches/reply-send.ts'
+import { inject } from './patches/inject.ts'
 import type { KeyPolicy, Seed } from './config/key.ts'
 import { correlate } from './logging/correlate.ts'
 import { tellingOf } from './logging/fields.ts'
@@ -96,6 +97,8 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
     policy, settings, idLabel, log: instance.log, idHeader, idPattern: idPattern(requestId), pending: new Set(), written: tellingOf(settings.tracing)
   }
   owner.register(registration)
+  const restoreInject = inject.install(instance)
+  instance.addHook('onClose', async () => { restoreInject() })
   closeAfterWork(instance as Closing, owner, registration, options.closeTimeout ?? CLOSE_TIMEOUT)
   instance[kRegistered] = new Map(registered).set(owner, options)
   // A second context beside the first one takes the ids as they are, unless it says how else they are made.
