@@ -1,4 +1,4 @@
-import Fastify, { type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import t from 'tap'
 import { createContext, key } from '../../../lib/index.ts'
 import { inject } from '../../../lib/patches/inject.ts'
@@ -12,7 +12,7 @@ async function start (t: Tap, ask: (app: FastifyInstance, seen: unknown[]) => Pr
   const lines = new Lines(t)
   const app: FastifyInstance = Fastify({
     logger: { level: 'info', stream: lines },
-    frameworkErrors: (_error, _request, reply) => { seen.push(['frameworkErrors', ctx.get('tenant')]); reply.code(400).send('bad') }
+    frameworkErrors: (_error, _request, reply) => { seen.push(['frameworkErrors', ctx.get('tenant')]); (reply as unknown as FastifyReply).code(400).send('bad') }
   })
   app.addHook('onRequest', async (request) => { if (request.url.startsWith('/inner')) seen.push(['before the plugin', ctx.get('tenant')]) })
   await app.register(ctx.plugin)
