@@ -1,7 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { notFoundContext, wrappedErrorHandlers, type RouteContext } from './fastify-internals.ts'
 import { callWithin, resumeWithin } from '../lifecycle/reentry.ts'
-import { lifeOf, type RequestLifetime } from '../lifecycle/request-lifetime.ts'
+import { lifeOf } from '../lifecycle/request-lifetime.ts'
+import { HookCall, isThenable, Settling } from './hook-call.ts'
 import { watchedHook } from '../scope/misuse-warnings.ts'
 import { watchStream } from './streams.ts'
 
@@ -85,45 +86,6 @@ function watchEarly (hooks: Hook[]): void {
   for (let i = 0; i < ours; i++) hooks[i] = watchedHook(hooks[i]!)
 }
 
-/**
- * One call of a hook, for which the end waits until it calls `done`, or until its promise settles. Fastify goes by what
- * a hook returns, not by its length, and so do we: an APM's wrapper has length 0.
- */
-class HookCall {
-  private open = true
-  private readonly life: RequestLifetime
-  private readonly isBeforeHandler: boolean
-
-  constructor (life: RequestLifetime, name: string, isBeforeHandler: boolean) {
-    this.life = life
-    this.isBeforeHandler = isBeforeHandler
-    life.phase = name
-    if (isBeforeHandler) life.openHook()
-    else life.hold()
-  }
-
-  /** The hook called `done`, failed, or returned a promise, which is waited for instead. */
-  settle (): void {
-    if (!this.open) return
-    this.open = false
-    if (this.isBeforeHandler) this.life.closeHook()
-    else this.life.release()
-  }
-
-  /** What Fastify gets for what the hook returned. */
-  returned (result: unknown, sends = false): unknown {
-    if (!isThenable(result)) return result
-    const settling = new Settling(this.life, result, sends)
-    this.settle()
-    return settling
-  }
-
-  failed (error: unknown): unknown {
-    this.settle()
-    return error
-  }
-}
-
 function wrapPlain (hook: Hook, name: string): Hook {
   const isBeforeHandler = BEFORE_HANDLER.has(name)
   // What a hook beside the others is called back in is not where the request goes on.
@@ -199,42 +161,4 @@ function wrapErrorHandler (handler: Hook): Hook {
     const result = callWithin(life, handler, error, request, reply)
     return isThenable(result) ? new Settling(life, result) : result
   }, handler)
-}
-
-/**
- * What a hook or handler returned, as Fastify sees it: the end of the request waits until it has settled, and Fastify goes
- * on in the scope, whatever code settles it. It hands on to the thenable itself, so there is no promise more.
- */
-class Settling {
-  private readonly life: RequestLifetime
-  private readonly result: PromiseLike<unknown>
-  /** Whether what it resolves to may be a stream to send. */
-  private readonly sends: boolean
-
-  constructor (life: RequestLifetime, result: PromiseLike<unknown>, sends = false) {
-    this.life = life
-    this.result = result
-    this.sends = sends
-    life.hold()
-  }
-
-  then (resolve: Hook, reject: Hook): any {
-    const { life } = this
-    // A thenable that calls back twice has settled once.
-    let open = true
-    const settle = (callback: Hook, value: unknown): unknown => {
-      if (open) life.release()
-      open = false
-      return resumeWithin(life, callback, value)
-    }
-    return this.result.then((value) => {
-      if (this.sends) watchStream(value, life)
-      return settle(resolve, value)
-    }, (error: unknown) => settle(reject, error))
-  }
-}
-
-/** As Fastify asks. */
-function isThenable (result: unknown): result is PromiseLike<unknown> {
-  return result !== undefined && result !== null && typeof (result as PromiseLike<unknown>).then === 'function'
 }

@@ -1,0 +1,39 @@
+import t from 'tap'
+import { HookCall, isThenable, Settling } from '../../../lib/patches/hook-call.ts'
+
+function counting () {
+  return { holds: 0, hooks: 0, phase: '', current: undefined, hold () { this.holds++ }, release () { this.holds-- }, openHook () { this.hooks++ }, closeHook () { this.hooks-- } }
+}
+
+t.test('HookCall: a count goes up once and down once, however often a hook settles', async (t) => {
+  for (const isBeforeHandler of [true, false]) {
+    const life = counting()
+    const call = new HookCall(life as never, 'preHandler', isBeforeHandler)
+    t.equal(life.holds + life.hooks, 1)
+    call.settle()
+    call.settle()
+    t.equal(call.failed('error'), 'error')
+    t.same([life.holds, life.hooks, life.phase], [0, 0, 'preHandler'])
+    t.equal(call.returned('value'), 'value')
+  }
+})
+
+t.test('Settling: hands on to the thenable itself, and holds until it has settled', async (t) => {
+  const life = counting()
+  const call = new HookCall(life as never, 'preHandler', true)
+  let resolve: (value: unknown) => void = () => {}
+  const settling = call.returned({ then (ok: (value: unknown) => void) { resolve = ok } }) as Settling
+  t.ok(isThenable(settling))
+  const seen: unknown[] = []
+  settling.then((value: unknown) => { seen.push(value) }, t.error)
+  t.same([life.holds, life.hooks], [1, 0])
+  resolve('once')
+  resolve('twice')
+  t.same([life.holds, life.hooks], [0, 0])
+  t.same(seen, ['once', 'twice'])
+})
+
+t.test('isThenable: as Fastify asks', async (t) => {
+  t.equal(isThenable(Promise.resolve()), true)
+  for (const value of [undefined, null, {}, 'text', 0]) t.equal(isThenable(value), false)
+})
