@@ -68,6 +68,9 @@ export interface Life {
   release (): void
 }
 
+/** How many open scopes a write reaches at once. More are let go, and look for what was written when they are used. */
+const MAX_CHILDREN = 64
+
 /** How many scopes in a row may have settled around one that is open, before they are let go. */
 const MAX_SETTLED = 16
 
@@ -105,7 +108,7 @@ export class Scope {
   done = false
   /** Whether its values are gone, as those of a request are when it is over. */
   ended = false
-  /** Of a child whose function has settled: whether writes around it no longer reach it, until `refresh`. */
+  /** Of a child whose function has settled, or one of very many: whether writes around it no longer reach it, until `refresh`. */
   unlinked = false
   private settled = false
   /** Of a child: the keys that it was given values of its own for. */
@@ -138,7 +141,7 @@ export class Scope {
         for (const scope of parent.unlinkedAround()) scope.pull()
         this.lift(around)
       }
-    }
+    } else if (parent.unlinked) parent.relink()
     const { store } = parent
     const { locked } = this.registration.policy
     if (locked.size === 0) for (const name in store) this.store[name] = store[name]
@@ -243,6 +246,7 @@ export class Scope {
    * whose every step opens a scope from within the last must not hold them all.
    */
   private lift (around: Scope): void {
+    if (around.unlinked) around.relink()
     let deadline: number | undefined
     let impersonation: Impersonation | undefined
     for (let scope = this.parent!; scope !== around; scope = scope.parent!) {
@@ -298,7 +302,8 @@ export class Scope {
     this.root.writes++
     if (this.unlinked) this.writes = this.root.writes
     if (this.parent !== undefined && !this.owns(name)) (this.own ??= []).push(name)
-    if (this.children !== undefined && this.children.size > 0) this.handDown(name, value)
+    if (this.children !== undefined && this.children.size > MAX_CHILDREN) this.letGo()
+    else if (this.children !== undefined && this.children.size > 0) this.handDown(name, value)
     this.put(name, value)
     if (this.registration.written !== undefined && !this.ended) this.registration.written(this, name)
   }
@@ -319,6 +324,20 @@ export class Scope {
         child.put(name, value)
         scopes.push(child)
       }
+    }
+  }
+
+  /** Unlinks all scopes below: a write must not cost more the more of them are open. */
+  private letGo (): void {
+    const scopes: Scope[] = [this]
+    for (const scope of scopes) {
+      for (const child of scope.children ?? []) {
+        child.ownWhatDiffers(scope.store)
+        child.unlinked = true
+        child.writes = this.root.writes - 1
+        scopes.push(child)
+      }
+      scope.children = undefined
     }
   }
 

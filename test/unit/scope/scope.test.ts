@@ -282,3 +282,27 @@ t.test('what throws while a scope ends is a warning, and all end', async (t) => 
   await turns()
   t.match(told, [{ message: /the end of a scope failed/, detail: /a getter of a user/ }])
 })
+
+t.test('of very many open children, each sees what is set around it when it is used, and a write does not visit them all', async (t) => {
+  const root = request()
+  const children = Array.from({ length: 200 }, () => child(root))
+  const grandchild = child(children[0]!)
+  children[1]!.write('tenant', 'own')
+  for (let i = 0; i < 100; i++) root.write('tenant', `of write ${i}`)
+  t.equal(children.reduce((sum, { version }) => sum + version, 0), 1, 'no child was written to but by itself')
+  for (const scope of [...children, grandchild]) scope.refresh()
+  t.same([...new Set(children.map(({ store }) => store.tenant))], ['of write 99', 'own'])
+  t.equal(grandchild.store.tenant, 'of write 99')
+
+  const opened = child(children[2]!)
+  root.write('tenant', 'later')
+  t.equal(opened.store.tenant, 'later', 'what is opened in one of them is reached at once')
+  children[3]!.settle()
+  root.write('tenant', 'last')
+  children[3]!.refresh()
+  t.equal(children[3]!.store.tenant, 'last')
+
+  root.end(() => {})
+  for (const scope of [...children, grandchild, opened]) scope.refresh()
+  t.same([...children, grandchild, opened].filter(({ store }) => store.tenant !== undefined), [])
+})
