@@ -7,6 +7,7 @@ import { outboundHeaders } from '../propagation/headers.ts'
 import { packScope, unpackInto } from '../envelope/pack.ts'
 import { registrationFor } from '../envelope/signer.ts'
 import type { Owner } from '../lifecycle/context-definition.ts'
+import type { Registration } from '../scope/scope.ts'
 import { openScope, runIn } from '../lifecycle/run.ts'
 import { readTrace, writeTrace, type Trace } from '../tracing/trace-context.ts'
 import { traceOf } from '../scope/active-trace.ts'
@@ -16,6 +17,17 @@ import { Work } from './work.ts'
 export interface DehydrateOptions {
   /** `false`: not the time that is left for the work, which a job that outlives its request has no use for. Default `true`. */
   readonly remaining?: boolean
+  /**
+   * What the envelope is for, such as the name of a job and a digest of its data. It is signed and not written: `hydrate` refuses the
+   * envelope unless it is given the same text. Needs `envelope.secrets`.
+   */
+  readonly for?: string
+}
+
+/** What `hydrate` expects of an envelope. */
+export interface HydrateOptions {
+  /** What the envelope must have been made for: the `for` of `dehydrate`. */
+  readonly for?: string
 }
 
 /** The calls that take a scope out of the process, and into it: nothing but what the keys' policies say. */
@@ -34,8 +46,9 @@ export abstract class Travel<V> extends Work<V> {
    * await queue.add('report', { month: '2026-11', context: ctx.dehydrate() })
    */
   dehydrate (options: DehydrateOptions = {}): string {
-    const remaining = readOption(options)
+    const { remaining, purpose } = readDehydrateOptions(options)
     const scope = this[kOpen]('ctx.dehydrate')
+    checkSigned('ctx.dehydrate', purpose, scope.registration)
     const trace = traceOf(scope)
     const deadline = remaining ? deadlineOf(scope) : Infinity
     return writeEnvelope({
@@ -44,7 +57,7 @@ export abstract class Travel<V> extends Work<V> {
       traceparent: trace === undefined ? undefined : writeTrace(trace),
       tracestate: trace?.traceState?.serialize(),
       remaining: deadline === Infinity ? undefined : Math.max(0, Math.round(deadline - Date.now()))
-    }, scope.registration.settings.envelope)
+    }, scope.registration.settings.envelope, purpose)
   }
 
   /**
@@ -53,16 +66,17 @@ export abstract class Travel<V> extends Work<V> {
    * `fn` is not called.
    *
    * @param envelope what `dehydrate` made, from wherever it comes: nothing of it is trusted
+   * @param options.for what the envelope must have been made for
    * @returns what `fn` returns, or its rejection
-   * @throws FST_CTX_ENVELOPE_REFUSED forged, altered, too old, or not signed
+   * @throws FST_CTX_ENVELOPE_REFUSED forged, made for another purpose, altered, too old, or not signed
    * @throws FST_CTX_UNPACK_FAILED the `unpack` of a key threw: its `cause`
    * @throws FST_CTX_DEADLINE the time that was left passed while values were unpacked
    * @example
    * new Worker('reports', (job) => ctx.hydrate(job.data.context, () => report(job.data.month)), { connection })
    */
-  hydrate<R> (envelope: unknown, fn: () => R): Promise<Awaited<R>> {
+  hydrate<R> (envelope: unknown, fn: () => R, options: HydrateOptions = {}): Promise<Awaited<R>> {
     try {
-      return openEnvelope(this[kOwner], envelope, fn)
+      return openEnvelope(this[kOwner], envelope, fn, readPurpose('ctx.hydrate', options))
     } catch (error) {
       return refuse(error)
     }
@@ -98,10 +112,23 @@ export abstract class Travel<V> extends Work<V> {
   }
 }
 
-function readOption (options: DehydrateOptions): boolean {
+function readDehydrateOptions (options: DehydrateOptions): { readonly remaining: boolean, readonly purpose: string | undefined } {
   const { remaining = true, ...rest } = (options ?? { options }) as DehydrateOptions
-  if (typeof remaining !== 'boolean' || Object.keys(rest).length > 0) throw new FST_CTX_INVALID_ARGUMENT('ctx.dehydrate', "no option but 'remaining', a boolean")
-  return remaining
+  if (typeof remaining !== 'boolean') throw new FST_CTX_INVALID_ARGUMENT('ctx.dehydrate', "a boolean as 'remaining'")
+  return { remaining, purpose: readPurpose('ctx.dehydrate', rest) }
+}
+
+function readPurpose (call: string, options: HydrateOptions): string | undefined {
+  const { for: purpose, ...rest } = (options ?? { options }) as HydrateOptions
+  const [other] = Object.keys(rest)
+  if (other !== undefined) throw new FST_CTX_INVALID_ARGUMENT(call, `no option '${other}'`)
+  if (purpose !== undefined && (typeof purpose !== 'string' || purpose === '')) throw new FST_CTX_INVALID_ARGUMENT(call, "a string that is not empty as 'for'")
+  return purpose
+}
+
+/** Without a signature nothing could be bound to a purpose. */
+function checkSigned (call: string, purpose: string | undefined, { settings: { envelope } }: Registration): void {
+  if (purpose !== undefined && envelope.secrets.length === 0) throw new FST_CTX_INVALID_ARGUMENT(call, "'for' only where envelope.secrets are given")
 }
 
 async function refuse (error: unknown): Promise<never> {
@@ -109,11 +136,12 @@ async function refuse (error: unknown): Promise<never> {
 }
 
 /** Returns the promise that `runIn` makes: a rejection that nobody handles is reported in the scope that its promise was made in. */
-function openEnvelope<R> (owner: Owner, envelope: unknown, fn: () => R): Promise<Awaited<R>> {
+function openEnvelope<R> (owner: Owner, envelope: unknown, fn: () => R, purpose: string | undefined): Promise<Awaited<R>> {
   if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.hydrate', 'a function to call second, after the envelope')
-  const registration = registrationFor(envelope, owner)
+  const registration = registrationFor(envelope, owner, purpose)
+  checkSigned('ctx.hydrate', purpose, registration)
   const { settings, idPattern } = registration
-  const read = readEnvelope(envelope, settings.envelope)
+  const read = readEnvelope(envelope, settings.envelope, purpose)
   const scope = openScope(owner, undefined, read === undefined ? {} : acceptedId(read, settings.envelope, idPattern), 'ctx.hydrate', registration)
   scope.use().madeBy = 'hydrate'
   const work = async (): Promise<Awaited<R>> => {

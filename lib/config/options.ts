@@ -9,7 +9,7 @@ export interface EnvelopeOptions {
   readonly maxBytes?: number
   /** Secrets of 32 or more characters. Envelopes are signed with the first, and refused unless signed with one of them. Default: none. */
   readonly secrets?: readonly string[]
-  /** How old a signed envelope may be, in milliseconds: more than the longest delay and all retries of a job. Default: any age. */
+  /** How old a signed envelope may be, in milliseconds: more than the longest delay and all retries of a job. `Infinity`: any age. Default 604,800,000, a week. */
   readonly ttl?: number
 }
 
@@ -47,6 +47,9 @@ export interface EnvelopeSettings {
 /** The names of the options. */
 export const CREATE_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics'])
 
+/** A week, in milliseconds. */
+const DEFAULT_TTL = 604_800_000
+
 const ENVELOPE_OPTIONS: ReadonlySet<string> = new Set(['maxBytes', 'secrets', 'ttl'])
 
 /** A shorter key is weaker than the signature it makes. */
@@ -80,9 +83,9 @@ function readEnvelopeOptions (options: EnvelopeOptions): EnvelopeSettings {
     throw new FST_CTX_INVALID_OPTION('envelope.secrets', `takes a list of strings of ${SECRET_LENGTH} or more characters`)
   }
   if ('secrets' in options && secrets.length === 0) throw new FST_CTX_INVALID_OPTION('envelope.secrets', 'is empty, and nothing would be signed: give it a secret, or leave it out')
-  if (ttl !== undefined && !(Number.isFinite(ttl) && ttl > 0)) throw new FST_CTX_INVALID_OPTION('envelope.ttl', 'takes a number of milliseconds, more than 0')
+  if (ttl !== undefined && !(typeof ttl === 'number' && ttl > 0)) throw new FST_CTX_INVALID_OPTION('envelope.ttl', 'takes a number of milliseconds, more than 0, or Infinity')
   if (ttl !== undefined && secrets.length === 0) throw new FST_CTX_INVALID_OPTION('envelope.ttl', 'needs envelope.secrets: without a signature anybody could make an envelope young again')
-  return { maxBytes, secrets: [...secrets as readonly string[]], ttl }
+  return { maxBytes, secrets: [...secrets as readonly string[]], ttl: ttl ?? (secrets.length > 0 ? DEFAULT_TTL : undefined) }
 }
 
 function checkTracing (tracing: Tracing, policy: Policy): void {

@@ -33,6 +33,9 @@ export interface PackedActor {
 
 const VERSION = 1
 
+/** How far the clock of another machine may be ahead, in milliseconds. */
+const MAX_SKEW = 60_000
+
 /** In JSON without spaces: `dehydrate` writes no such name, and the parser refuses only what could reach a prototype by it. */
 const CONSTRUCTOR = /[{,]"constructor":/
 
@@ -44,10 +47,10 @@ export const MAX_DEPTH = 32
  *
  * @throws FST_CTX_ENVELOPE_TOO_LARGE
  */
-export function writeEnvelope (envelope: Omit<Envelope, 'v' | 'issued'>, { secrets, maxBytes }: EnvelopeSettings): string {
+export function writeEnvelope (envelope: Omit<Envelope, 'v' | 'issued'>, { secrets, maxBytes }: EnvelopeSettings, purpose?: string): string {
   const [secret] = secrets
   const text = JSON.stringify({ v: VERSION, ...envelope, issued: secret === undefined ? undefined : Date.now() })
-  const written = secret === undefined ? text : sign(text, secret)
+  const written = secret === undefined ? text : sign(text, secret, purpose)
   if (Buffer.byteLength(written) > maxBytes) throw new FST_CTX_ENVELOPE_TOO_LARGE(Buffer.byteLength(written), maxBytes, fattest(envelope))
   return written
 }
@@ -57,8 +60,8 @@ export function writeEnvelope (envelope: Omit<Envelope, 'v' | 'issued'>, { secre
  *
  * @throws FST_CTX_ENVELOPE_REFUSED
  */
-export function readEnvelope (given: unknown, settings: EnvelopeSettings): Envelope | undefined {
-  const read = check(given, settings)
+export function readEnvelope (given: unknown, settings: EnvelopeSettings, purpose?: string): Envelope | undefined {
+  const read = check(given, settings, purpose)
   if (typeof read !== 'string') return read
   if (settings.secrets.length > 0) throw new FST_CTX_ENVELOPE_REFUSED(read)
   warnOnce('FST_CTX_ENVELOPE', read, `ctx.hydrate was given what is no envelope: ${read}. Its work runs in a scope without values: hand on the string that ctx.dehydrate() made as it is`)
@@ -76,11 +79,11 @@ export function acceptedId ({ requestId }: Envelope, { secrets }: EnvelopeSettin
 }
 
 /** The envelope, or why it is none. */
-function check (given: unknown, { maxBytes, secrets, ttl }: EnvelopeSettings): Envelope | string {
+function check (given: unknown, { maxBytes, secrets, ttl }: EnvelopeSettings, purpose: string | undefined): Envelope | string {
   if (typeof given !== 'string') return 'it is no string'
   if (given.length > maxBytes || Buffer.byteLength(given) > maxBytes) return `it has more than ${maxBytes} bytes`
-  const { text, valid } = readSignature(given, secrets)
-  if (secrets.length > 0 && !valid) return 'it has no valid signature'
+  const { text, valid } = readSignature(given, secrets, purpose)
+  if (secrets.length > 0 && !valid) return purpose === undefined ? 'it has no valid signature' : 'it has no valid signature for this purpose'
   let envelope: unknown
   try {
     envelope = parse(text, { protoAction: 'error', constructorAction: 'error' })
@@ -94,6 +97,7 @@ function check (given: unknown, { maxBytes, secrets, ttl }: EnvelopeSettings): E
   if (envelope.v !== VERSION) return 'it has another version'
   if (isDeep(envelope, MAX_DEPTH)) return 'it is nested too deep'
   if (!isEnvelope(envelope)) return 'it has a member of the wrong type, or one too many'
+  if (secrets.length > 0 && (envelope.issued ?? 0) > Date.now() + MAX_SKEW) return 'it was made in the future'
   if (ttl !== undefined && !(Date.now() - (envelope.issued ?? 0) <= ttl)) return 'it is older than its ttl'
   return envelope
 }

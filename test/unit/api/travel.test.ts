@@ -284,6 +284,27 @@ t.test('secrets of a context: signed, taken from the current and the previous on
   t.same([called, unpacked, told], [false, [], []])
 })
 
+t.test('an envelope that is bound to its job is refused in another, and by who does not ask', async (t) => {
+  const signed = createContext({ tenant: key<string>({ carry: true }) }, { envelope: { secrets: [SECRETS[0]] } })
+  const bound = signed.run({ tenant: 'acme' }, () => signed.dehydrate({ for: 'report of 2026-11', remaining: false }))
+  t.equal(await signed.hydrate(bound, () => signed.get('tenant'), { for: 'report of 2026-11' }), 'acme')
+  for (const options of [undefined, {}, { for: 'report of 2026-12' }]) await t.rejects(signed.hydrate(bound, () => t.fail('it does not start'), options), { code: 'FST_CTX_ENVELOPE_REFUSED' })
+  const unbound = signed.run({ tenant: 'acme' }, () => signed.dehydrate())
+  await t.rejects(signed.hydrate(unbound, () => t.fail('it does not start'), { for: 'report of 2026-11' }), { code: 'FST_CTX_ENVELOPE_REFUSED' })
+})
+
+t.test('for: a text, and only where envelopes are signed', async (t) => {
+  const signed = createContext({}, { envelope: { secrets: [SECRETS[0]] } })
+  const invalid = { code: 'FST_CTX_INVALID_ARGUMENT' }
+  for (const options of [{ for: '' }, { for: 7 }, { For: 'x' }, null]) {
+    signed.run({}, () => { t.throws(() => signed.dehydrate(options as never), invalid, JSON.stringify(options)) })
+    await t.rejects(signed.hydrate('', () => {}, options as never), invalid, JSON.stringify(options))
+  }
+  const open = createContext({})
+  open.run({}, () => { t.throws(() => open.dehydrate({ for: 'x' }), { ...invalid, message: /envelope\.secrets/ }) })
+  await t.rejects(open.hydrate('', () => {}, { for: 'x' }), { ...invalid, message: /envelope\.secrets/ })
+})
+
 t.test('the ready-made context: keys, cap and secrets are those of its registration', async (t) => {
   const anybody = await readyMade.hydrate('{"v":1,"requestId":"r","values":{"tenant":"acme"}}', () => readyMade.get('tenant'))
   t.equal(anybody, undefined, 'before it none is carried')

@@ -64,7 +64,7 @@ const WRONG: ReadonlyArray<[options: object, name: string]> = [
   [{ envelope: { secrets: [] } }, 'envelope.secrets'],
   [{ envelope: { secrets: undefined } }, 'envelope.secrets'],
   [{ envelope: { secrets: [undefined] } }, 'envelope.secrets'],
-  ...[0, -1, NaN, Infinity, '60000', null].map((ttl) => [{ envelope: { secrets: [SECRET], ttl } }, 'envelope.ttl'] as [object, string]),
+  ...[0, -1, NaN, '60000', null].map((ttl) => [{ envelope: { secrets: [SECRET], ttl } }, 'envelope.ttl'] as [object, string]),
   // Without a signature anybody could make it young again.
   [{ envelope: { ttl: 60_000 } }, 'envelope.ttl'],
   ...[null, 'off', 0, {}, { current: () => undefined }, { ...tracing, current: true }, { ...tracing, ofRequest: undefined }, { ...tracing, attributes: undefined }, { ...tracing, attributes: {} }]
@@ -112,4 +112,9 @@ t.test('no secret is in what an error says', async (t) => {
       t.notMatch((error as Error).message, 'too short')
     }
   }
+})
+
+t.test('a signed envelope is good for a week, or for as long as its ttl says', async (t) => {
+  const ttlOf = (ttl?: number): unknown => readSettings({ envelope: { secrets: [SECRET], ...(ttl === undefined ? {} : { ttl }) } }, NO_KEYS).envelope.ttl
+  t.same([ttlOf(), ttlOf(5), ttlOf(Infinity)], [7 * 86_400_000, 5, Infinity])
 })

@@ -165,3 +165,27 @@ t.test('isDeep: counts objects and arrays, not what is in them', async (t) => {
   t.same([isDeep({ a: [{ b: 1 }] }, 2), isDeep({ a: [{ b: 1 }] }, 3)], [true, false])
   t.equal(isDeep([1, [2, [3]], 4], 2), true)
 })
+
+t.test('an envelope made more than a minute in the future is refused where envelopes are signed', async (t) => {
+  const at = 1_764_000_000_000
+  const setClock = clock(t, at)
+  const text = writeEnvelope(PLAIN, SIGNED)
+  for (const ttl of [undefined, 1000, Infinity]) {
+    setClock(at - 60_000)
+    t.match(readEnvelope(text, { ...SIGNED, ttl }), PLAIN)
+    setClock(at - 60_001)
+    t.throws(() => readEnvelope(text, { ...SIGNED, ttl }), { ...REFUSED, message: 'in the future' })
+  }
+})
+
+t.test('an envelope is good for the purpose that it was signed for, and for no other', async (t) => {
+  const purposes = [undefined, 'report', 'mail', 'report\n', '"report"', '{']
+  for (const made of purposes) {
+    const text = writeEnvelope(PLAIN, SIGNED, made)
+    t.notMatch(text, 'report')
+    for (const read of purposes) {
+      if (read === made) t.match(readEnvelope(text, SIGNED, read), PLAIN)
+      else t.throws(() => readEnvelope(text, SIGNED, read), { ...REFUSED, message: 'valid signature' })
+    }
+  }
+})
