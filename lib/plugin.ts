@@ -5,8 +5,8 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastif
 import fp from 'fastify-plugin'
 import { drain, logAbandoned } from './lifecycle/detached.ts'
 import { requestAccess, type RequestContext } from './api/context.ts'
-import { FST_CTX_ALREADY_REGISTERED, FST_CTX_INVALID_OPTION, FST_CTX_REQUEST_CONTEXT_REGISTERED, FST_CTX_REQUEST_ID_HEADER } from './common/errors.ts'
-import { requestIdLabel } from './patches/fastify-internals.ts'
+import { FST_CTX_ALREADY_REGISTERED, FST_CTX_DECORATED, FST_CTX_INVALID_OPTION, FST_CTX_REQUEST_CONTEXT_REGISTERED, FST_CTX_REQUEST_ID_HEADER } from './common/errors.ts'
+import { hasOwnIds, requestIdLabel } from './patches/fastify-internals.ts'
 import { decorateSend } from './patches/reply-send.ts'
 import { inject } from './patches/inject.ts'
 import type { KeyPolicy, Seed } from './config/key.ts'
@@ -14,7 +14,7 @@ import { correlate } from './logging/correlate.ts'
 import { tellingOf } from './logging/fields.ts'
 import type { Owner } from './lifecycle/context-definition.ts'
 import { checkIdHeader, readKeys } from './config/key-policies.ts'
-import { DEFAULT_HEADER, idPattern, requestIds, responseHeader, type RequestIdOptions, type RequestIds } from './config/request-id.ts'
+import { DEFAULT_HEADER, isChecked, isCounter, idPattern, requestIds, responseHeader, type RequestIdOptions, type RequestIds } from './config/request-id.ts'
 import { lifeOf } from './lifecycle/request-lifetime.ts'
 import { openScope } from './request/open-scope.ts'
 import { checkRoutes } from './request/required-keys.ts'
@@ -91,7 +91,10 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
   const idHeader = (requestId.header || DEFAULT_HEADER).toLowerCase()
   checkIdHeader(idHeader, policy)
   correlate(instance.log, policy, idLabel)
-  if (registered === undefined) decorateRequestContext(instance)
+  if (registered === undefined) {
+    if (instance.hasRequestDecorator('ctx')) throw new FST_CTX_DECORATED()
+    decorateRequestContext(instance)
+  }
 
   const registration: Registration = {
     policy, settings, idLabel, log: instance.log, idHeader, idPattern: idPattern(requestId), pending: new Set(), written: tellingOf(settings.tracing)
@@ -135,7 +138,7 @@ function inheritedIds (instance: FastifyInstance): RequestIds | undefined {
   const { requestIdHeader } = instance.initialConfig
   if (requestIdHeader) throw new FST_CTX_REQUEST_ID_HEADER(String(requestIdHeader), String(requestIdHeader))
   const { genReqId } = instance as FastifyInstance & { readonly genReqId: RequestIds }
-  return genReqId.name === 'defaultGenReqId' || genReqId.name === 'acceptOrMakeRequestId' ? undefined : genReqId
+  return isChecked(genReqId) || (isCounter(genReqId) && !hasOwnIds(instance)) ? undefined : genReqId
 }
 
 /** Waits for detached work when the last request is over, and before the hooks that close what such work uses. */

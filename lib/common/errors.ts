@@ -29,6 +29,9 @@ export const FST_CTX_INVALID_ARGUMENT = createError('FST_CTX_INVALID_ARGUMENT', 
 /** The same context was registered again where it already is, with other options. */
 export const FST_CTX_ALREADY_REGISTERED = createError('FST_CTX_ALREADY_REGISTERED', "this context is already registered here with another '%s' (a function written anew is another): register it once, or make a second context with createContext()")
 
+/** Another plugin has decorated requests with `ctx`. */
+export const FST_CTX_DECORATED = createError('FST_CTX_DECORATED', "requests have a decorator 'ctx' of another plugin, which fastify-ctx needs: rename that one, or register fastify-ctx in a part of the application that does not have it")
+
 /** `@fastify/request-context` was registered in the same application. */
 export const FST_CTX_REQUEST_CONTEXT_REGISTERED = createError('FST_CTX_REQUEST_CONTEXT_REGISTERED', '@fastify/request-context, or another copy of fastify-ctx, is registered beside fastify-ctx: remove its registration, requestContext.get() and .set() keep working')
 

@@ -41,26 +41,48 @@ export function requestIds (options: RequestIdOptions, inherited: RequestIds | u
   // A generator that Fastify had before us may itself repeat a header: what it makes is checked like one.
   const allowed = options.generate === undefined && inherited !== undefined ? pattern : undefined
 
-  return function acceptOrMakeRequestId (raw) {
+  function acceptOrMakeRequestId (raw: Parameters<RequestIds>[0]): string {
     const given = header === undefined ? undefined : raw.headers[header]
     if (isSafeId(given) && pattern.test(given)) return given
     if (generate === randomUUID) return randomUUID()
     try {
       const made = generate(raw)
       if (isSafeId(made) && allowed?.test(made) !== false) return made
-      warn('returned something that is no safe id')
-    } catch {
+      warn('returned something that is no safe id', made)
+    } catch (error) {
       // Fastify calls this before anything could answer the request: a throw would end the process.
-      warn('threw')
+      warn('threw', error)
     }
     return randomUUID()
   }
+  ours.add(acceptOrMakeRequestId)
+  return acceptOrMakeRequestId
 }
 
 /** What an id from outside must match. */
 export function idPattern ({ pattern }: RequestIdOptions): RegExp {
   // Without its flags g and y a pattern has no memory of the last match.
   return pattern === undefined ? DEFAULT_PATTERN : new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ''))
+}
+
+/** The generators that this module made: a name would not survive a minifier. */
+const ours = new WeakSet<RequestIds>()
+
+/** Whether a generator checks its ids already. */
+export function isChecked (generate: RequestIds): boolean {
+  return ours.has(generate)
+}
+
+/** Whether a generator reads like the counter of Fastify, whose ids are unique in one process only. Texts and methods keep their names in a minifier. */
+export function isCounter (generate: RequestIds): boolean {
+  return generate.length === 0 && /req-.*\.toString\(36\)/s.test(String(generate))
+}
+
+/** The id of a request whose generator was set after the plugin: a new one where it is not safe in a header. */
+export function checkedId (id: unknown): string {
+  if (isSafeId(id)) return id
+  warn('returned something that is no safe id', id)
+  return randomUUID()
 }
 
 /** The response header that tells the id, or `undefined` where none does. */
@@ -98,6 +120,12 @@ export function isSafeId (value: unknown): value is string {
   return true
 }
 
-function warn (what: string): void {
-  warnOnce('FST_CTX_REQUEST_ID', what, `the generator of request ids ${what}: a random UUID is used instead, until it returns 1 to 128 visible ASCII characters`)
+function warn (what: string, cause: unknown): void {
+  warnOnce('FST_CTX_REQUEST_ID', what, `the generator of request ids ${what}: a random UUID is used instead, until it returns 1 to 128 visible ASCII characters`, shown(cause))
+}
+
+/** What was thrown, or what kind of value was returned: the value itself may come from a client. */
+function shown (cause: unknown): string {
+  if (cause instanceof Error) return String(cause.stack)
+  return typeof cause === 'string' ? `a string of ${cause.length} characters` : `a value of type ${typeof cause}`
 }

@@ -59,3 +59,9 @@ export function requestIdLabel (instance: FastifyInstance): string {
   const controller = read(instance, symbolOf(instance, 'fastify.logController')) as { requestIdLogLabel?: string } | undefined
   return controller?.requestIdLogLabel ?? instance.initialConfig.requestIdLogLabel ?? 'reqId'
 }
+
+/** Whether Fastify was given a generator of request ids. Without its options: no, then ids of a counter like its own are made new. */
+export function hasOwnIds (instance: FastifyInstance): boolean {
+  const options = read(instance, symbolOf(instance, 'fastify.options')) as { genReqId?: unknown } | undefined
+  return typeof options?.genReqId === 'function'
+}

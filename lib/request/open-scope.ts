@@ -3,6 +3,7 @@ import { abortLate, cancelAt } from '../lifecycle/cancellation.ts'
 import { FST_CTX_SEED_FAILED } from '../common/errors.ts'
 import { tellOpened } from '../scope/diagnostics-channel.ts'
 import { routeContext } from '../patches/fastify-internals.ts'
+import { checkedId, isSafeId } from '../config/request-id.ts'
 import type { SeedRequest } from '../config/key.ts'
 import { tieLogger } from '../logging/correlate.ts'
 import { Scope, type Registration } from '../scope/scope.ts'
@@ -33,6 +34,8 @@ export function openScope (owner: object, registration: Registration, responseHe
     const life = around ?? new RequestLifetime(reply)
     const scope = new Scope(owner, registration, undefined, around?.scope, life)
     life.open(scope)
+    // A generator that was set after the plugin is not checked yet.
+    if (!isSafeId(request.id)) request.id = checkedId(request.id)
     scope.store.requestId = request.id
     scope.log = request.log
     const { headers } = request.raw

@@ -51,6 +51,12 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
     out: /register it once, or make a second context with createContext\(\)/,
     elsewhere: true
   },
+  FST_CTX_DECORATED: {
+    program: async () => { await Fastify().decorateRequest('ctx', null as never).register(newContext().plugin) },
+    names: /'ctx'/,
+    out: /rename that one/,
+    elsewhere: true
+  },
   FST_CTX_REQUEST_CONTEXT_REGISTERED: {
     program: async () => { await Fastify().register(requestContextPlugin).register(newContext().plugin) },
     names: /@fastify\/request-context/,

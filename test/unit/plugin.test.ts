@@ -108,6 +108,12 @@ t.test('registered twice', async (t) => {
   })
 })
 
+t.test('request.ctx of another plugin: refused', async (t) => {
+  const app = Fastify()
+  app.decorateRequest('ctx', null as never)
+  await t.rejects(async () => { await app.register(context) }, { code: 'FST_CTX_DECORATED' })
+})
+
 t.test('in an encapsulated scope it covers that scope alone', async (t) => {
   const own = createContext({ tenant: key<string>({ seed: () => 'acme', log: true }) })
   const lines = new Lines(t)

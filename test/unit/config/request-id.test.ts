@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import t from 'tap'
 import { createContext, key } from '../../../lib/index.ts'
-import { isSafeId, requestIds, responseHeader, type RequestIdOptions } from '../../../lib/config/request-id.ts'
+import { checkedId, isChecked, isCounter, isSafeId, requestIds, responseHeader, type RequestIdOptions } from '../../../lib/config/request-id.ts'
 import { exchange, Lines, listen, turns, warnings, type Tap } from '../../support/support.ts'
 
 const UUID = /^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/
@@ -181,6 +181,7 @@ t.test('options', async (t) => {
     }
     await turns()
     t.same(told.map(({ message }) => /generator of request ids (threw|returned)/.exec(message)?.[1]), ['threw', 'returned'])
+    t.match((told[0] as { detail?: string }).detail, /out of ids/, 'with its cause')
   })
 })
 
@@ -266,4 +267,42 @@ t.test('responseHeader: x-request-id, another name in lower case, or none', asyn
 t.test('isSafeId: 1 to 128 visible ASCII characters', async (t) => {
   for (const id of ['a', '~', '!', 'x'.repeat(128)]) t.ok(isSafeId(id), id)
   for (const id of ['', ' ', 'a b', 'é', '\n', 'a\n', '\x7f', 'x'.repeat(129), 7, undefined, null, ['a']]) t.notOk(isSafeId(id), String(id))
+})
+
+t.test('setGenReqId after the plugin, with an id that is not safe in a header: a UUID everywhere, no failure', async (t) => {
+  const told = warnings(t, 'FST_CTX_REQUEST_ID')
+  for (const made of ['id-€', '', undefined, null, 7, Promise.resolve('id'), {}, 'x'.repeat(129)]) {
+    const ctx = createContext({})
+    const app: FastifyInstance = Fastify()
+    await app.register(ctx.plugin)
+    app.setGenReqId(() => made as string)
+    app.get('/', async (request) => ({ request: request.id, ctx: ctx.get('requestId') }))
+    const { url } = await listen(t, app)
+    const answer = await fetch(url)
+    t.equal(answer.status, 200)
+    const id = answer.headers.get('x-request-id')
+    t.match(id, UUID)
+    t.same(await answer.json(), { request: id, ctx: id })
+  }
+  await turns()
+  t.ok(told.length <= 1, 'one warning, which the process may have had already')
+})
+
+t.test('generators are known by what they are, as a bundler takes their names', async (t) => {
+  const counter = (Fastify() as unknown as { genReqId: () => string }).genReqId
+  t.ok(isCounter(counter))
+  t.ok(isCounter(() => 'req-' + (1).toString(36)))
+  t.notOk(isCounter(() => 'mine'))
+  t.notOk(isCounter((raw) => `req-${String(raw).length.toString(36)}`))
+  t.ok(isChecked(requestIds({}, undefined)))
+  t.notOk(isChecked(() => 'mine'))
+
+  let n = 0
+  const { ask, lines } = await setting(t, undefined, { genReqId: () => `req-${(++n).toString(36)}` })
+  t.equal(idOf(t, await ask(), lines), 'req-1', 'one that was given to Fastify is taken, though it reads like a counter')
+})
+
+t.test('a generator that fails with something else than an error: its kind is in the warning', async (t) => {
+  t.match(checkedId(Symbol('x')), UUID)
+  t.equal(checkedId('id-1'), 'id-1')
 })
