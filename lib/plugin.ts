@@ -10,7 +10,8 @@ import { hasOwnIds, requestIdLabel } from './patches/fastify-internals.ts'
 import { decorateSend } from './patches/reply-send.ts'
 import { inject } from './patches/inject.ts'
 import type { KeyPolicy, Seed } from './config/key.ts'
-import { correlate } from './logging/correlate.ts'
+import { checkFields, correlate } from './logging/correlate.ts'
+import { tieRequestLoggers } from './logging/request-logger.ts'
 import { tellingOf } from './logging/fields.ts'
 import type { Owner } from './lifecycle/context-definition.ts'
 import { checkIdHeader, readKeys } from './config/key-policies.ts'
@@ -90,9 +91,11 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
   const ids = requestIds(requestId, inheritedIds(instance))
   const idHeader = (requestId.header || DEFAULT_HEADER).toLowerCase()
   checkIdHeader(idHeader, policy)
-  correlate(instance.log, policy, idLabel)
+  checkFields(instance.log, policy, idLabel)
+  if (registered === undefined && instance.hasRequestDecorator('ctx')) throw new FST_CTX_DECORATED()
+  const uncorrelate = correlate(instance.log)
   if (registered === undefined) {
-    if (instance.hasRequestDecorator('ctx')) throw new FST_CTX_DECORATED()
+    tieRequestLoggers(instance)
     decorateRequestContext(instance)
   }
 
@@ -102,7 +105,7 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
   owner.register(registration)
   const restoreInject = inject.install(instance)
   instance.addHook('onClose', async () => { restoreInject() })
-  closeAfterWork(instance as Closing, owner, registration, options.closeTimeout ?? CLOSE_TIMEOUT)
+  closeAfterWork(instance as Closing, owner, registration, options.closeTimeout ?? CLOSE_TIMEOUT, uncorrelate)
   instance[kRegistered] = new Map(registered).set(owner, options)
   // A second context beside the first one takes the ids as they are, unless it says how else they are made.
   const { header, pattern, generate } = requestId
@@ -142,7 +145,7 @@ function inheritedIds (instance: FastifyInstance): RequestIds | undefined {
 }
 
 /** Waits for detached work when the last request is over, and before the hooks that close what such work uses. */
-function closeAfterWork (instance: Closing, owner: Owner, registration: Registration, timeout: number): void {
+function closeAfterWork (instance: Closing, owner: Owner, registration: Registration, timeout: number, uncorrelate: () => void): void {
   let closer: Scope | undefined
   instance.addHook('preClose', async () => {
     closer = currentScope()
@@ -156,6 +159,7 @@ function closeAfterWork (instance: Closing, owner: Owner, registration: Registra
   instance.addHook('onClose', async () => {
     logAbandoned(registration, closer)
     owner.unregister(registration)
+    uncorrelate()
   })
 }
 

@@ -7,7 +7,7 @@ import type { Entrance } from '../common/warnings.ts'
 import { FST_CTX_ENDED, FST_CTX_INVALID_ARGUMENT, FST_CTX_NO_SCOPE, FST_CTX_NOT_SET, FST_CTX_REQUEST_ID_FIXED } from '../common/errors.ts'
 import { noteOrigin } from './explain.ts'
 import type { Logger } from '../scope/line.ts'
-import { errorOf, mixedIn } from '../logging/correlate.ts'
+import { errorOf, mixedIn } from '../logging/mixin.ts'
 import { warnCopied, warnEarly, warnLate } from '../scope/misuse-warnings.ts'
 import { wantFields } from '../logging/fields.ts'
 import type { Owner } from '../lifecycle/context-definition.ts'
@@ -193,7 +193,7 @@ export abstract class Access<V> {
    */
   get mixin (): (object?: object, level?: number, logger?: object) => Record<string, unknown> {
     wantFields()
-    return (object, _level, logger) => mixedIn(scopeOf(this[kOwner], scopeOfFailure(errorOf(object), scopeOfStore(this[kHere]()))), logger)
+    return (object, _level, logger) => mixedIn(scopeOf(this[kOwner], scopeOfFailure(errorOf(object), scopeOfStore(this[kHere]()))), object, logger)
   }
 }
 

@@ -6,6 +6,7 @@ import { impersonationOf } from '../scope/lookup.ts'
 import { traceFields, type Trace, type Tracing } from '../tracing/trace-context.ts'
 import { labelsSpan, traceOf } from '../scope/active-trace.ts'
 import { placeOf, warnOnce } from '../common/warnings.ts'
+import { KeptField, keepField } from './field-text.ts'
 
 /**
  * What the log lines of a scope carry now: the request id and each key with `log`. Made once, and again only when one of
@@ -26,17 +27,16 @@ export function keepLine (scope: Scope): void {
   if (!wanted) return
   const line = lineOf(scope)
   line.values = NO_VALUES
-  keepFields(line.own)
-  if (line.fields !== line.own) keepFields(line.fields)
+  const { own, fields } = line
+  for (const name in own) own[name] = kept(name, own[name], scope)
+  if (fields === own) return
+  for (const name in fields) fields[name] = name in own ? own[name] : kept(name, fields[name], scope)
 }
 
 const NO_VALUES: readonly unknown[] = []
 
-function keepFields (fields: Fields): void {
-  for (const name in fields) {
-    const field = fields[name]
-    if (typeof field === 'object' && field !== null) fields[name] = asJson(field)
-  }
+function kept (name: string, field: unknown, scope: Scope): unknown {
+  return typeof field !== 'object' || field === null || field instanceof KeptField ? field : keepField(name, field, scope.registration.log)
 }
 
 let wanted = false
@@ -76,9 +76,19 @@ function isCurrent (line: Line, scope: Scope, trace: Trace | undefined): boolean
   return scope.outer === undefined || line.outer === lineOf(scope.outer)
 }
 
+/** Fields have no prototype: an enumerable property that somebody put on `Object.prototype` is not among them. */
+const bare: object = Object.freeze(Object.create(null))
+
+function FieldsOf (): void {}
+FieldsOf.prototype = bare
+
+/** A constructor, so that the fields of all scopes have one shape, unlike those of `Object.create(null)`. */
+const NewFields = FieldsOf as unknown as new () => Fields
+
 function makeLine (scope: Scope, trace: Trace | undefined): Line {
   const { policy, idLabel } = scope.registration
-  const own: Fields = { [idLabel]: scope.store.requestId }
+  const own = new NewFields()
+  own[idLabel] = scope.store.requestId
   if (trace !== undefined) Object.assign(own, traceFields(trace))
   const values: unknown[] = []
   for (const { name, log } of policy.logged) {
@@ -89,16 +99,16 @@ function makeLine (scope: Scope, trace: Trace | undefined): Line {
   const impersonation = impersonationOf(scope)
   if (impersonation !== undefined) Object.assign(own, actorFields(impersonation, policy))
   const outer = scope.outer === undefined ? undefined : lineOf(scope.outer)
-  const fields = outer === undefined ? own : { ...fieldsAround(scope), ...own }
+  const fields = outer === undefined ? own : Object.assign(fieldsAround(scope), own)
   return { values, trace, own, outer, fields, text: undefined, bound: [] }
 }
 
 /** The fields of the other contexts around a scope: of each, its innermost scope. */
 function fieldsAround (scope: Scope): Fields {
-  let fields: Fields = {}
+  let fields: Fields = new NewFields()
   const seen = new Set([scope.owner])
   for (let around = scope.outer; around !== undefined; around = around.outer) {
-    if (!seen.has(around.owner)) fields = { ...lineOf(around).own, ...fields }
+    if (!seen.has(around.owner)) fields = Object.assign(new NewFields(), lineOf(around).own, fields)
     seen.add(around.owner)
   }
   return fields
@@ -120,15 +130,6 @@ function mapped (name: string, value: unknown, log: (value: unknown) => unknown)
     return log(value)
   } catch (error) {
     warnOnce('FST_CTX_LOG_MAPPER', name, `the log mapper of key '${name}' threw: log lines do without the field`, placeOf(error))
-    return undefined
-  }
-}
-
-function asJson (value: object): unknown {
-  try {
-    return JSON.parse(JSON.stringify(value))
-  } catch {
-    // Circular, or a throwing toJSON: pino wrote what it could while the value was there.
     return undefined
   }
 }

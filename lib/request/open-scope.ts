@@ -5,7 +5,7 @@ import { tellOpened } from '../scope/diagnostics-channel.ts'
 import { routeContext } from '../patches/fastify-internals.ts'
 import { checkedId, isSafeId } from '../config/request-id.ts'
 import type { SeedRequest } from '../config/key.ts'
-import { tieLogger } from '../logging/correlate.ts'
+import { tieLogger } from '../logging/request-logger.ts'
 import { Scope, type Registration } from '../scope/scope.ts'
 import { currentStore, enter } from '../scope/storage.ts'
 import { scopeOf } from '../scope/lookup.ts'
@@ -54,7 +54,7 @@ export function openScope (owner: object, registration: Registration, responseHe
       wrapOwnSend(reply)
       if (route !== undefined && route.handlerTimeout > 0) limitHandler(request.signal, life, route.handlerTimeout)
       if (headers.upgrade !== undefined) holdWebsockets(request, undo)
-      tieLogger(request.log, life)
+      tieLogger(request.log, request.server.log, request.raw, life)
       if (isGone(request, reply)) life.close(false)
     }
     tellOpened(scope)

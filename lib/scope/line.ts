@@ -7,23 +7,24 @@ export type Logger = FastifyBaseLogger
 /** The fields that a scope adds to its log lines, by name. */
 export type Fields = Record<string, unknown>
 
-/** A logger that wrote lines of a scope, and what they are written with. */
+/** A logger that wrote lines of a scope, and the bindings that it writes them with. */
 export interface Bound {
   readonly logger: object
-  /** What the logger had bound itself when this was made: after `setBindings()` it is another. */
-  readonly bindings: unknown
-  /** That and the fields, as text, where it is all that the line has of its own; otherwise `twin` writes it. */
-  readonly text: string | undefined
-  readonly twin: object | undefined
+  /** What the logger itself had bound when this was made. `setBindings()` changes it. */
+  readonly bindings: string
+  /** That, extended by the fields. */
+  readonly text: string
+  /** What serializes for it, if it differs from the logger that is correlated in more than its bindings. */
+  readonly view: object | undefined
 }
 
 /** The fields of a line as text. */
 export interface LineText {
   /** The logger that writes them so. */
   readonly by: object
-  /** What that logger had bound itself. */
+  /** What that logger has bound itself. */
   readonly own: string
-  /** That, and after it the fields; `undefined` where one of them is among what the logger has bound. */
+  /** That, extended by the fields; `undefined` where one of them is among what the logger has bound. */
   readonly text: string | undefined
   /** Where in it the first field ends, which is the request id. */
   readonly idEnd: number

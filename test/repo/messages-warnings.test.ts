@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { asyncLocalStorage } from '@fastify/request-context'
 import Fastify, { type FastifyInstance } from 'fastify'
+import { pino } from 'pino'
 import t from 'tap'
 import { createContext, key, type RequestIdOptions } from '../../lib/index.ts'
 import { gate, Lines, listen, turns, warnings, type Tap } from '../support/support.ts'
@@ -83,6 +84,16 @@ const CASES: Readonly<Record<string, Case>> = {
     program: (t) => asked(t, newContext(), (ctx) => { ctx.set('user', {}); ctx.log.info('hello') }),
     names: /the log mapper of key 'user' threw/,
     out: /without the field/,
+    place: HERE
+  },
+  FST_CTX_LOG_FIELD: {
+    async program (t) {
+      const ctx = createContext({ order: key<object>({ log: true }) })
+      const logger = pino({ mixin: ctx.mixin, serializers: { order () { throw new Error('not an order') } } }, new Lines(t))
+      ctx.run({ order: {} }, () => { logger.info('hello') })
+    },
+    names: /'order' could not be written/,
+    out: /until it takes every value of the key$/,
     place: HERE
   },
   FST_CTX_REQUEST_ID: {

@@ -1,13 +1,14 @@
 import { pino, type LoggerOptions } from 'pino'
 import t from 'tap'
-import { fieldText } from '../../../lib/logging/field-text.ts'
+import { fieldText, keepField, KeptField, lineText } from '../../../lib/logging/field-text.ts'
 import { pinoSymbols, type PinoLogger } from '../../../lib/logging/pino-seams.ts'
+import { turns, warnings } from '../../support/support.ts'
 
-/** What fieldText makes of fields, and what a child of pino has bound with the same. */
+/** What lineText makes of fields, and what a child of pino has bound with the same. */
 function both (fields: Record<string, unknown>, options: LoggerOptions = {}): { readonly ours: string, readonly pinos: string } {
   const logger = pino({ base: null, ...options }, { write () {} })
   const symbols = pinoSymbols(logger)!
-  const { text } = fieldText(logger as unknown as PinoLogger, symbols)(fields, '')
+  const { text } = lineText(logger as unknown as PinoLogger, symbols)(fields, '')
   return { ours: text!, pinos: (logger.child(fields) as unknown as PinoLogger)[symbols.bindings] as string }
 }
 
@@ -43,7 +44,7 @@ t.test('serializers and redaction: as pino binds them', async (t) => {
 t.test('fields of which one is among what the logger has bound: no text', async (t) => {
   const logger = pino({ base: { tenant: 'its own' } }, { write () {} })
   const symbols = pinoSymbols(logger)!
-  const textOf = fieldText(logger as unknown as PinoLogger, symbols)
+  const textOf = lineText(logger as unknown as PinoLogger, symbols)
   const own = (logger as unknown as PinoLogger)[symbols.bindings] as string
   const idEnd = `${own},"reqId":"a"`.length
   t.same(textOf({ reqId: 'a', tenant: 'acme' }, own), { by: logger, own, text: undefined, idEnd })
@@ -51,4 +52,61 @@ t.test('fields of which one is among what the logger has bound: no text', async 
   // After setBindings() it has others.
   t.same(textOf({ reqId: 'a', tenant: 'acme' }, ',"user":1').text, ',"user":1,"reqId":"a","tenant":"acme"')
   t.equal(textOf({ reqId: 'a', user: 'ada' }, ',"user":1').text, undefined)
+})
+
+/** Fields as a logger of these options writes them, bound. */
+function textIn (options: LoggerOptions): (name: string, value: unknown) => string {
+  const logger = pino({ base: null, ...options }, { write () {} }) as unknown as PinoLogger
+  return fieldText(logger, pinoSymbols(logger)!)
+}
+
+t.test('a value that cannot be written has no text, and one warning that says where, not what', async (t) => {
+  const seen = warnings(t, 'FST_CTX_LOG_FIELD')
+  const failing = (): never => { throw new Error('private') }
+  t.equal(textIn({ serializers: { serialized: failing } })('serialized', 1), '')
+  t.equal(textIn({ redact: { paths: ['censored'], censor: failing } })('censored', 1), '')
+  const redacted = textIn({ redact: ['redacted.a'] })
+  for (let i = 0; i < 2; i++) t.equal(redacted('redacted', { get a () { return failing() } }), '')
+  t.equal(redacted('next', 1), ',"next":1')
+  await turns()
+  t.same(seen.map(({ message }) => /'(\w+)'/.exec(message)?.[1]), ['serialized', 'censored', 'redacted'])
+  t.match((seen[0] as { detail?: string }).detail, /^at .*failing .*field-text\.test/)
+  t.notMatch(seen.map((warning) => `${warning.message} ${(warning as { detail?: string }).detail}`).join(), /private/)
+})
+
+t.test('keepField: the text is written as it is where the same functions made it, and hidden where a logger hides more', async (t) => {
+  class User {
+    readonly name = 'ada'
+    readonly email = 'a@b.c'
+    getId (): string { return 'u1' }
+  }
+  const byId = (user: User): string => user.getId()
+  const logger = pino({ base: null, serializers: { user: byId } }, { write () {} })
+  const kept = keepField('user', new User(), logger)!
+  t.equal(kept.json, '"u1"')
+  const textOf = (options: object): string => {
+    const child = logger.child({}, options) as unknown as PinoLogger
+    return fieldText(child, pinoSymbols(child)!)('user', kept)
+  }
+  t.equal(textOf({}), ',"user":"u1"')
+  t.equal(textOf({ level: 'trace' }), ',"user":"u1"')
+  t.equal(textOf({ serializers: { user: (user: string) => `${user}!` } }), ',"user":"u1!"')
+  t.equal(textOf({ redact: ['user'] }), ',"user":"[Redacted]"', 'and the serializer is not called again')
+
+  const whole = keepField('user', new User(), pino({ base: null }, { write () {} }))!
+  t.same(whole.value, { name: 'ada', email: 'a@b.c' })
+  t.equal(textIn({ redact: ['user.email'] })('user', whole), ',"user":{"name":"ada","email":"[Redacted]"}')
+  t.equal(textIn({ redact: { paths: ['*.email'], remove: true } })('user', whole), ',"user":{"name":"ada"}')
+  t.equal(textIn({})('user', whole), ',"user":{"name":"ada","email":"a@b.c"}')
+  t.equal(textIn({ serializers: { user: byId } })('user', whole), '', 'a serializer that needs the instance')
+})
+
+t.test('keepField: without a pino, as JSON; nothing of what is no JSON', async (t) => {
+  const circular: Record<string, unknown> = {}
+  circular.self = circular
+  t.same(keepField('a', { b: 1 }, undefined), new KeptField('{"b":1}', undefined, undefined))
+  t.same(keepField('a', { b: 1 }, {}), new KeptField('{"b":1}', undefined, undefined))
+  t.equal(keepField('a', circular, undefined), undefined)
+  t.equal(keepField('a', { toJSON: () => undefined }, undefined), undefined)
+  t.equal(keepField('a', {}, pino({ redact: { paths: ['a'], remove: true } }, { write () {} })), undefined)
 })

@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import pino from 'pino'
 import t from 'tap'
-import { kFormatters, pinoSymbols } from '../../../lib/logging/pino-seams.ts'
+import { formattersOf, kFormatters, pinoSymbols, stored, writesField, type PinoLogger } from '../../../lib/logging/pino-seams.ts'
 
 t.test('pinoSymbols', async (t) => {
   t.test('of a pino logger and of its children, the same', async (t) => {
@@ -13,7 +13,7 @@ t.test('pinoSymbols', async (t) => {
     t.equal(read[symbols.nestedKey], 'nested')
     t.equal(read[symbols.messageKey], 'message')
     t.equal(read[symbols.errorKey], 'error')
-    t.type(read[symbols.write], 'function')
+    t.type(read[symbols.asJson], 'function')
     t.type(read[symbols.time], 'function')
     t.match((read[symbols.levels] as object), { 30: '{"level":30' })
     t.ok(symbols.mixin in read)
@@ -24,4 +24,26 @@ t.test('pinoSymbols', async (t) => {
     class Other { info (): void {} }
     for (const logger of [{}, Fastify().log, new Other(), new Other(), Object.create(null) as object, { constructor: 'none' }]) t.equal(pinoSymbols(logger), undefined)
   })
+})
+
+t.test('stored: a property as it is, whatever a proxy in between says', async (t) => {
+  const name = Symbol('name')
+  const other = Symbol('other')
+  const proxy = new Proxy({ [name]: 'stored' }, { get: () => 'said' })
+  t.equal(stored(Object.create(proxy) as object, name), 'stored')
+  t.equal(stored(proxy, other), undefined)
+})
+
+t.test('writesField: what pino writes under whatever name, and what is bound', async (t) => {
+  const logger = pino({ base: { service: 's', more: { nested: 1 } }, messageKey: 'message', errorKey: 'failure', timestamp: () => ',"at":1', formatters: { level: (severity) => ({ severity }) } }, { write () {} }) as unknown as PinoLogger
+  const symbols = pinoSymbols(logger)!
+  for (const name of ['severity', 'at', 'message', 'failure', 'service', 'more']) t.ok(writesField(logger, name, symbols), name)
+  for (const name of ['level', 'time', 'msg', 'nested', 's']) t.notOk(writesField(logger, name, symbols), name)
+  t.type(formattersOf(logger).level, 'function')
+})
+
+t.test('writesField: a timestamp that is not JSON hides nothing else, and throws nothing', async (t) => {
+  const logger = pino({ timestamp: () => ',at:"' }, { write () {} }) as unknown as PinoLogger
+  t.ok(writesField(logger, 'level', pinoSymbols(logger)!))
+  t.notOk(writesField(logger, 'at', pinoSymbols(logger)!))
 })

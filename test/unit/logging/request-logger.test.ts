@@ -1,0 +1,92 @@
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import { pino } from 'pino'
+import t from 'tap'
+import { tieLogger, tieOf, tieRequestLoggers } from '../../../lib/logging/request-logger.ts'
+import type { Life } from '../../../lib/scope/scope.ts'
+
+const life = {} as Life
+const raw = {}
+const newRoot = () => pino({}, { write () {} })
+
+t.test('a logger is tied to a request before its scope opens, and then to its lifetime', async (t) => {
+  const root = newRoot()
+  const logger = root.child({})
+  tieLogger(logger, root, raw, undefined)
+  t.match(tieOf(logger.child({})), { raw, life: undefined })
+  tieLogger(logger, root, raw, life)
+  t.match(tieOf(logger.child({})), { raw: undefined, life })
+  t.same(Object.keys(logger), Object.keys(root.child({})))
+})
+
+t.test('one that is first seen when the scope opens', async (t) => {
+  const root = newRoot()
+  const logger = root.child({})
+  tieLogger(logger, root, raw, life)
+  t.equal(tieOf(logger)!.life, life)
+  tieLogger(logger, root, {}, life)
+  t.equal(tieOf(logger), undefined, 'and that a second request has as well')
+})
+
+t.test('the logger of the application belongs to no request, nor does one around it', async (t) => {
+  const outer = newRoot()
+  const root = outer.child({})
+  for (const logger of [outer, root]) {
+    tieLogger(logger, root, raw, life)
+    t.equal(tieOf(logger), undefined)
+  }
+  const logger = root.child({})
+  tieLogger(logger, root, undefined, undefined)
+  t.equal(tieOf(logger), undefined, 'nor one that is made for no request')
+})
+
+t.test('a frozen logger', async (t) => {
+  const root = newRoot()
+  const logger = Object.freeze(root.child({}))
+  tieLogger(logger, root, raw, undefined)
+  tieLogger(logger, root, raw, life)
+  t.equal(tieOf(Object.create(logger) as object)!.life, life)
+  t.equal(tieOf(root), undefined)
+})
+
+t.test('tieRequestLoggers', async (t) => {
+  const seen: unknown[] = []
+  const factory = function (this: FastifyInstance, logger: FastifyBaseLogger, bindings: object, options: object, request: object): FastifyBaseLogger {
+    seen.push(this, request)
+    return logger.child({ ...bindings, made: true }, options)
+  }
+
+  t.test('the factory is called as before, and is still what childLoggerFactory returns', async (t) => {
+    const app = Fastify({ logger: { stream: { write () {} } } })
+    const before = app.childLoggerFactory
+    tieRequestLoggers(app)
+    t.equal(app.childLoggerFactory, before)
+    t.equal(app.setChildLoggerFactory(factory), app)
+    t.equal(app.childLoggerFactory, factory)
+    app.get('/', async (request) => {
+      t.equal(tieOf(request.log)?.raw, request.raw)
+      return 'ok'
+    })
+    app.register(async (app) => {
+      t.equal(app.childLoggerFactory, factory)
+      app.get('/child', async (request) => String(tieOf(request.log)?.raw === request.raw))
+    })
+    t.equal((await app.inject('/')).body, 'ok')
+    t.equal(seen[0], app)
+    t.equal((await app.inject('/child')).body, 'true')
+    t.equal(tieOf(app.log), undefined)
+  })
+
+  t.test('what is no function stays so', async (t) => {
+    const app = Fastify({ logger: { stream: { write () {} } } })
+    tieRequestLoggers(app)
+    app.setChildLoggerFactory(undefined as unknown as typeof factory)
+    t.equal(app.childLoggerFactory, undefined)
+  })
+
+  t.test('without a pino nothing is replaced', async (t) => {
+    const app = Fastify()
+    const before = app.setChildLoggerFactory
+    tieRequestLoggers(app)
+    t.equal(app.setChildLoggerFactory, before)
+  })
+})
