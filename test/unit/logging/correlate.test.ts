@@ -808,7 +808,7 @@ t.test('late lines, after the end of the request', async (t) => {
       })
     })
     for (const message of ['app.log', 'request.log', 'deeper']) t.match(lines.one(message), { user: userOf('eve'), tenant: undefined, big: undefined }, message)
-    t.equal(lines.one('request.log').reqId, 'id-1', 'which its logger has bound')
+    t.equal(lines.one('request.log').reqId, lines.one('app.log').reqId, 'all fields of a line are of one scope')
     t.equal(lines.one('app.log').reqId, lines.one('deeper').reqId)
     t.not(lines.one('app.log').reqId, 'id-1')
   })

@@ -109,16 +109,6 @@ t.test('what is no JSON is gone with the value', async (t) => {
   t.strictSame(JSON.parse(JSON.stringify(ended(scope))), { reqId: 'id-1', tenant: 'acme' })
 })
 
-t.test('a scope opened below one that has ended has what that one carried, and its own', async (t) => {
-  const scope = root(logged, { tenant: 'acme', user: { id: 'ada' } })
-  ended(scope)
-  const child = new Scope(owner, scope.registration, scope)
-  child.store.user = { id: 'eve' }
-  const deeper = new Scope(owner, scope.registration, child)
-  t.same(lineOf(child).fields, { reqId: 'id-1', tenant: 'acme', user: 'eve' })
-  t.same(lineOf(deeper).fields, { reqId: 'id-1', tenant: 'acme', user: 'eve' })
-})
-
 t.test('where no logger of the process writes fields, nothing is kept', async (t) => {
   const { keepLine } = await t.mockImport<typeof import('../../../lib/logging/fields.ts')>('../../../lib/logging/fields.ts')
   let calls = 0
@@ -139,7 +129,6 @@ t.test('a line names the place in a trace that its root began at, in scopes belo
   t.equal(lineOf(scope), lineOf(scope))
   t.same(lineOf(new Scope(owner, scope.registration, scope)).fields, expected)
   t.same(ended(scope), expected)
-  t.same(lineOf(new Scope(owner, scope.registration, scope)).fields, expected)
 })
 
 /** A tracer whose active span a test moves, and what it was told. */
