@@ -42,7 +42,7 @@ export function deadlineOf (scope: Scope | undefined): number {
 }
 
 /** Sets the time at which a scope's work is to be done. The timer starts when somebody asks for the signal. */
-export function cancelAt (scope: Scope, deadline: number): Cancellation {
+export function cancelAt (scope: Scope, deadline: number): Cancellation<Scope> {
   const cancellation = { deadline, controller: undefined, followers: undefined, release: undefined }
   scope.use().cancellation = cancellation
   return cancellation
@@ -140,7 +140,7 @@ function followScope (around: Scope, scope: Scope): void {
   releaseToo(scope.extras!.cancellation!, () => { followers.delete(scope) })
 }
 
-function follow (signal: AbortSignal, scope: Scope, cancellation: Cancellation): void {
+function follow (signal: AbortSignal, scope: Scope, cancellation: Cancellation<Scope>): void {
   signalOf(scope)
   const abortToo = (): void => { abort(scope, () => signal.reason) }
   if (signal.aborted) return abortToo()
@@ -173,7 +173,7 @@ function listenTo (signal: AbortSignal): Callbacks {
   return made
 }
 
-function releaseToo (cancellation: Cancellation, release: () => void): void {
+function releaseToo (cancellation: Cancellation<Scope>, release: () => void): void {
   const before = cancellation.release
   cancellation.release = () => {
     before?.()

@@ -1,14 +1,13 @@
 import type { Cache, Memos } from './cache.ts'
-import type { Scope } from './scope.ts'
 
-/** What cuts the work of a scope short. */
-export interface Cancellation {
+/** What cuts the work of a scope short. `S` is the type of scopes, which this file must not import. */
+export interface Cancellation<S> {
   /** Milliseconds since the epoch; `Infinity` where there is no limit. */
   readonly deadline: number
   /** Made when the signal is first asked for. */
   controller: AbortController | undefined
   /** The scopes below whose signals are aborted with this one. */
-  followers: Set<Scope> | undefined
+  followers: Set<S> | undefined
   /** Lets go of the timer and of the signals that are followed. */
   release: (() => void) | undefined
 }
@@ -34,10 +33,10 @@ export interface Origin {
 }
 
 /** What only some scopes have: nothing of it is allocated for those that do not use it. */
-export interface Extras {
+export interface Extras<S> {
   cache: Cache | undefined
   memoized: Memoized | undefined
-  cancellation: Cancellation | undefined
+  cancellation: Cancellation<S> | undefined
   impersonation: Impersonation | undefined
   /** What its first values came from, where that was an envelope, or the copy for detached work. */
   madeBy: 'hydrate' | 'detach' | undefined

@@ -95,7 +95,7 @@ export class Scope {
   route: string | undefined = undefined
   /** What the log lines of this scope carry, made at its first line. */
   line: Line | undefined = undefined
-  extras: Extras | undefined = undefined
+  extras: Extras<Scope> | undefined = undefined
   /** Of a `run`: its function, as long as it runs. */
   work: ((...args: never[]) => unknown) | undefined = undefined
   /** Of a root: where in a trace it began. */
@@ -349,7 +349,7 @@ export class Scope {
   }
 
   /** What only some scopes have, made for this one now. */
-  use (): Extras {
+  use (): Extras<Scope> {
     this.extras ??= {
       cache: undefined, memoized: undefined, cancellation: undefined, impersonation: undefined, madeBy: undefined, ends: undefined, afters: undefined
     }

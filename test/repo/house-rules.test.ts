@@ -39,6 +39,11 @@ const TYPES_ONLY = ['types.ts', 'scope/line.ts', 'scope/scope-state.ts']
 
 const MAX_LINES = 200
 
+/** Files that are one idea and longer all the same, each with its reason. */
+const LONGER: Readonly<Record<string, string>> = {
+  'scope/scope.ts': 'one class, whose private members keep its tree in order: apart, each of them would be public'
+}
+
 const LIB = filesIn('lib', '.ts').map((file) => relative('lib', file))
 const DOCS = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', ...filesIn('docs', '.md').filter((file) => !file.startsWith('docs/api/'))]
 const CODE = ['lib', 'test', 'types', 'examples', 'benchmarks', 'scripts'].flatMap((folder) => [...filesIn(folder, '.ts'), ...filesIn(folder, '.mjs')])
@@ -70,8 +75,8 @@ t.test('files of lib', async (t) => {
     t.same(circles(), [])
   })
 
-  t.test(`none has more than ${MAX_LINES} lines`, async (t) => {
-    t.same(LIB.filter((file) => read(`lib/${file}`).trimEnd().split('\n').length > MAX_LINES), [])
+  t.test(`none has more than ${MAX_LINES} lines, unless it says why`, async (t) => {
+    t.same(LIB.filter((file) => read(`lib/${file}`).trimEnd().split('\n').length > MAX_LINES), Object.keys(LONGER))
   })
 })
 

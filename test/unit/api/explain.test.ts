@@ -214,11 +214,12 @@ t.test('policy tells the attributes of spans', async (t) => {
   ])
 })
 
-t.test('policy of the ready-made context is that of its registration', async (t) => {
+t.test('policy of the ready-made context is that of its registration, also after the application has closed', async (t) => {
   t.same(readyMade.policy(), [])
   const app = Fastify()
   await app.register(context, { keys: { tenant: { seed: () => 'acme', carry: true, header: 'x-tenant' } }, propagate: { 'https://api.example': ['tenant'] } })
   t.same(readyMade.policy(), [{ ...CLOSED, key: 'tenant', seeded: true, carried: 'value', header: 'x-tenant', origins: ['https://api.example'] }])
+  const last = readyMade.policy()
   await app.close()
-  t.same(readyMade.policy(), [])
+  t.same(readyMade.policy(), last, 'the last policy stays: work that goes on is logged and carried as before')
 })
