@@ -56,7 +56,9 @@ export interface KeyPolicy<T, S = T | undefined> {
 
 /** A policy with a schema: its output is the type of the value. What the seed returns is checked, and may be anything. */
 export interface SchemaPolicy<C extends Schema, S = unknown> extends Omit<KeyPolicy<CheckedValue<C>>, 'schema' | 'seed'> {
+  /** Checks each value, and may change it: any Standard Schema. */
   readonly schema: C
+  /** The first value of each request, before it is checked. */
   readonly seed?: Seed<S>
 }
 
