@@ -1,4 +1,3 @@
-import { setImmediate as turn } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
 import { requestContext } from '@fastify/request-context'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
@@ -150,11 +149,7 @@ function closeAfterWork (instance: Closing, owner: Owner, registration: Registra
   instance.addHook('preClose', async () => {
     closer = currentScope()
     // The last to be given is the first to be called, once the server is closed.
-    instance.onClose(async () => {
-      // The last requests end in the turn after their connections closed.
-      await turn()
-      await drain(registration, Date.now() + timeout, closer)
-    })
+    instance.onClose(async () => { await drain(registration, Date.now() + timeout, closer) })
   })
   instance.addHook('onClose', async () => {
     logAbandoned(registration, closer)

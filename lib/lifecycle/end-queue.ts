@@ -16,7 +16,9 @@ export class EndQueue {
   private waiting: Ending[] = []
   private armedAt = 0
   private readonly schedule: (callback: () => void) => unknown
-  private readonly drain = (): void => {
+
+  /** Looks at all of them now. */
+  readonly drain = (): void => {
     const endings = this.waiting
     this.waiting = []
     for (const ending of endings) {

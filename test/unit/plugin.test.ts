@@ -108,6 +108,19 @@ t.test('registered twice', async (t) => {
   })
 })
 
+t.test('closing takes no turn of the event loop of its own, so what is closed after it sees the same order of events', async (t) => {
+  for (const plugged of [false, true]) {
+    const app = Fastify()
+    if (plugged) await app.register(context)
+    let turnTaken = false
+    app.addHook('onClose', async () => { t.equal(turnTaken, false, plugged ? 'with the plugin' : 'without it') })
+    const { url } = await listen(t, app)
+    await (await fetch(url, { headers: { connection: 'close' } })).text()
+    app.server.once('close', () => { setImmediate(() => { turnTaken = true }) })
+    await app.close()
+  }
+})
+
 t.test('request.ctx of another plugin: refused', async (t) => {
   const app = Fastify()
   app.decorateRequest('ctx', null as never)

@@ -77,16 +77,21 @@ t.test('onEnd', async (t) => {
     t.match(await result.promise, { code: 'FST_CTX_ENDED' })
   })
 
-  t.test('runs for a client that is gone, too, and for a handler that failed, a 404 and inject', async (t) => {
+  t.test('runs for a client that is gone, too, once the handler is done, and for a handler that failed, a 404 and inject', async (t) => {
+    const seen: string[] = []
     const ended = gate<string>()
     const [entered, go] = [gate(), gate()]
     let count = 0
     const { get, port, app } = await setting(t, (app) => {
       app.addHook('onRequest', async () => { ctx.onEnd(() => { count++ }) })
       app.get('/slow', async () => {
-        ctx.onEnd(() => { ended.open(ctx.require('tenant')) })
+        ctx.onEnd(() => { seen.push('onEnd'); ended.open(ctx.require('tenant')) })
+        const gone = once(ctx.signal, 'abort')
         entered.open()
+        await gone
+        seen.push('the client is gone')
         await go.promise
+        seen.push(`the handler is done for ${ctx.get('tenant')}`)
       })
       app.get('/fails', async () => { throw new Error('not today') })
     })
@@ -94,8 +99,10 @@ t.test('onEnd', async (t) => {
     socket.write('GET /slow HTTP/1.1\r\nhost: x\r\n\r\n')
     await entered.promise
     socket.destroy()
-    t.equal(await ended.promise, 'acme')
+    await sleep(30)
     go.open()
+    t.equal(await ended.promise, 'acme')
+    t.same(seen, ['the client is gone', 'the handler is done for acme', 'onEnd'])
     await get('/fails')
     await get('/unknown')
     await app.inject('/fails')
@@ -490,17 +497,18 @@ t.test('a failure that cannot be logged', async (t) => {
 })
 
 t.test('a server that is destroyed under its requests still ends them', async (t) => {
-  const [entered, ended] = [gate(), gate()]
+  const [entered, ended] = [gate(), gate<unknown>()]
   const { port } = await setting(t, (app) => {
     app.get('/', async (request) => {
-      ctx.onEnd(() => { ended.open() })
+      ctx.onEnd(() => { ended.open(ctx.get('tenant')) })
       entered.open()
       request.raw.socket.destroy()
-      await ended.promise
+      await sleep(20)
+      return 'nobody reads this'
     })
   })
   const socket = net.connect(port, '127.0.0.1')
   socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
   await Promise.all([entered.promise, ended.promise, once(socket, 'close')])
-  t.pass()
+  t.equal(await ended.promise, 'acme')
 })

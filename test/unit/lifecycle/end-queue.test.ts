@@ -14,6 +14,17 @@ t.test('what ends in one turn is looked at in the next, by one callback', async 
   t.equal(scheduled, 2)
 })
 
+t.test('what closes an application does not wait for the turn: each is looked at once', async (t) => {
+  const seen: string[] = []
+  const queue = new EndQueue()
+  queue.add({ over () { seen.push('first') } })
+  queue.drain()
+  t.same(seen, ['first'])
+  queue.add({ over () { seen.push('second') } })
+  await turns()
+  t.same(seen, ['first', 'second'])
+})
+
 t.test('a turn that never comes, as with faked timers: what is added later does what it should have done', async (t) => {
   let ends = 0
   const queue = new EndQueue(() => {})
