@@ -103,7 +103,10 @@ async function unpackOne (name: string, packed: unknown, packing: Packing<unknow
     const value = packing === undefined ? packed : await packing.unpack(packed)
     return schema === undefined ? value : await check(name, value, schema)
   } catch (cause) {
-    throw Object.assign(new FST_CTX_UNPACK_FAILED(name), { cause })
+    const error = Object.assign(new FST_CTX_UNPACK_FAILED(name), { cause })
+    // A stack has ten lines: without those of this file, one of them is the user's.
+    Error.captureStackTrace(error, unpackInto)
+    throw error
   }
 }
 

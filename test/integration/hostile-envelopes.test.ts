@@ -66,7 +66,11 @@ async function holds (given: unknown): Promise<'as said' | 'clean'> {
   if (({} as { polluted?: unknown }).polluted !== undefined || Object.keys(Object.prototype).length > 0) throw new Error('a prototype is polluted')
   const clean = { requestId: seen.requestId, values: NOTHING, actors: NOTHING, others: [] }
   if (isDeepStrictEqual(seen, clean) && UUID.test(seen.requestId) && !inspect(given).includes(seen.requestId)) return 'clean'
-  if (!isDeepStrictEqual(seen, said(given))) throw new Error(`saw ${JSON.stringify(seen)}, said ${JSON.stringify(said(given))}`)
+  const told = said(given)
+  // Nobody signed it: an id that the pattern does not allow is replaced, and the values stay.
+  const replaced = told !== undefined && !/^[\w.:-]{1,128}$/.test(told.requestId) && UUID.test(seen.requestId)
+  const expected = replaced ? { ...told, requestId: seen.requestId } : told
+  if (!isDeepStrictEqual(seen, expected)) throw new Error(`saw ${JSON.stringify(seen)}, said ${JSON.stringify(said(given))}`)
   return 'as said'
 }
 
@@ -193,7 +197,7 @@ t.test('warnings: after all of that one for each reason and for each of twenty n
   }
   await turns()
   t.ok(told.length > 10)
-  t.ok(told.length <= 8 + 21, `${told.length} were told`)
+  t.ok(told.length <= 9 + 21, `${told.length} were told`)
   t.equal(new Set(told).size, told.length, 'each once')
   t.notMatch(told.join(), new RegExp(`evil|${AROUND}`))
 })

@@ -206,6 +206,7 @@ t.test('impersonation: the real values come back where they are the current ones
     t.strictSame([people.actor('tenant'), people.actor('user'), people.actor('plan')], ['acme', 'support of acme', 'paid'])
     logger.info('worked')
   })
+  await turns()
   const actor = { tenant: 'acme', user: 'support of acme' }
   t.match(lines.one('worked'), { tenant: 'globex', user: 'ada of globex', actor, reason: 'ticket 4711' })
   for (const line of ['tenant globex looked up', 'user ada looked up', 'tenant globex released', 'user ada released']) t.match(lines.one(line), { actor, reason: 'ticket 4711' }, line)
