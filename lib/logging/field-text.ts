@@ -36,7 +36,8 @@ export function fieldText (logger: PinoLogger, symbols: PinoSymbols): FieldText 
   const binder = Object.create(logger, {
     [kFormatters]: { value: { ...formattersOf(logger), bindings: asTheyAre } },
     [symbols.bindings]: { value: '', writable: true },
-    [symbols.serializers]: { value: undefined, writable: true }
+    [symbols.serializers]: { value: undefined, writable: true },
+    [symbols.stringify]: { value: stringifyOrThrow }
   }) as PinoLogger
 
   return function textOf (name, value) {
@@ -64,6 +65,15 @@ const NONE = Object.freeze(Object.create(null)) as object
 
 function asTheyAre (bindings: object): object {
   return bindings
+}
+
+/** As pino's own, but where pino writes a text about its failure, this throws. */
+function stringifyOrThrow (value: unknown, stringifySafe: (value: unknown) => string | undefined): string | undefined {
+  try {
+    return JSON.stringify(value)
+  } catch {
+    return stringifySafe(value)
+  }
 }
 
 /** Keeps a field of an ending scope as the text that the logger of its application writes; `undefined` where there is none. */

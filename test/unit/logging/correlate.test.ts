@@ -911,3 +911,62 @@ t.test('an impersonation: actor, reason and the id stand once on every line, and
   t.same(ours(lines.one('after')), whole)
   t.notOk('actor' in lines.one('after') || 'reason' in lines.one('after'))
 })
+
+t.test('two applications on one loggerInstance', async (t) => {
+  const kAsJson = (pino.symbols as unknown as { asJsonSym: symbol }).asJsonSym
+  type Symbolic = Record<symbol, (...args: unknown[]) => unknown>
+
+  /** An application on this logger. */
+  async function appOn (base: Logger): Promise<{ readonly app: FastifyInstance, readonly ctx: Ctx }> {
+    const ctx = makeContext()
+    const app: FastifyInstance = Fastify({ loggerInstance: base as FastifyBaseLogger })
+    await app.register(ctx.plugin)
+    app.get('/', async () => {
+      base.info('base')
+      return 'ok'
+    })
+    await app.ready()
+    return { app, ctx }
+  }
+  const call = (app: FastifyInstance, id: string): Promise<unknown> => app.inject({ url: '/', headers: { 'x-request-id': id, 'x-tenant-id': id } })
+
+  t.test('it is as before when the last of them has closed, its mixin too', async (t) => {
+    for (const options of [{}, { mixin: () => ({ mixed: true, tenant: 'mixed' }) }]) {
+      const lines = new Lines(t)
+      const base = pino(options, lines)
+      const before = Object.getOwnPropertyDescriptors(base)
+      const a = await appOn(base)
+      const b = await appOn(base)
+      await call(a.app, 'A')
+      await call(b.app, 'B')
+      await a.app.close()
+      await call(b.app, 'C')
+      t.match(lines.all('base').map(({ tenant }) => tenant as unknown), ['A', 'B', 'C'])
+      await b.app.close()
+      t.same(Object.getOwnPropertyDescriptors(base), before)
+      lines.raw = []
+      base.info('after')
+      b.ctx.run({ tenant: 'run' }, () => { base.info('after, in a run') })
+      for (const message of ['after', 'after, in a run']) t.equal(lines.one(message).tenant, 'mixin' in options ? 'mixed' : undefined)
+      await (await appOn(base)).app.close()
+    }
+  })
+
+  t.test('what another tool has put over ours meanwhile stays, and goes on to what was there before', async (t) => {
+    const lines = new Lines(t)
+    const base = pino({ mixin: () => ({ mixed: true }) }, lines)
+    const { app, ctx } = await appOn(base)
+    const symbolic = base as unknown as Symbolic
+    const replacedByUs = symbolic[kAsJson]!
+    function tool (this: unknown, ...args: unknown[]): unknown {
+      return replacedByUs.apply(this, [{ ...args[0] as object, tool: true }, ...args.slice(1)])
+    }
+    symbolic[kAsJson] = tool
+    ctx.run({ tenant: 'run' }, () => { base.info('before') })
+    t.match(lines.one('before'), { tenant: 'run', tool: true, mixed: true })
+    await app.close()
+    t.equal(symbolic[kAsJson], tool)
+    ctx.run({ tenant: 'run' }, () => { base.info('after') })
+    t.match(lines.one('after'), { tenant: undefined, tool: true, mixed: true })
+  })
+})

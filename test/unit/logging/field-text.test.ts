@@ -74,6 +74,17 @@ t.test('a value that cannot be written has no text, and one warning that says wh
   t.notMatch(seen.map((warning) => `${warning.message} ${(warning as { detail?: string }).detail}`).join(), /private/)
 })
 
+t.test('where pino writes that it could not serialize a value, the field is left out as well', async (t) => {
+  const seen = warnings(t, 'FST_CTX_LOG_FIELD')
+  const failing = (): never => { throw new Error('private') }
+  const textOf = textIn({})
+  for (let i = 0; i < 2; i++) t.equal(textOf('getter', { get a () { return failing() } }), '')
+  t.equal(textOf('toJSON', { toJSON: failing }), '')
+  t.equal(textOf('bigint', { a: 1n }), ',"bigint":{"a":1}')
+  await turns()
+  t.same(seen.map(({ message }) => /'(\w+)'/.exec(message)?.[1]), ['getter', 'toJSON'])
+})
+
 t.test('keepField: the text is written as it is where the same functions made it, and hidden where a logger hides more', async (t) => {
   class User {
     readonly name = 'ada'

@@ -191,3 +191,24 @@ t.test('fieldOf: what log lines carry of a key', async (t) => {
   const scope = root(logged, { tenant: 'acme', user: { id: 'ada' } })
   t.same([fieldOf(scope, 'tenant'), fieldOf(scope, 'user'), fieldOf(root(logged), 'user')], ['acme', 'ada', undefined])
 })
+
+t.test('a scope that is used after its function settled: what its lines keep is current', async (t) => {
+  const scope = root(logged, { tenant: 'acme' })
+  const child = new Scope(owner, scope.registration, scope)
+  child.write('user', { id: 'ada' })
+  child.settle()
+  t.ok(child.unlinked)
+  scope.write('tenant', 'globex')
+  t.same(lineOf(child).fields, { reqId: 'id-1', tenant: 'globex', user: 'ada' })
+})
+
+t.test('an impersonation: who acts, by the keys that are logged, and why', async (t) => {
+  const scope = root(logged, { tenant: 'acme', user: { id: 'eve' } })
+  const impersonate = (actors: Record<string, unknown>): object => {
+    const child = new Scope(owner, scope.registration, scope)
+    child.use().impersonation = { actors: new Map(Object.entries(actors)), reason: 'ticket' }
+    return lineOf(child).fields
+  }
+  t.same(impersonate({ tenant: 'admins', user: { id: 'ada' } }), { reqId: 'id-1', tenant: 'acme', user: 'eve', actor: { tenant: 'admins', user: 'ada' }, reason: 'ticket' })
+  t.same(impersonate({ token: 'hush' }), { reqId: 'id-1', tenant: 'acme', user: 'eve', reason: 'ticket' })
+})
