@@ -178,5 +178,3 @@ function last (scope: Scope): void {
   else if (!scope.done && scope.registration.settings.diagnostics) warnOpen(scope)
   keepLine(scope)
 }
-
-export { lifeOf, lifeOfRaw, setLife } from './carrier.ts'

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
 import { symbolOf } from '../common/symbols.ts'
 import { callWithin, isWithinRequest } from '../lifecycle/reentry.ts'
-import { lifeOfRaw } from '../lifecycle/request-lifetime.ts'
+import { lifeOfRaw } from '../lifecycle/carrier.ts'
 import type { Life, Store } from '../scope/scope.ts'
 import { currentStore, enter } from '../scope/storage.ts'
 

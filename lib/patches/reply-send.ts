@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { resumeWithin } from '../lifecycle/reentry.ts'
-import { lifeOfRaw, type RequestLifetime } from '../lifecycle/request-lifetime.ts'
+import { lifeOfRaw } from '../lifecycle/carrier.ts'
+import type { RequestLifetime } from '../lifecycle/request-lifetime.ts'
 import { watchStream } from './streams.ts'
 
 type Send = (this: FastifyReply, payload?: unknown) => FastifyReply

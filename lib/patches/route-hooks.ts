@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { notFoundContext, wrappedErrorHandlers, type RouteContext } from './fastify-internals.ts'
 import { callWithin, resumeWithin } from '../lifecycle/reentry.ts'
-import { lifeOf } from '../lifecycle/request-lifetime.ts'
+import { lifeOf } from '../lifecycle/carrier.ts'
 import { HookCall, isThenable, Settling } from './hook-call.ts'
 import { watchedHook } from '../scope/misuse-warnings.ts'
 import { watchStream } from './streams.ts'

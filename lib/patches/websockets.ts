@@ -1,6 +1,6 @@
 import type { EventEmitter } from 'node:events'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { lifeOfRaw } from '../lifecycle/request-lifetime.ts'
+import { lifeOfRaw } from '../lifecycle/carrier.ts'
 import { emitWithin } from './node-events.ts'
 
 const held = new WeakSet<object>()

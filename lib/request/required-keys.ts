@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunc
 import { FST_CTX_INVALID_OPTION, FST_CTX_MISSING } from '../common/errors.ts'
 import type { RouteContext } from '../patches/fastify-internals.ts'
 import { DEFAULT_MISSING_STATUS, type Policy } from '../config/key-policies.ts'
-import { lifeOf } from '../lifecycle/request-lifetime.ts'
+import { lifeOf } from '../lifecycle/carrier.ts'
 import { scopeOf } from '../scope/lookup.ts'
 import { currentScope } from '../scope/storage.ts'
 

@@ -98,13 +98,14 @@ t.test('of a run in an onEnd callback of the request itself', async (t) => {
   t.same(seen, ALL('acme ada'))
 })
 
-t.test('of a run whose client left', async (t) => {
+t.test('of a run whose client left: those of the request come once its handler has settled, and values stay', async (t) => {
   const seen: unknown[] = []
-  const [go, entered, never] = [gate(), gate(), gate()]
+  const [go, entered, settle, over] = [gate(), gate(), gate(), gate()]
   const { port, held } = await setting(t, async () => {
+    ctx.onEnd(() => { seen.push(`of the request: ${ctx.get('tenant')}`); over.open() })
     await ctx.run({ user: 'ada' }, async () => { putOff(seen, go.promise, () => ctx.get('user')) })
     entered.open()
-    await never.promise
+    await settle.promise
   })
   const socket = net.connect(port, '127.0.0.1')
   socket.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
@@ -112,11 +113,14 @@ t.test('of a run whose client left', async (t) => {
   socket.destroy()
   await once(socket, 'close')
   await turns(10)
-  t.equal(held(), true)
+  settle.open()
+  await turns(10)
+  t.same(seen, ['first begins: ada'], 'the callbacks of the run are not done')
   go.open()
-  while (held()) await turns(1)
-  t.same(seen, ALL('ada'))
-  never.open()
+  await over.promise
+  t.same(seen, [...ALL('ada'), 'of the request: acme'])
+  await turns(10)
+  t.equal(held(), true, 'nothing is dropped by force after a lost connection')
 })
 
 t.test('of a run that is a root, and in detached work, they keep no request open: their values are their own', async (t) => {
