@@ -5,6 +5,7 @@ import type { Policy } from '../config/key-policies.ts'
 import type { Settings } from '../config/options.ts'
 import type { Trace } from '../tracing/trace-context.ts'
 import { describe, warn } from '../common/warnings.ts'
+import { SettledScopes } from './settled-scopes.ts'
 
 const kScope = Symbol('fastify-ctx.scope')
 
@@ -119,6 +120,10 @@ export class Scope {
   private writes = 0
   /** Of a root: the scope that was used last after its function had settled, as all of a request may go on in it. */
   private usedLast: Scope | undefined = undefined
+  /** Of the root of a request: the scopes below whose function has settled. */
+  private settledBelow: SettledScopes<Scope> | undefined = undefined
+  /** What keeps a settled scope in reach of its root. */
+  private group: object | undefined = undefined
   /** Of a root that has ended: what is called with a scope before its values are dropped. */
   private last: ((scope: Scope) => void) | undefined = undefined
 
@@ -160,6 +165,8 @@ export class Scope {
   settle (): void {
     if (this.parent === undefined) return
     this.settled = true
+    const { root } = this
+    if (root.life !== undefined && !root.ended) this.group = (root.settledBelow ??= new SettledScopes()).add(this)
     if (this.children !== undefined && this.children.size > 0) {
       const around = this.nearestOpen()
       if (around !== undefined) for (const child of this.children) child.lift(around)
@@ -270,9 +277,12 @@ export class Scope {
     const scopes: Scope[] = [this]
     for (const scope of scopes) for (const child of scope.children ?? []) scopes.push(child)
     for (let scope = this.usedLast; scope?.unlinked === true; scope = scope.parent) scopes.push(scope)
+    // A timer or a listener may keep one that nothing here references.
+    for (const scope of this.settledBelow ?? []) scopes.push(scope)
     this.usedLast = undefined
+    this.settledBelow = undefined
     this.last = last
-    for (const scope of scopes.reverse()) scope.endOne(last)
+    for (const scope of scopes.reverse()) if (!scope.ended) scope.endOne(last)
   }
 
   private endOne (last: (scope: Scope) => void): void {

@@ -79,8 +79,11 @@ async function together (use: (request: FastifyRequest) => void): Promise<Record
   return { during, sockets, after }
 }
 
-/** The same for clients that go while their requests wait: no socket stays, and the gate is never opened. */
-async function gone (): Promise<Record<string, number>> {
+/**
+ * The same for clients that go while their requests wait: no socket stays. `wait` is what the handler awaits; `stop` ends
+ * what still runs after that.
+ */
+async function gone (wait: () => Promise<unknown>, stop = (): void => {}): Promise<Record<string, number>> {
   const gate = new EventEmitter().setMaxListeners(0)
   seen = []
   let arrived = 0
@@ -89,8 +92,7 @@ async function gone (): Promise<Record<string, number>> {
     app.get('/', async (_request, reply) => {
       reply.raw.on('close', () => { if (++closed === 20) setImmediate(() => gate.emit('gone')) })
       if (++arrived === 20) gate.emit('all')
-      setInterval(read, 1e8)
-      await once(gate, 'open')
+      await wait()
     })
   })
   const all = once(gate, 'all')
@@ -101,8 +103,23 @@ async function gone (): Promise<Record<string, number>> {
   for (const client of clients) client.destroy()
   await lost
   const after = await alive()
+  stop()
+  const stopped = await alive()
   await app.close()
-  return { during, sockets: 0, after }
+  return { during, after, stopped }
+}
+
+/** Clients that go while their handlers wait for something that is still to come, each with an interval of its own. */
+async function running (): Promise<Record<string, number>> {
+  const gate = new EventEmitter().setMaxListeners(0)
+  const timers: NodeJS.Timeout[] = []
+  return await gone(async () => {
+    timers.push(setInterval(read, 1e8))
+    await once(gate, 'open')
+  }, () => {
+    for (const timer of timers.splice(0)) clearInterval(timer)
+    gate.emit('open')
+  })
 }
 
 const shared = new EventEmitter().setMaxListeners(0)
@@ -111,7 +128,8 @@ const read = (): void => { ctx.get('user') }
 
 const scenarios: Record<string, () => Promise<Record<string, number>>> = {
   idle: async () => await together(() => {}),
-  gone,
+  gone: async () => await gone(async () => { await new Promise(() => {}) }),
+  running,
   timer: async () => await together(() => { setTimeout(read, 1e8) }),
   interval: async () => await together(() => { setInterval(read, 1e8) }),
   bind: async () => await together(() => { shared.on('event', ctx.bind(read)) }),
@@ -132,6 +150,12 @@ const scenarios: Record<string, () => Promise<Record<string, number>>> = {
       ctx.log.info('a line has fields, and those have their source')
       setInterval(read, 1e8)
     })
+  }),
+
+  // The same, after many others; each request has twice the objects.
+  nestedEarly: async () => await together(() => {
+    ctx.run({ tenant: 'inner', user: tracked({ id: 'inner' }) }, () => { setInterval(read, 1e8) })
+    for (let i = 0; i < 100; i++) ctx.run({ tenant: `${i}` }, () => {})
   }),
 
   growth: async () => {

@@ -196,18 +196,23 @@ t.test('after its function has settled', async (t) => {
     t.equal(inner.store.user, undefined)
   })
 
-  t.test('its values are dropped when its root ends, if it was used since, else when it is used', async (t) => {
+  t.test('its values are dropped when the request ends, whether it was used since or not; one of very many in one turn, when it is used', async (t) => {
     const root = request()
     root.write('tenant', 'acme')
-    const [used, unused] = [child(root), child(root)]
-    for (const scope of [used, unused]) scope.settle()
+    const used = child(root)
+    const many = Array.from({ length: 5000 }, () => child(root))
+    const [unused, last] = [many[4500]!, child(root)]
+    for (const scope of [...many, used, last]) scope.settle()
     used.refresh()
-    const seen: unknown[] = []
-    root.end((scope) => { seen.push([scope, scope.store.tenant]) })
-    t.equal(seen.length, 2)
-    t.same([used.store.tenant, used.ended, unused.ended], [undefined, true, false])
+    const seen = new Set<unknown>()
+    root.end((scope) => { seen.add(scope.store.tenant === 'acme' && scope) })
+    t.same([seen.has(root), seen.has(used), seen.has(last), seen.has(false)], [true, true, true, false])
+    t.same([used.store.tenant, used.ended, last.store.tenant, last.ended], [undefined, true, undefined, true])
+    t.same([many[0]!.store.tenant, many[0]!.ended, unused.ended], [undefined, true, false])
+    const { size } = seen
+    t.ok(size > 4000, `${size} of 5,003`)
     unused.refresh()
-    t.same([unused.store.tenant, unused.ended, seen.length], [undefined, true, 3])
+    t.same([unused.store.tenant, unused.ended, seen.size], [undefined, true, size + 1])
     unused.write('tenant', 'late')
     const late = child(unused)
     late.settle()

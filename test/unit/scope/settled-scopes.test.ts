@@ -1,0 +1,49 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import t from 'tap'
+import { SettledScopes } from '../../../lib/scope/settled-scopes.ts'
+
+const turn = async (): Promise<void> => { await new Promise((resolve) => { setImmediate(resolve) }) }
+
+setFlagsFromString('--expose-gc')
+const gc = runInNewContext('gc') as () => void
+
+/** Each references its group, as a scope does. */
+interface Member { readonly i: number, group?: object }
+
+t.test('finds what something still references, however many have gone', async (t) => {
+  const settled = new SettledScopes<Member>()
+  const kept: Member[] = []
+  // In a function of its own, so that no register keeps the last one.
+  const add = (round: number): void => {
+    for (let i = 0; i < 1600; i++) {
+      const member: Member = { i: round * 1600 + i }
+      member.group = settled.add(member)
+      if (i === 0) kept.push(member)
+    }
+  }
+  for (let round = 0; round < 5; round++) {
+    add(round)
+    for (let i = 0; i < 3; i++) {
+      await turn()
+      gc()
+    }
+  }
+  const found = [...settled]
+  for (const member of kept) t.ok(found.includes(member), `${member.i} is found`)
+  // Each that is referenced keeps its group.
+  t.ok(found.length < 500, `${found.length} of 8,000 are left`)
+})
+
+t.test('of very many in one turn some are not found; in the next, all are again', async (t) => {
+  await turn()
+  const settled = new SettledScopes<Member>()
+  const all = Array.from({ length: 5000 }, (_, i): Member => ({ i }))
+  for (const member of all) member.group = settled.add(member)
+  const { length } = [...settled]
+  t.ok(length >= 4096 && length < 5000, `${length} of 5,000`)
+  await turn()
+  const more = Array.from({ length: 100 }, (_, i): Member => ({ i }))
+  for (const member of more) member.group = settled.add(member)
+  t.equal([...settled].length, length + 100)
+})
