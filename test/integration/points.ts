@@ -3,6 +3,7 @@ import { Bench, type Area, type Point } from './points/bench.ts'
 import { bodies, multiparts } from './points/bodies.ts'
 import { byHand } from './points/by-hand.ts'
 import { events, hijacks, losses, sequences, timeLimits } from './points/connections.ts'
+import { goingOn, innermost } from './points/going-on.ts'
 import { graphql, proxies, tokens } from './points/libraries.ts'
 import { errors, hooks } from './points/lifecycle.ts'
 import { pools } from './points/pools.ts'
@@ -11,7 +12,7 @@ import { websockets } from './points/websockets.ts'
 
 /** The points at which a request's context is looked at, area by area, in the order of the documentation. */
 export const AREAS: readonly Area[] = [
-  hooks, errors, pools, bodies, events, answers, serverSentEvents, hijacks, timeLimits, losses, sequences,
+  hooks, errors, pools, bodies, events, answers, serverSentEvents, hijacks, timeLimits, losses, goingOn, innermost, sequences,
   websockets, proxies, graphql, multiparts, tokens
 ]
 

@@ -40,7 +40,7 @@ t.test('docs/where-context-holds.md says what was seen on this version of Node',
 
 /** Whether a row is about the limit of a handler, rather than that of a connection. */
 function isOfHandlerTimeout (row: string): boolean {
-  return row.startsWith('Time limits: ') && !/onTimeout|connectionTimeout/.test(row)
+  return (row.startsWith('Time limits: ') && !/onTimeout|connectionTimeout/.test(row)) || /^Work that goes on: .*(?:after the limit|handlerTimeout)$/.test(row)
 }
 
 /** What a table of the documentation says of this version of Node, row by row: where, and what was seen. */

@@ -1,4 +1,4 @@
-import { fastifyRequestContext, requestContext } from '@fastify/request-context'
+import { asyncLocalStorage, fastifyRequestContext, requestContext } from '@fastify/request-context'
 import type { FastifyInstance } from 'fastify'
 import { createContext, key } from '../../../lib/index.ts'
 
@@ -9,6 +9,8 @@ export interface Subject {
   readonly get: () => unknown
   /** Whether `request.ctx` and the log lines are looked at, too. */
   readonly correlated: boolean
+  /** Calls a function in an inner scope, as somebody else. */
+  readonly within: (tenant: string, fn: () => void, how: 'run' | 'impersonate') => void
 }
 
 export const ctx = createContext({
@@ -18,7 +20,11 @@ export const ctx = createContext({
 export const fastifyCtx: Subject = {
   register: async (app) => { await app.register(ctx.plugin) },
   get: () => ctx.get('tenant'),
-  correlated: true
+  correlated: true,
+  within: (tenant, fn, how) => {
+    if (how === 'run') ctx.run({ tenant }, fn)
+    else ctx.impersonate({ tenant }, { reason: 'a point' }, fn)
+  }
 }
 
 /** What there was before: it shows that the points are ones where a value can be lost, and that losses are seen. */
@@ -27,5 +33,6 @@ export const fastifyRequestContextPlugin: Subject = {
     await app.register(fastifyRequestContext, { defaultStoreValues: (request) => ({ tenant: request.headers['x-tenant'] }) as never })
   },
   get: () => requestContext.get('tenant' as never),
-  correlated: false
+  correlated: false,
+  within: (tenant, fn) => { asyncLocalStorage.run({ ...asyncLocalStorage.getStore()!, tenant } as never, fn) }
 }

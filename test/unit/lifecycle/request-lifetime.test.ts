@@ -521,3 +521,70 @@ t.test('two contexts end together, and what ctx.run opened below ends with them'
   await turns()
   t.same(held(), [false, false])
 })
+
+t.test('HTTP/2: a client that resets its stream before the scope opens: the work has the values, the signal is aborted, and it ends once', async (t) => {
+  const ctx = makeContext()
+  const app = Fastify({ http2: true })
+  t.teardown(() => app.close())
+  const [started, over] = [gate(), gate()]
+  const seen: unknown[] = []
+  app.addHook('onRequest', (_request, _reply, done) => { started.open(); setTimeout(done, 50) })
+  await app.register(ctx.plugin)
+  app.addHook('onRequest', async () => {
+    seen.push(ctx.signal.aborted)
+    ctx.onEnd(() => { seen.push('onEnd') })
+    ctx.after(() => { seen.push('after'); over.open() })
+  })
+  app.get('/', async () => { await turns(); seen.push(ctx.require('tenant')) })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const session = http2.connect(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+  t.teardown(() => { session.destroy() })
+  const stream = session.request({ ':path': '/' })
+  stream.on('error', () => {})
+  await started.promise
+  stream.close(http2.constants.NGHTTP2_CANCEL)
+  await over.promise
+  await turns(5)
+  t.same(seen, [true, 'acme', 'onEnd', 'after'])
+})
+
+t.test('connectionTimeout: the handler keeps its values, and onEnd runs after it, once', async (t) => {
+  const ctx = makeContext()
+  const app = Fastify({ connectionTimeout: 100, forceCloseConnections: true })
+  const over = gate()
+  const seen: unknown[] = []
+  await app.register(ctx.plugin)
+  app.get('/', async (_request, reply) => {
+    ctx.onEnd(() => { seen.push(`onEnd ${ctx.get('tenant')}`); over.open() })
+    await once(reply.raw, 'close')
+    await new Promise((resolve) => { setTimeout(resolve, 30) })
+    seen.push(ctx.signal.aborted, ctx.require('tenant'))
+  })
+  const { url } = await listen(t, app)
+  await t.rejects(fetch(url))
+  await over.promise
+  await turns(5)
+  t.same(seen, [true, 'acme', 'onEnd acme'])
+})
+
+t.test('a web stream whose client leaves: its async cancel has the values, though the end does not wait for it', async (t) => {
+  const [begun, cancelled] = [gate(), gate()]
+  const seen: unknown[] = []
+  const { port } = await setting(t, (app, ctx) => {
+    app.get('/', async () => {
+      ctx.onEnd(() => { seen.push('onEnd') })
+      return new ReadableStream({
+        pull (controller) { controller.enqueue(new Uint8Array(10_000)); begun.open() },
+        async cancel () {
+          seen.push(`cancel ${ctx.get('tenant')}`)
+          await new Promise((resolve) => { setTimeout(resolve, 30) })
+          seen.push(`30 ms later ${ctx.require('tenant')}`)
+          cancelled.open()
+        }
+      })
+    })
+  })
+  await leave(port, GET, begun.promise)
+  await cancelled.promise
+  t.same(seen.sort(), ['30 ms later acme', 'cancel acme', 'onEnd'])
+})
