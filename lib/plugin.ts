@@ -4,9 +4,11 @@ import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastif
 import fp from 'fastify-plugin'
 import { drain, logAbandoned } from './lifecycle/detached.ts'
 import { requestAccess, type RequestContext } from './api/context.ts'
+import { ownOptions } from './common/own-options.ts'
 import { FST_CTX_ALREADY_REGISTERED, FST_CTX_DECORATED, FST_CTX_INVALID_OPTION, FST_CTX_REQUEST_CONTEXT_REGISTERED, FST_CTX_REQUEST_ID_HEADER } from './common/errors.ts'
 import { hasOwnIds, requestIdLabel } from './patches/fastify-internals.ts'
 import { decorateSend } from './patches/reply-send.ts'
+import { alike } from './patches/route-hooks.ts'
 import { inject } from './patches/inject.ts'
 import type { KeyPolicy, Seed } from './config/key.ts'
 import { checkFields, correlate } from './logging/correlate.ts'
@@ -15,7 +17,7 @@ import { tellingOf } from './logging/fields.ts'
 import type { Owner } from './lifecycle/context-definition.ts'
 import { checkIdHeader, readKeys } from './config/key-policies.ts'
 import { DEFAULT_HEADER, isChecked, isCounter, idPattern, requestIds, responseHeader, type RequestIdOptions, type RequestIds } from './config/request-id.ts'
-import { lifeOf } from './lifecycle/carrier.ts'
+import { lifeOf, lifeOfRaw } from './lifecycle/carrier.ts'
 import { openScope } from './request/open-scope.ts'
 import { checkRoutes } from './request/required-keys.ts'
 import { refuseUncovered } from './request/uncovered-routes.ts'
@@ -83,11 +85,12 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
     if (Object.keys(options).length === 0 || others.length === 0) return
     throw new FST_CTX_ALREADY_REGISTERED(others.join("', '"))
   }
-  const { keys = {}, requestId = {} } = options
+  const { keys = {}, requestId: givenIds = {} } = options
+  const requestId = ownOptions(givenIds)
   const policy = owner.keys ?? readKeys(keys)
   const settings = owner.keys === undefined ? readSettings(options, policy) : owner.settings
   const idLabel = requestIdLabel(instance)
-  const ids = requestIds(requestId, inheritedIds(instance))
+  const ids = requestIds(requestId, inheritedIds(instance), (raw) => lifeOfRaw(raw)?.scope.store.requestId as string | undefined)
   const idHeader = (requestId.header || DEFAULT_HEADER).toLowerCase()
   checkIdHeader(idHeader, policy)
   checkFields(instance.log, policy, idLabel)
@@ -114,6 +117,7 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
     // Kept on the request, where a read finds it in one step.
     instance.decorateRequest(kAccess, null)
     instance.decorateRequest('ctx', { getter (this: Accessed) { return (this[kAccess] ?? accessOf(this, owner, access)) as RequestContext<RequestValues> } })
+    refuseDecorators(instance)
     checkRoutes(instance, owner, policy)
     refuseUncovered(instance, (instance: Registered) => instance[kRegistered] !== undefined)
   }
@@ -124,7 +128,7 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
 }
 
 function readOptions (given: ContextOptions, owner: Owner): ReadyMadeOptions {
-  const options = Object.fromEntries(Object.entries(given).filter(([name]) => !FASTIFY_OPTIONS.has(name))) as ReadyMadeOptions
+  const options = ownOptions(Object.fromEntries(Object.entries(given).filter(([name]) => !FASTIFY_OPTIONS.has(name)))) as ReadyMadeOptions
   for (const name of Object.keys(options)) {
     const ofContext = name === 'keys' || CREATE_OPTIONS.has(name)
     if (ofContext && owner.keys !== undefined) throw new FST_CTX_INVALID_OPTION(name, 'belongs to createContext(), where the keys of this context are: give it there')
@@ -171,17 +175,24 @@ function decorateRequestContext (instance: FastifyInstance): void {
   if (instance.hasDecorator('requestContext')) throw new FST_CTX_REQUEST_CONTEXT_REGISTERED()
   instance.decorate('requestContext', requestContext)
   instance.decorateRequest('requestContext', { getter: () => requestContext })
+}
+
+/**
+ * Refuses decorators of others that would hide ours. In a child, Fastify allows a `ctx` of its own: that replaces ours, or
+ * throws where Fastify makes a request, which ends the process.
+ */
+function refuseDecorators (instance: FastifyInstance): void {
   let refused = false
   for (const method of ['decorate', 'decorateRequest'] as const) {
     const decorate = instance[method] as (this: FastifyInstance, name: string, ...rest: unknown[]) => FastifyInstance
-    // It decorates within a callback, where a throw would be nobody's: the start of the application fails instead.
-    Object.assign(instance, {
-      [method] (this: FastifyInstance, name: string, ...rest: unknown[]) {
-        if (name !== 'requestContext') return decorate.call(this, name, ...rest)
-        refused = true
-        return this
-      }
-    })
+    function refusing (this: FastifyInstance, name: string, ...rest: unknown[]): FastifyInstance {
+      if (name === 'ctx' && method === 'decorateRequest') throw new FST_CTX_DECORATED()
+      if (name !== 'requestContext') return decorate.call(this, name, ...rest)
+      // `@fastify/request-context` decorates within a callback, where nobody catches a throw: the start of the application fails instead.
+      refused = true
+      return this
+    }
+    Object.assign(instance, { [method]: alike(refusing, decorate) })
   }
   instance.addHook('onReady', async () => { if (refused) throw new FST_CTX_REQUEST_CONTEXT_REGISTERED() })
 }

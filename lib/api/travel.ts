@@ -2,6 +2,7 @@ import { kOpen, kOwner, kScope } from '../common/symbols.ts'
 import { deadlineOf, untilAborted } from '../lifecycle/cancellation.ts'
 import { acceptedId, readEnvelope, writeEnvelope } from '../envelope/format.ts'
 import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
+import { ownOptions } from '../common/own-options.ts'
 import type { Interceptor } from '../propagation/undici-interceptor.ts'
 import { outboundHeaders } from '../propagation/headers.ts'
 import { packScope, unpackInto } from '../envelope/pack.ts'
@@ -113,13 +114,13 @@ export abstract class Travel<V> extends Work<V> {
 }
 
 function readDehydrateOptions (options: DehydrateOptions): { readonly remaining: boolean, readonly purpose: string | undefined } {
-  const { remaining = true, ...rest } = (options ?? { options }) as DehydrateOptions
+  const { remaining = true, ...rest } = ownOptions(options ?? { options }) as DehydrateOptions
   if (typeof remaining !== 'boolean') throw new FST_CTX_INVALID_ARGUMENT('ctx.dehydrate', "a boolean as 'remaining'")
   return { remaining, purpose: readPurpose('ctx.dehydrate', rest) }
 }
 
 function readPurpose (call: string, options: HydrateOptions): string | undefined {
-  const { for: purpose, ...rest } = (options ?? { options }) as HydrateOptions
+  const { for: purpose, ...rest } = ownOptions(options ?? { options }) as HydrateOptions
   const [other] = Object.keys(rest)
   if (other !== undefined) throw new FST_CTX_INVALID_ARGUMENT(call, `no option '${other}'`)
   if (purpose !== undefined && (typeof purpose !== 'string' || purpose === '')) throw new FST_CTX_INVALID_ARGUMENT(call, "a string that is not empty as 'for'")

@@ -1,4 +1,5 @@
 import { FST_CTX_INVALID_KEY, FST_CTX_INVALID_OPTION } from '../common/errors.ts'
+import { ownOptions } from '../common/own-options.ts'
 import type { KeyPolicy, Packing, Seed } from './key.ts'
 import { checkedSeed, isSchema, type Schema } from './schema.ts'
 
@@ -123,7 +124,8 @@ function readPolicy (name: string, given: unknown): KeyPolicy<unknown> {
   if (typeof given !== 'object' || given === null) {
     throw new FST_CTX_INVALID_OPTION(`keys.${name}`, 'takes a seed, which is a function of the request, or a policy, which is an object')
   }
-  const { schema, seed, log, carry, header, locked, detach, missing } = given as KeyPolicy<unknown>
+  const policy = ownOptions(given as KeyPolicy<unknown>)
+  const { schema, seed, log, carry, header, locked, detach, missing } = policy
   for (const option of Object.keys(given)) {
     if (!OPTIONS.has(option)) throw new FST_CTX_INVALID_OPTION(`keys.${name}.${option}`, `does not exist: the policy of a key takes ${[...OPTIONS].join(', ')}`)
   }
@@ -145,10 +147,10 @@ function readPolicy (name: string, given: unknown): KeyPolicy<unknown> {
   if (missing !== undefined && !(Number.isInteger(missing) && missing >= 400 && missing <= 599)) {
     throw new FST_CTX_INVALID_OPTION(`keys.${name}.missing`, 'takes a status code from 400 to 599')
   }
-  return given
+  return policy
 }
 
 function isPacking (carry: unknown): carry is Packing<unknown> {
-  const { pack, unpack, ...rest } = (carry ?? {}) as Partial<Packing<unknown>>
+  const { pack, unpack, ...rest } = ownOptions(carry ?? {}) as Partial<Packing<unknown>>
   return typeof pack === 'function' && typeof unpack === 'function' && Object.keys(rest).length === 0
 }

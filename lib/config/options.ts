@@ -1,4 +1,5 @@
 import { FST_CTX_INVALID_OPTION } from '../common/errors.ts'
+import { ownOptions } from '../common/own-options.ts'
 import { readPropagate, type KeysFor, type Propagate } from './propagation-rules.ts'
 import type { Policy } from './key-policies.ts'
 import type { Tracing } from '../tracing/trace-context.ts'
@@ -60,7 +61,8 @@ const SECRET_LENGTH = 32
  *
  * @throws FST_CTX_INVALID_OPTION
  */
-export function readSettings ({ envelope = {}, propagate, trace = true, diagnostics = process.env.NODE_ENV !== 'production' }: CreateOptions, policy: Policy): Settings {
+export function readSettings (options: CreateOptions, policy: Policy): Settings {
+  const { envelope = {}, propagate, trace = true, diagnostics = process.env.NODE_ENV !== 'production' } = ownOptions(options)
   const tracing = typeof trace === 'boolean' ? undefined : trace
   if (tracing !== undefined) checkTracing(tracing, policy)
   if (typeof diagnostics !== 'boolean') throw new FST_CTX_INVALID_OPTION('diagnostics', 'takes a boolean')
@@ -77,12 +79,13 @@ export function readSettings ({ envelope = {}, propagate, trace = true, diagnost
 function readEnvelopeOptions (options: EnvelopeOptions): EnvelopeSettings {
   if (typeof options !== 'object' || options === null) throw new FST_CTX_INVALID_OPTION('envelope', `takes an object of ${[...ENVELOPE_OPTIONS].join(', ')}`)
   for (const name of Object.keys(options)) if (!ENVELOPE_OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(`envelope.${name}`, `does not exist: envelope takes ${[...ENVELOPE_OPTIONS].join(', ')}`)
-  const { maxBytes = 8192, secrets = [], ttl } = options
+  const own = ownOptions(options)
+  const { maxBytes = 8192, secrets = [], ttl } = own
   if (!Number.isSafeInteger(maxBytes) || maxBytes < 256) throw new FST_CTX_INVALID_OPTION('envelope.maxBytes', 'takes a number of bytes, 256 or more')
   if (!Array.isArray(secrets) || secrets.some((secret) => typeof secret !== 'string' || secret.length < SECRET_LENGTH)) {
     throw new FST_CTX_INVALID_OPTION('envelope.secrets', `takes a list of strings of ${SECRET_LENGTH} or more characters`)
   }
-  if ('secrets' in options && secrets.length === 0) throw new FST_CTX_INVALID_OPTION('envelope.secrets', 'is empty, and nothing would be signed: give it a secret, or leave it out')
+  if ('secrets' in own && secrets.length === 0) throw new FST_CTX_INVALID_OPTION('envelope.secrets', 'is empty, and nothing would be signed: give it a secret, or leave it out')
   if (ttl !== undefined && !(typeof ttl === 'number' && ttl > 0)) throw new FST_CTX_INVALID_OPTION('envelope.ttl', 'takes a number of milliseconds, more than 0, or Infinity')
   if (ttl !== undefined && secrets.length === 0) throw new FST_CTX_INVALID_OPTION('envelope.ttl', 'needs envelope.secrets: without a signature anybody could make an envelope young again')
   return { maxBytes, secrets: [...secrets as readonly string[]], ttl: ttl ?? (secrets.length > 0 ? DEFAULT_TTL : undefined) }

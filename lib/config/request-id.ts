@@ -31,9 +31,10 @@ const MOST = 128
 /**
  * Checks the options and makes the function that accepts or makes ids.
  *
+ * @param known the id of a request that has one already: `app.routing()` hands it to the router again
  * @throws FST_CTX_INVALID_OPTION
  */
-export function requestIds (options: RequestIdOptions, inherited: RequestIds | undefined): RequestIds {
+export function requestIds (options: RequestIdOptions, inherited: RequestIds | undefined, known: (raw: object) => string | undefined = () => undefined): RequestIds {
   checkOptions(options)
   const header = options.header === false ? undefined : (options.header ?? DEFAULT_HEADER).toLowerCase()
   const pattern = idPattern(options)
@@ -42,6 +43,8 @@ export function requestIds (options: RequestIdOptions, inherited: RequestIds | u
   const allowed = options.generate === undefined && inherited !== undefined ? pattern : undefined
 
   function acceptOrMakeRequestId (raw: Parameters<RequestIds>[0]): string {
+    const before = known(raw)
+    if (before !== undefined) return before
     const given = header === undefined ? undefined : raw.headers[header]
     if (isSafeId(given) && pattern.test(given)) return given
     if (generate === randomUUID) return randomUUID()

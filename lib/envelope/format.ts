@@ -1,5 +1,6 @@
 import { parse } from 'secure-json-parse'
 import { FST_CTX_ENVELOPE_REFUSED, FST_CTX_ENVELOPE_TOO_LARGE } from '../common/errors.ts'
+import { ownOptions } from '../common/own-options.ts'
 import { isSafeId } from '../config/request-id.ts'
 import type { EnvelopeSettings } from '../config/options.ts'
 import { readSignature, sign } from './signature.ts'
@@ -94,12 +95,14 @@ function check (given: unknown, { maxBytes, secrets, ttl }: EnvelopeSettings, pu
     return 'it is no safe JSON'
   }
   if (!isObject(envelope)) return 'it is no object'
-  if (envelope.v !== VERSION) return 'it has another version'
+  if (!Object.hasOwn(envelope, 'v') || envelope.v !== VERSION) return 'it has another version'
   if (isDeep(envelope, MAX_DEPTH)) return 'it is nested too deep'
-  if (!isEnvelope(envelope)) return 'it has a member of the wrong type, or one too many'
-  if (secrets.length > 0 && (envelope.issued ?? 0) > Date.now() + MAX_SKEW) return 'it was made in the future'
-  if (ttl !== undefined && !(Date.now() - (envelope.issued ?? 0) <= ttl)) return 'it is older than its ttl'
-  return envelope
+  // What is left out must not be read from Object.prototype.
+  const own = ownOptions(envelope)
+  if (!isEnvelope(own)) return 'it has a member of the wrong type, or one too many'
+  if (secrets.length > 0 && (own.issued ?? 0) > Date.now() + MAX_SKEW) return 'it was made in the future'
+  if (ttl !== undefined && !(Date.now() - (own.issued ?? 0) <= ttl)) return 'it is older than its ttl'
+  return own
 }
 
 /** What each member is checked by; all but three may be missing. */
@@ -121,7 +124,7 @@ function isEnvelope (envelope: Packed): envelope is Packed & Envelope {
 
 function isActor (value: unknown): boolean {
   if (!isObject(value)) return false
-  const { reason, values, unset, ...rest } = value
+  const { reason, values, unset, ...rest } = ownOptions(value)
   return typeof reason === 'string' && reason !== '' && isObject(values) && Array.isArray(unset) &&
     unset.every((name) => typeof name === 'string') && Object.keys(rest).length === 0
 }

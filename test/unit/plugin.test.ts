@@ -127,6 +127,45 @@ t.test('request.ctx of another plugin: refused', async (t) => {
   await t.rejects(async () => { await app.register(context) }, { code: 'FST_CTX_DECORATED' })
 })
 
+t.test('request.ctx of another plugin, decorated after ours: refused where it is decorated, whatever it is', async (t) => {
+  const app = Fastify()
+  await app.register(context)
+  const { decorateRequest } = app
+  t.equal(decorateRequest.name, 'decorateRequest')
+  t.equal(decorateRequest.length, 3)
+  for (const decorator of [null, 'text', () => 'method', { getter: () => 'theirs' }]) t.throws(() => app.decorateRequest('ctx', decorator as never), { code: 'FST_CTX_DECORATED' })
+  app.decorate('ctx', 'of the application: it hides nothing')
+  app.register(async (child) => {
+    child.decorateRequest('ctx', null as never)
+    child.get('/', async () => 'ok')
+  })
+  await t.rejects(async () => { await app.ready() }, { code: 'FST_CTX_DECORATED' })
+})
+
+t.test('a request that app.routing() hands to the router again keeps its id and its scope', async (t) => {
+  const own = createContext({ tenant: key<string>({ seed: () => 'acme' }) })
+  const lines = new Lines(t)
+  const app = Fastify({ logger: { stream: lines } })
+  await app.register(own.plugin)
+  app.get('/', async (request, reply) => {
+    own.set('tenant', 'globex')
+    reply.hijack()
+    request.raw.url = '/again'
+    request.raw.headers['x-first-id'] = request.id
+    app.routing(request.raw, reply.raw)
+  })
+  app.get('/again', async (request) => {
+    request.log.info('again')
+    return { first: request.headers['x-first-id'], request: request.id, ctx: own.get('requestId'), access: request.ctx.requestId, tenant: own.get('tenant') }
+  })
+  const { url } = await listen(t, app)
+  const answer = await fetch(url)
+  const { first, tenant, ...ids } = await answer.json() as Record<string, unknown>
+  t.same(ids, { request: first, ctx: first, access: first })
+  t.equal(tenant, 'globex')
+  t.equal(lines.one('again').reqId, first)
+})
+
 t.test('in an encapsulated scope it covers that scope alone', async (t) => {
   const own = createContext({ tenant: key<string>({ seed: () => 'acme', log: true }) })
   const lines = new Lines(t)
