@@ -8,7 +8,7 @@ import { Context } from './api/context.ts'
 import { FST_CTX_INVALID_OPTION } from './common/errors.ts'
 import type { FreeNames, Keys, ValuesOfKeys } from './config/key.ts'
 import { Owner } from './lifecycle/context-definition.ts'
-import { fetchDispatcher } from './patches/fetch-dispatcher.ts'
+import { patchFetch } from './patches/index.ts'
 import { pluginOf, type ContextOptions, type ReadyMadeOptions } from './plugin.ts'
 import { readKeys } from './config/key-policies.ts'
 import { CREATE_OPTIONS, readSettings, type CreateOptions } from './config/options.ts'
@@ -35,7 +35,7 @@ export type ValuesOf<C> = C extends Context<infer V> ? V & Own<V> : never
  */
 export function createContext<K extends Keys> (keys: K & FreeNames<K>, options: CreateOptions = {}): OwnContext<ValuesOfKeys<K>> {
   const policy = readKeys(keys)
-  const owner = new Owner(policy, readSettings(readOptions(options), policy), fetchDispatcher.install)
+  const owner = new Owner(policy, readSettings(readOptions(options), policy), patchFetch)
   return Object.assign(new Context<ValuesOfKeys<K>>(owner), { plugin: pluginOf<ContextOptions>(owner) })
 }
 
@@ -45,7 +45,7 @@ function readOptions (options: CreateOptions): CreateOptions {
   return options
 }
 
-const readyMade = new Owner(undefined, undefined, fetchDispatcher.install)
+const readyMade = new Owner(undefined, undefined, patchFetch)
 
 /** The ready-made context: typed by augmenting `ContextValues`, its keys given where its plugin is registered. */
 export const ctx: Context<ContextValues> = new Context<ContextValues>(readyMade)

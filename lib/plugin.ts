@@ -7,18 +7,16 @@ import { requestAccess, type RequestContext } from './api/context.ts'
 import { ownOptions } from './common/own-options.ts'
 import { FST_CTX_ALREADY_REGISTERED, FST_CTX_DECORATED, FST_CTX_INVALID_OPTION, FST_CTX_REQUEST_CONTEXT_REGISTERED, FST_CTX_REQUEST_ID_HEADER } from './common/errors.ts'
 import { hasOwnIds, requestIdLabel } from './patches/fastify-internals.ts'
-import { decorateSend } from './patches/reply-send.ts'
-import { alike } from './patches/route-hooks.ts'
-import { inject } from './patches/inject.ts'
+import { patchApplication, patchLoggers, type Undo } from './patches/index.ts'
 import type { KeyPolicy, Seed } from './config/key.ts'
-import { checkFields, correlate } from './logging/correlate.ts'
-import { tieRequestLoggers } from './logging/request-logger.ts'
+import { checkFields } from './logging/correlate.ts'
 import { tellingOf } from './logging/fields.ts'
 import type { Owner } from './lifecycle/context-definition.ts'
 import { checkIdHeader, readKeys } from './config/key-policies.ts'
 import { DEFAULT_HEADER, isChecked, isCounter, idPattern, requestIds, responseHeader, type RequestIdOptions, type RequestIds } from './config/request-id.ts'
 import { lifeOf, lifeOfRaw } from './lifecycle/carrier.ts'
 import { openScope } from './request/open-scope.ts'
+import { addPublicHooks, addRouteHooks } from './request/public-hooks.ts'
 import { checkRoutes } from './request/required-keys.ts'
 import { refuseUncovered } from './request/uncovered-routes.ts'
 import type { Registration, Scope } from './scope/scope.ts'
@@ -33,8 +31,8 @@ declare module 'fastify' {
     readonly ctx: RequestContext<RequestValues>
   }
   interface FastifyContextConfig {
-    /** `require`: keys without which the route's handler is not called. */
-    context?: { readonly require?: ReadonlyArray<KeyOf<RequestValues>> }
+    /** `require`: keys without which the route's handler is not called. `reenter: false`: nothing of Fastify and Node is replaced for this route. */
+    context?: { readonly require?: ReadonlyArray<KeyOf<RequestValues>>, readonly reenter?: boolean }
   }
 }
 
@@ -44,6 +42,11 @@ export interface ContextOptions {
   readonly requestId?: RequestIdOptions
   /** How long `app.close()` waits for detached work and for the callbacks of `ctx.onEnd`, in milliseconds. Default 10,000. */
   readonly closeTimeout?: number
+  /**
+   * `false`: replaces nothing of Fastify and Node but the log wiring. The scope is opened, re-entered after the body and
+   * ended by public hooks alone, so code that a shared callback calls may run outside it. Default `true`.
+   */
+  readonly reenter?: boolean
 }
 
 /** Options of the ready-made context: `app.register(context, options)`. */
@@ -95,19 +98,15 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
   checkIdHeader(idHeader, policy)
   checkFields(instance.log, policy, idLabel)
   if (registered === undefined && instance.hasRequestDecorator('ctx')) throw new FST_CTX_DECORATED()
-  const uncorrelate = correlate(instance.log)
-  if (registered === undefined) {
-    tieRequestLoggers(instance)
-    decorateRequestContext(instance)
-  }
+  const undo: Undo = []
+  patchLoggers(instance, registered === undefined, undo)
+  if (registered === undefined) decorateRequestContext(instance)
 
   const registration: Registration = {
     policy, settings, idLabel, log: instance.log, idHeader, idPattern: idPattern(requestId), pending: new Set(), written: tellingOf(settings.tracing)
   }
   owner.register(registration)
-  const restoreInject = inject.install(instance)
-  instance.addHook('onClose', async () => { restoreInject() })
-  closeAfterWork(instance as Closing, owner, registration, options.closeTimeout ?? CLOSE_TIMEOUT, uncorrelate)
+  closeAfterWork(instance as Closing, owner, registration, options.closeTimeout ?? CLOSE_TIMEOUT, undo)
   instance[kRegistered] = new Map(registered).set(owner, options)
   // A second context beside the first one takes the ids as they are, unless it says how else they are made.
   const { header, pattern, generate } = requestId
@@ -117,14 +116,28 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
     // Kept on the request, where a read finds it in one step.
     instance.decorateRequest(kAccess, null)
     instance.decorateRequest('ctx', { getter (this: Accessed) { return (this[kAccess] ?? accessOf(this, owner, access)) as RequestContext<RequestValues> } })
-    refuseDecorators(instance)
     checkRoutes(instance, owner, policy)
     refuseUncovered(instance, (instance: Registered) => instance[kRegistered] !== undefined)
   }
-  const undo: Array<() => void> = []
-  if (registered === undefined) decorateSend(instance)
-  instance.addHook('onRequest', openScope(owner, registration, responseHeader(requestId), undo))
-  instance.addHook('onClose', async function fastifyCtxOnClose () { for (const revert of undo.reverse()) revert() })
+  const { reenter = true } = options
+  if (reenter) reenterScopes(instance, ![...registered?.values() ?? []].some(({ reenter = true }) => reenter), undo)
+  instance.addHook('onRequest', openScope(owner, registration, responseHeader(requestId), reenter, undo))
+  if (!reenter) addPublicHooks(instance)
+}
+
+function reenterScopes (instance: FastifyInstance, isFirst: boolean, undo: Undo): void {
+  let refused = false
+  const refuses = (method: string, name: string): boolean => {
+    // In a child, Fastify allows a `ctx` of its own: that replaces ours, or throws where Fastify makes a request, which ends the process.
+    if (name === 'ctx' && method === 'decorateRequest') throw new FST_CTX_DECORATED()
+    if (name !== 'requestContext') return false
+    // `@fastify/request-context` decorates within a callback, where nobody catches a throw: the start of the application fails instead.
+    return refused = true
+  }
+  patchApplication(instance, isFirst, refuses, undo)
+  if (!isFirst) return
+  addRouteHooks(instance)
+  instance.addHook('onReady', async function fastifyCtxOnReady () { if (refused) throw new FST_CTX_REQUEST_CONTEXT_REGISTERED() })
 }
 
 function readOptions (given: ContextOptions, owner: Owner): ReadyMadeOptions {
@@ -132,10 +145,11 @@ function readOptions (given: ContextOptions, owner: Owner): ReadyMadeOptions {
   for (const name of Object.keys(options)) {
     const ofContext = name === 'keys' || CREATE_OPTIONS.has(name)
     if (ofContext && owner.keys !== undefined) throw new FST_CTX_INVALID_OPTION(name, 'belongs to createContext(), where the keys of this context are: give it there')
-    if (!ofContext && name !== 'requestId' && name !== 'closeTimeout') throw new FST_CTX_INVALID_OPTION(name, 'does not exist: register takes requestId and closeTimeout, and for the ready-made context keys, envelope, propagate, trace and diagnostics')
+    if (!ofContext && name !== 'requestId' && name !== 'closeTimeout' && name !== 'reenter') throw new FST_CTX_INVALID_OPTION(name, 'does not exist: register takes requestId, closeTimeout and reenter, and for the ready-made context keys, envelope, propagate, trace and diagnostics')
   }
-  const { closeTimeout } = options
+  const { closeTimeout, reenter = true } = options
   if (closeTimeout !== undefined && !(Number.isFinite(closeTimeout) && closeTimeout >= 0)) throw new FST_CTX_INVALID_OPTION('closeTimeout', 'takes a number of milliseconds, 0 or more')
+  if (typeof reenter !== 'boolean') throw new FST_CTX_INVALID_OPTION('reenter', 'takes true or false')
   return options
 }
 
@@ -148,7 +162,7 @@ function inheritedIds (instance: FastifyInstance): RequestIds | undefined {
 }
 
 /** Waits for detached work when the last request is over, and before the hooks that close what such work uses. */
-function closeAfterWork (instance: Closing, owner: Owner, registration: Registration, timeout: number, uncorrelate: () => void): void {
+function closeAfterWork (instance: Closing, owner: Owner, registration: Registration, timeout: number, undo: Undo): void {
   let closer: Scope | undefined
   instance.addHook('preClose', async () => {
     closer = currentScope()
@@ -158,7 +172,7 @@ function closeAfterWork (instance: Closing, owner: Owner, registration: Registra
   instance.addHook('onClose', async () => {
     logAbandoned(registration, closer)
     owner.unregister(registration)
-    uncorrelate()
+    for (const revert of undo.reverse()) revert()
   })
 }
 
@@ -170,29 +184,9 @@ function accessOf (request: Accessed, owner: Owner, make: (root: Scope | undefin
   return access
 }
 
-/** `fastify.requestContext` and `request.requestContext`, as `@fastify/request-context` has them; beside ours that plugin is refused. */
+/** `fastify.requestContext` and `request.requestContext`, as `@fastify/request-context` has them. */
 function decorateRequestContext (instance: FastifyInstance): void {
   if (instance.hasDecorator('requestContext')) throw new FST_CTX_REQUEST_CONTEXT_REGISTERED()
   instance.decorate('requestContext', requestContext)
   instance.decorateRequest('requestContext', { getter: () => requestContext })
-}
-
-/**
- * Refuses decorators of others that would hide ours. In a child, Fastify allows a `ctx` of its own: that replaces ours, or
- * throws where Fastify makes a request, which ends the process.
- */
-function refuseDecorators (instance: FastifyInstance): void {
-  let refused = false
-  for (const method of ['decorate', 'decorateRequest'] as const) {
-    const decorate = instance[method] as (this: FastifyInstance, name: string, ...rest: unknown[]) => FastifyInstance
-    function refusing (this: FastifyInstance, name: string, ...rest: unknown[]): FastifyInstance {
-      if (name === 'ctx' && method === 'decorateRequest') throw new FST_CTX_DECORATED()
-      if (name !== 'requestContext') return decorate.call(this, name, ...rest)
-      // `@fastify/request-context` decorates within a callback, where nobody catches a throw: the start of the application fails instead.
-      refused = true
-      return this
-    }
-    Object.assign(instance, { [method]: alike(refusing, decorate) })
-  }
-  instance.addHook('onReady', async () => { if (refused) throw new FST_CTX_REQUEST_CONTEXT_REGISTERED() })
 }

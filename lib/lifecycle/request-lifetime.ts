@@ -29,6 +29,10 @@ export class RequestLifetime implements Life {
   answered = false
   /** Whether Fastify answered in the place of a handler that passed its limit, and may still run. */
   timedOut = false
+  /** Whether the request re-enters its scope: Fastify's and Node's functions are replaced for it. */
+  reenters = false
+  /** Whether its hooks and handlers are wrapped, so that its end waits for them. Otherwise its values stay after the end. */
+  watched = true
   /** The reply of the request until it ends: whether it was sent, or hijacked. */
   private reply: FastifyReply | undefined
   private pendingHolds = 0
@@ -116,10 +120,11 @@ export class RequestLifetime implements Life {
     if (this.pendingHolds > 0 || this.hasOpenHook() || this.hasOpenStream()) return
     const { extras, outer } = this.scope
     // Most requests defer nothing to their end.
-    if (outer === undefined && this.deferred === undefined && !this.keepsValues() && (extras?.ends ?? extras?.afters ?? extras?.cancellation) === undefined) {
+    if (outer === undefined && this.deferred === undefined && (extras?.ends ?? extras?.afters ?? extras?.cancellation) === undefined) {
       this.ended = true
       this.reply = undefined
-      this.scope.end(last)
+      if (this.keepsValues()) tellEnded(this.scope)
+      else this.scope.end(last)
     } else this.end()
   }
 
@@ -138,7 +143,7 @@ export class RequestLifetime implements Life {
 
   /** Code that still runs after the end has its values where nothing can tell when it is done. */
   private keepsValues (): boolean {
-    return this.aborted || this.timedOut
+    return this.aborted || this.timedOut || !this.watched
   }
 
   /** Its own callbacks first. They may take time, and begin what the end then waits for, too. */

@@ -22,9 +22,12 @@ const wrapped = new WeakMap<Factory, Factory>()
  * Ties each logger that Fastify makes for a request to that request: its lines are the request's wherever they are written.
  * The factory that makes these loggers is wrapped, and so is each one that is set later; `childLoggerFactory` still returns
  * what was set.
+ *
+ * @returns what undoes it, except for the factory itself, which Fastify sets only before the application has started
  */
-export function tieRequestLoggers (instance: FastifyInstance): void {
-  if (pinoSymbols(instance.log) === undefined) return
+export function tieRequestLoggers (instance: FastifyInstance): () => void {
+  if (pinoSymbols(instance.log) === undefined) return () => {}
+  const before = ['setChildLoggerFactory', 'childLoggerFactory'].map((name) => [name, Object.getOwnPropertyDescriptor(instance, name)] as const)
   const setFactory = instance.setChildLoggerFactory
   setFactory.call(instance, tying(instance.childLoggerFactory))
   instance.setChildLoggerFactory = function setChildLoggerFactory (this: FastifyInstance, factory) {
@@ -38,6 +41,12 @@ export function tieRequestLoggers (instance: FastifyInstance): void {
       return wrapped.get(factory) ?? factory
     }
   })
+  return () => {
+    for (const [name, descriptor] of before) {
+      if (descriptor === undefined) Reflect.deleteProperty(instance, name)
+      else Object.defineProperty(instance, name, descriptor)
+    }
+  }
 }
 
 /** A property that an object or one of its prototypes reads by a getter. */

@@ -12,7 +12,7 @@ type Hook = (...args: any[]) => unknown
 /** The part that we use of what Fastify keeps for each route: the functions it will call. */
 export interface RouteContext {
   readonly server: FastifyInstance
-  readonly config: { readonly url?: string } | undefined
+  readonly config: { readonly url?: string, readonly context?: unknown } | undefined
   handler: Hook
   readonly handlerTimeout: number
   errorHandler: unknown
@@ -35,8 +35,14 @@ export function routeContext (request: FastifyRequest): RouteContext | undefined
 
 /** What Fastify keeps for the 404 handler of a route, reached by `reply.callNotFound()`. */
 export function notFoundContext (context: RouteContext): RouteContext | undefined {
-  kNotFound ??= symbolOf(context, 'fastify.404ContextKey')
+  if (!hasNotFoundContext(context)) return undefined
   return (read(context, kNotFound) ?? undefined) as RouteContext | undefined
+}
+
+/** Whether that is where we look for it: a 404 handler itself has none there. */
+export function hasNotFoundContext (context: RouteContext): boolean {
+  kNotFound ??= symbolOf(context, 'fastify.404ContextKey')
+  return kNotFound !== undefined
 }
 
 /** What Fastify keeps for an error handler: its function, and by its prototype the handlers around it. */
@@ -50,7 +56,8 @@ export function wrappedErrorHandlers ({ errorHandler }: RouteContext, wrap: (han
   const outer = typeof errorHandler !== 'object' || errorHandler === null ? null : Object.getPrototypeOf(errorHandler) as object | null
   // The outermost is Fastify's.
   if (outer === null || outer === Object.prototype) return undefined
-  const { func } = errorHandler as ErrorHandler
+  const { func } = errorHandler as Partial<ErrorHandler>
+  if (typeof func !== 'function') return undefined
   return Object.create(wrappedErrorHandlers({ errorHandler: outer } as RouteContext, wrap) ?? outer, { func: { value: wrap(func), writable: true, enumerable: true, configurable: true } }) as object
 }
 

@@ -19,6 +19,7 @@ export const fetchDispatcher = {
   target: 'globalThis',
   property: "Symbol.for('undici.globalDispatcher.1')",
   reason: 'fetch takes no interceptor; undici documents compose() and setGlobalDispatcher() for this, see https://github.com/nodejs/undici/blob/main/docs/docs/api/Dispatcher.md',
+  without: 'fetch and undici send no headers of the scope; propagate has no effect',
 
   /** Whether there is a dispatcher that can be composed. */
   available (): boolean {

@@ -18,6 +18,7 @@ export const inject = {
   target: 'fastify',
   property: 'inject',
   reason: 'no hook runs before a request is dispatched, see https://fastify.dev/docs/latest/Guides/Testing/#benefits-of-using-fastifyinject',
+  without: 'what runs before the scope of an injected request opens sees the scope of the code that injected it',
 
   available (instance: FastifyInstance): boolean {
     return typeof instance.inject === 'function'

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Http2ServerRequest, Http2ServerResponse } from 'node:http2'
+import type { IncomingMessage } from 'node:http'
+import type { Http2ServerResponse } from 'node:http2'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { symbolOf } from '../common/symbols.ts'
 import { callWithin, isWithinRequest } from '../lifecycle/reentry.ts'
 import { lifeOfRaw } from '../lifecycle/carrier.ts'
@@ -13,10 +14,11 @@ type Emit = EventEmitter['emit']
  * Makes what an emitter emits reach its listeners in one store, unless it is emitted in another of the same request.
  *
  * @param heard called after the listeners of each event
+ * @returns what reverts it
  */
-export function emitWithin (emitter: EventEmitter, life: Life, store: Store, heard?: (event: string | symbol) => void): void {
+export function emitWithin (emitter: EventEmitter, life: Life, store: Store, heard?: (event: string | symbol) => void): () => void {
   const { emit } = emitter
-  hide(emitter, 'emit', function (this: EventEmitter, ...args: Parameters<Emit>): boolean {
+  return hide(emitter, 'emit', function (this: EventEmitter, ...args: Parameters<Emit>): boolean {
     try {
       return isWithinRequest(life, currentStore()) ? emit.apply(this, args) : enter(store, emitNow, this, emit, args)
     } finally {
@@ -25,18 +27,36 @@ export function emitWithin (emitter: EventEmitter, life: Life, store: Store, hea
   }, emit)
 }
 
-/** The same for the signal of a route's `handlerTimeout`, whose timer is older than the scope. */
-export function dispatchWithin (signal: AbortSignal, life: Life): void {
-  const { dispatchEvent } = signal
-  hide(signal, 'dispatchEvent', function (this: AbortSignal, event: Event): boolean {
-    return callWithin(life, () => dispatchEvent.call(this, event))
-  }, dispatchEvent)
+/** The signal of a route's `handlerTimeout`, whose timer is older than the scope. */
+export const timeoutSignal = {
+  target: 'request.signal',
+  property: 'dispatchEvent',
+  reason: 'the timer of handlerTimeout starts before onRequest, see https://fastify.dev/docs/latest/Reference/Routes/#routes-options',
+  without: 'a listener of request.signal runs outside the scope when the time limit of a route passes',
+
+  available (signal: AbortSignal): boolean {
+    return typeof signal.dispatchEvent === 'function'
+  },
+
+  install (signal: AbortSignal, life: Life): () => void {
+    const { dispatchEvent } = signal
+    return hide(signal, 'dispatchEvent', function (this: AbortSignal, event: Event): boolean {
+      return callWithin(life, () => dispatchEvent.call(this, event))
+    }, dispatchEvent)
+  }
 }
 
-/** Replaces a method of one object by one that looks the same: neither enumerable nor of another name or length. */
-function hide (object: object, name: string, method: (...args: any[]) => unknown, original: (...args: never[]) => unknown): void {
+/** Replaces a method of one object by one that looks the same: neither enumerable nor of another name or length. Returns what reverts it. */
+function hide (object: object, name: string, method: (...args: any[]) => unknown, original: (...args: never[]) => unknown): () => void {
   Object.defineProperties(method, { name: { value: original.name }, length: { value: original.length } })
+  const before = Object.getOwnPropertyDescriptor(object, name)
   Object.defineProperty(object, name, { value: method, writable: true, enumerable: false, configurable: true })
+  return () => {
+    // Somebody may have replaced ours since.
+    if (Object.getOwnPropertyDescriptor(object, name)?.value !== method) return
+    if (before === undefined) Reflect.deleteProperty(object, name)
+    else Object.defineProperty(object, name, before)
+  }
 }
 
 function emitNow (emitter: EventEmitter, emit: Emit, args: Parameters<Emit>): boolean {
@@ -59,17 +79,34 @@ const ours = new WeakSet<object>()
  *
  * `emit` is on a prototype, as enumerable as Node's: the objects have no property more, and a `for…in` copy of one can
  * still emit. Changing the prototype of an object takes 5 µs on Node 24 and 26, so a server makes objects of our classes
- * from its first request on (`undo` gets what reverts that). The objects of that request, of HTTP/2 and of `inject()` change theirs.
+ * from its first request on. The objects of that request, of HTTP/2 and of `inject()` change theirs.
  */
-export function emitRawWithin (request: IncomingMessage | Http2ServerRequest, reply: ServerResponse | Http2ServerResponse, undo: Array<() => void>): void {
-  const http2 = request.httpVersionMajor === 2
-  const server = http2 ? undefined : (request.socket as { readonly server?: object } | undefined)?.server
-  if (server !== undefined && !ours.has(Object.getPrototypeOf(request) as object)) {
-    replaceClass(server, 'IncomingMessage', emittingRequest, undo)
-    replaceClass(server, 'ServerResponse', emittingReply, undo)
+export const rawEvents = {
+  target: 'request.raw, reply.raw',
+  property: 'emit',
+  reason: 'Node emits the events of a connection where the connection was made, see https://nodejs.org/api/async_context.html#integrating-asyncresource-with-eventemitter',
+  without: 'listeners of request.raw and reply.raw run outside the scope, and so does what follows a body that arrives in parts',
+
+  available ({ raw }: FastifyRequest): boolean {
+    return typeof raw.emit === 'function'
+  },
+
+  /** @returns what reverts the classes of the server; `undefined` where they are not replaced now */
+  install ({ raw: request }: FastifyRequest, { raw: reply }: FastifyReply): (() => void) | undefined {
+    const http2 = request.httpVersionMajor === 2
+    const server = http2 ? undefined : (request.socket as { readonly server?: object } | undefined)?.server
+    const undo = server === undefined || ours.has(Object.getPrototypeOf(request) as object) ? undefined : replaceClasses(server)
+    emitOn(request, emittingRequest)
+    emitOn(reply, http2 ? emittingHttp2Reply : emittingReply)
+    return undo
   }
-  emitOn(request, emittingRequest)
-  emitOn(reply, http2 ? emittingHttp2Reply : emittingReply)
+}
+
+function replaceClasses (server: object): () => void {
+  const undo: Array<() => void> = []
+  replaceClass(server, 'IncomingMessage', emittingRequest, undo)
+  replaceClass(server, 'ServerResponse', emittingReply, undo)
+  return () => { for (const revert of undo) revert() }
 }
 
 function emitOn (raw: Raw, emitting: (base: Raw) => Emit): void {

@@ -1,4 +1,5 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
+import { symbolOf } from '../common/symbols.ts'
 import { resumeWithin } from '../lifecycle/reentry.ts'
 import { lifeOfRaw } from '../lifecycle/carrier.ts'
 import type { RequestLifetime } from '../lifecycle/request-lifetime.ts'
@@ -11,14 +12,29 @@ type Send = (this: FastifyReply, payload?: unknown) => FastifyReply
  * handler. As a decorator, it is a method of the replies of this application only; Fastify's own, which all applications
  * of the process share, stays as it is.
  */
-export function decorateSend (instance: FastifyInstance): void {
-  let above: { readonly send: Send } | undefined
-  function send (this: FastifyReply, payload?: unknown): FastifyReply {
-    above ??= prototypeAbove(this, send)
-    const life = lifeOfRaw(this.raw)
-    return life === undefined ? above.send.call(this, payload) : resumeWithin(life, sendNow, this, above.send, payload, life)
+export const replySend = {
+  target: 'the replies of the application',
+  property: 'send',
+  reason: 'reply.send runs hooks and serializers where it is called, see https://fastify.dev/docs/latest/Reference/Reply/#senddata',
+  without: 'what reply.send calls runs outside the scope where a shared callback calls reply.send',
+
+  /** Whether no other plugin has decorated replies with a `send` of its own here. */
+  available (instance: FastifyInstance): boolean {
+    const prototype = replyPrototype(instance)
+    return prototype === undefined || !Object.hasOwn(prototype, 'send')
+  },
+
+  install (instance: FastifyInstance): () => void {
+    let above: { readonly send: Send } | undefined
+    function send (this: FastifyReply, payload?: unknown): FastifyReply {
+      above ??= prototypeAbove(this, send)
+      const life = lifeOfRaw(this.raw)
+      return life?.reenters === true ? resumeWithin(life, sendNow, this, above.send, payload, life) : above.send.call(this, payload)
+    }
+    instance.decorateReply('send', send as never)
+    // Fastify takes no decorator back. Where its prototype is not found, the decorator stays, and calls what is above it.
+    return () => { Reflect.deleteProperty(replyPrototype(instance) ?? {}, 'send') }
   }
-  instance.decorateReply('send', send as never)
 }
 
 /** The same for a reply whose `send` a hook before the plugin has replaced. */
@@ -28,6 +44,11 @@ export function wrapOwnSend (reply: FastifyReply): void {
   reply.send = function (payload) {
     return resumeWithin(lifeOfRaw(this.raw)!, () => send.call(this, payload))
   }
+}
+
+function replyPrototype (instance: FastifyInstance): object | undefined {
+  const symbol = symbolOf(instance, 'fastify.Reply')
+  return symbol === undefined ? undefined : (instance as unknown as Record<symbol, { readonly prototype: object }>)[symbol]!.prototype
 }
 
 function sendNow (reply: FastifyReply, send: Send, payload: unknown, life: RequestLifetime): FastifyReply {

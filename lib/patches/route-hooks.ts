@@ -1,8 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { notFoundContext, wrappedErrorHandlers, type RouteContext } from './fastify-internals.ts'
+import { hasNotFoundContext, notFoundContext, wrappedErrorHandlers, type RouteContext } from './fastify-internals.ts'
 import { callWithin, resumeWithin } from '../lifecycle/reentry.ts'
 import { lifeOf } from '../lifecycle/carrier.ts'
 import { HookCall, isThenable, Settling } from './hook-call.ts'
+import { isOpener } from './opener.ts'
 import { watchedHook } from '../scope/misuse-warnings.ts'
 import { watchStream } from './streams.ts'
 
@@ -18,9 +19,6 @@ const BEFORE_HANDLER: ReadonlySet<string> = new Set(['onRequest', 'preParsing', 
 /** Hooks that run beside the others. */
 const ASIDE: ReadonlySet<string> = new Set(['onTimeout'])
 
-/** The hook that opens the scope, as Fastify has bound it: before it there is nothing to re-enter. */
-const OURS = 'bound fastifyCtxOnRequest'
-
 /** The lists of hooks that are wrapped, and the functions that wrap them: Fastify shares some between routes. */
 const wrapped = new WeakSet<object>()
 
@@ -33,13 +31,47 @@ interface WrappedRoute extends RouteContext { [kWrapped]?: true }
  * Wraps every function that Fastify will call for a route, so that it runs in the scope of its request whatever called
  * it: a timer older than the request, a callback that another request's code resumed, a body that arrived later. The end
  * of the request waits for each that began. Done at the first request of the route, when all hooks are known.
- *
- * @param diagnostics whether a read in a hook that runs before the scope opens is reported
- * @param undo gets what reverts it
- * @returns whether this was the first
  */
-export function wrapRouteHooks (route: WrappedRoute, diagnostics: boolean, undo: Array<() => void>): boolean {
-  if (route[kWrapped] === true) return false
+export const routeHooks = {
+  target: 'the route of a request',
+  property: 'onRequest, preParsing, preValidation, preHandler, preSerialization, onError, onSend, onResponse, onTimeout, onRequestAbort, handler, errorHandler',
+  reason: 'Fastify calls a hook wherever the one before it called done, see https://nodejs.org/api/async_context.html#troubleshooting-context-loss',
+  without: 'a hook or handler that is called by a shared callback runs outside the scope of its request, and the scope may end before they are done',
+
+  available (route: RouteContext | undefined): route is RouteContext {
+    return typeof route?.handler === 'function'
+  },
+
+  /**
+   * @param diagnostics whether a read in a hook that runs before the scope opens is reported
+   * @returns what reverts it; `undefined` where the route is wrapped already
+   */
+  install (route: WrappedRoute, diagnostics: boolean): (() => void) | undefined {
+    if (route[kWrapped] === true) return undefined
+    const undo: Array<() => void> = []
+    wrapRoute(route, diagnostics, undo)
+    return () => { for (const revert of undo.reverse()) revert() }
+  }
+}
+
+/** The same for the 404 handler that `reply.callNotFound()` of a route goes to. */
+export const notFoundHooks = {
+  target: 'the 404 handler of a route',
+  property: 'preHandler, preSerialization, onError, onSend, onResponse, handler, errorHandler',
+  reason: 'reply.callNotFound() goes on with the hooks of another route, see https://fastify.dev/docs/latest/Reference/Reply/#callnotfound',
+  without: 'after reply.callNotFound(), hooks and the 404 handler may run outside the scope of their request',
+
+  available (route: RouteContext): boolean {
+    return hasNotFoundContext(route)
+  },
+
+  install (route: RouteContext, diagnostics: boolean): (() => void) | undefined {
+    const notFound = notFoundContext(route)
+    return notFound === undefined ? undefined : routeHooks.install(notFound, diagnostics)
+  }
+}
+
+function wrapRoute (route: WrappedRoute, diagnostics: boolean, undo: Array<() => void>): void {
   Object.defineProperty(route, kWrapped, { value: true, configurable: true })
   undo.push(() => { delete route[kWrapped] })
   if (diagnostics && Array.isArray(route.onRequest) && !wrapped.has(route.onRequest)) watchEarly(route.onRequest as Hook[])
@@ -49,9 +81,6 @@ export function wrapRouteHooks (route: WrappedRoute, diagnostics: boolean, undo:
   replace(route, 'handler', wrapHandler, undo)
   const errorHandlers = wrappedErrorHandlers(route, wrapErrorHandler)
   if (errorHandlers !== undefined) replace(route, 'errorHandler', () => errorHandlers, undo)
-  const notFound = notFoundContext(route)
-  if (notFound !== undefined) wrapRouteHooks(notFound, diagnostics, undo)
-  return true
 }
 
 function replaceHooks (hooks: unknown, wrap: (hook: Hook) => Hook, undo: Array<() => void>): void {
@@ -59,7 +88,7 @@ function replaceHooks (hooks: unknown, wrap: (hook: Hook) => Hook, undo: Array<(
   wrapped.add(hooks)
   const before = [...hooks] as Hook[]
   // In place: Fastify is walking the list of onRequest hooks just now.
-  before.forEach((hook, i) => { hooks[i] = hook.name === OURS ? hook : alike(wrap(hook), hook) })
+  before.forEach((hook, i) => { hooks[i] = isOpener(hook) ? hook : alike(wrap(hook), hook) })
   undo.push(() => {
     wrapped.delete(hooks)
     hooks.splice(0, before.length, ...before)
@@ -82,7 +111,7 @@ export function alike<F extends Hook> (wrapper: F, original: Hook): F {
 
 /** Marks what hooks do before the scope opens. They have run for this request: from the next on, a read in them is reported. */
 function watchEarly (hooks: Hook[]): void {
-  const ours = hooks.findIndex((hook) => hook.name === OURS)
+  const ours = hooks.findIndex((hook) => isOpener(hook))
   for (let i = 0; i < ours; i++) hooks[i] = watchedHook(hooks[i]!)
 }
 

@@ -11,18 +11,33 @@ const watched = new WeakSet<object>()
  * Makes a stream that is sent emit where the request goes on, whoever feeds it, and the end of the request wait until it
  * has closed: a file closes later than its answer is complete. One that will not emit 'close' is not waited for.
  */
-export function watchStream (payload: unknown, life: RequestLifetime): void {
-  if (!isStream(payload) || watched.has(payload)) return
-  watched.add(payload)
-  if (emitsClose(payload)) life.holdStream(payload)
-  emitWithin(payload, life, life.current, (event) => {
-    // What can still be written to stays open after its end.
-    if (event === 'close' || (event === 'end' && (payload as { readonly writable?: boolean }).writable === true)) life.closeStream(payload)
-  })
+export const sentStreams = {
+  target: 'a stream that is sent',
+  property: 'emit',
+  reason: 'a stream emits where its source was opened, see https://nodejs.org/api/async_context.html#integrating-asyncresource-with-eventemitter',
+  without: "listeners of a stream that is sent may run outside the scope, and the scope may end before the stream emits 'close'",
+
+  available (payload: unknown): payload is Readable {
+    return typeof payload === 'object' && payload !== null && typeof (payload as { pipe?: unknown }).pipe === 'function' && typeof (payload as { emit?: unknown }).emit === 'function'
+  },
+
+  /** @returns what reverts it, which the 'close' of the stream does, too */
+  install (stream: Readable, life: RequestLifetime): () => void {
+    if (emitsClose(stream)) life.holdStream(stream)
+    const revert = emitWithin(stream, life, life.current, (event) => {
+      // What can still be written to stays open after its end.
+      if (event === 'close' || (event === 'end' && (stream as { readonly writable?: boolean }).writable === true)) life.closeStream(stream)
+      if (event === 'close') revert()
+    })
+    return revert
+  }
 }
 
-function isStream (payload: unknown): payload is Readable {
-  return typeof payload === 'object' && payload !== null && typeof (payload as { pipe?: unknown }).pipe === 'function' && typeof (payload as { emit?: unknown }).emit === 'function'
+/** The same for what may be a stream, once. */
+export function watchStream (payload: unknown, life: RequestLifetime): void {
+  if (!sentStreams.available(payload) || watched.has(payload)) return
+  watched.add(payload)
+  sentStreams.install(payload, life)
 }
 
 function emitsClose (stream: Readable & WithState): boolean {

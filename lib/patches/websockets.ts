@@ -6,19 +6,41 @@ import { emitWithin } from './node-events.ts'
 const held = new WeakSet<object>()
 
 /** Makes the websockets of `@fastify/websocket` emit in the scope of the request that opened them, which lasts as long as they do. */
-export function holdWebsockets (request: FastifyRequest, undo: Array<() => void>): void {
-  const { websocketServer } = request.server as FastifyInstance & { websocketServer?: EventEmitter }
-  if (websocketServer === undefined || held.has(websocketServer)) return
-  held.add(websocketServer)
-  const onConnection = (socket: EventEmitter, raw: object): void => {
-    const life = lifeOfRaw(raw)
-    if (life === undefined) return
-    life.hold()
-    emitWithin(socket, life, life.current, (event) => { if (event === 'close') life.release() })
+export const websockets = {
+  target: 'a socket of @fastify/websocket',
+  property: 'emit',
+  reason: 'a socket emits where the connection was made, see https://nodejs.org/api/async_context.html#integrating-asyncresource-with-eventemitter',
+  without: 'listeners of a websocket may run outside the scope of the request that opened it, and the scope may end before the websocket closes',
+
+  /** Whether the application has websockets. */
+  available (request: FastifyRequest): boolean {
+    return serverOf(request) !== undefined
+  },
+
+  /** @returns what reverts it for later sockets; `undefined` where it is installed already */
+  install (request: FastifyRequest): (() => void) | undefined {
+    const server = serverOf(request)!
+    if (held.has(server)) return undefined
+    held.add(server)
+    server.on('connection', fastifyCtxOnConnection)
+    return () => {
+      held.delete(server)
+      server.removeListener('connection', fastifyCtxOnConnection)
+    }
   }
-  websocketServer.on('connection', onConnection)
-  undo.push(() => {
-    held.delete(websocketServer)
-    websocketServer.removeListener('connection', onConnection)
+}
+
+function serverOf ({ server }: FastifyRequest): EventEmitter | undefined {
+  return (server as FastifyInstance & { websocketServer?: EventEmitter }).websocketServer
+}
+
+function fastifyCtxOnConnection (socket: EventEmitter, raw: object): void {
+  const life = lifeOfRaw(raw)
+  if (life?.reenters !== true) return
+  life.hold()
+  const revert = emitWithin(socket, life, life.current, (event) => {
+    if (event !== 'close') return
+    life.release()
+    revert()
   })
 }

@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fast
 import { abortLate, cancelAt } from '../lifecycle/cancellation.ts'
 import { FST_CTX_SEED_FAILED } from '../common/errors.ts'
 import { tellOpened } from '../scope/diagnostics-channel.ts'
-import { routeContext } from '../patches/fastify-internals.ts'
+import { routeContext, type RouteContext } from '../patches/fastify-internals.ts'
 import { checkedId, isSafeId } from '../config/request-id.ts'
 import type { SeedRequest } from '../config/key.ts'
 import { tieLogger } from '../logging/request-logger.ts'
@@ -13,10 +13,9 @@ import { openTrace } from '../scope/active-trace.ts'
 import { noteOutside } from '../lifecycle/reentry.ts'
 import { lifeOf, setLife } from '../lifecycle/carrier.ts'
 import { RequestLifetime } from '../lifecycle/request-lifetime.ts'
-import { dispatchWithin, emitRawWithin } from '../patches/node-events.ts'
-import { wrapOwnSend } from '../patches/reply-send.ts'
-import { wrapRouteHooks } from '../patches/route-hooks.ts'
-import { holdWebsockets } from '../patches/websockets.ts'
+import { patchRequest, timeoutSignal, type Undo } from '../patches/index.ts'
+import { markOpener } from '../patches/opener.ts'
+import { endWithReply, optsOut } from './public-hooks.ts'
 import { checkLast } from './required-keys.ts'
 
 type OnRequest = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void
@@ -24,10 +23,11 @@ type OnRequest = (request: FastifyRequest, reply: FastifyReply, done: HookHandle
 /**
  * The onRequest hook that opens the scope of a request: its seeds, and all that follows, are within it.
  *
- * @param undo gets what reverts the patches
+ * @param reenter whether functions of Fastify and Node are replaced, so that the request re-enters its scope
+ * @param undo gets what reverts that
  */
-export function openScope (owner: object, registration: Registration, responseHeader: string | undefined, undo: Array<() => void>): OnRequest {
-  return function fastifyCtxOnRequest (request, reply, done) {
+export function openScope (owner: object, registration: Registration, responseHeader: string | undefined, reenter: boolean, undo: Undo): OnRequest {
+  return markOpener(function fastifyCtxOnRequest (request, reply, done) {
     const around = lifeOf(request)
     // Registered in a plugin and later around it: the request has its scope of this context already.
     if (around !== undefined && scopeOf(owner, around.scope) !== undefined) return done()
@@ -42,26 +42,26 @@ export function openScope (owner: object, registration: Registration, responseHe
     const { headers } = request.raw
     openTrace(scope, request, headers)
     const route = routeContext(request)
-    if (route !== undefined) {
-      scope.route = route.config?.url
-      checkLast(route)
-      wrapRouteHooks(route, registration.settings.diagnostics, undo)
-    }
+    // Fastify makes this object for each reading, so it is asked only where the route itself is not found.
+    const { config, handlerTimeout = 0 } = route ?? (request.routeOptions as Pick<RouteContext, 'config' | 'handlerTimeout'>)
+    scope.route = config?.url
+    if (route !== undefined) checkLast(route)
     if (around === undefined) {
       noteOutside(currentStore())
       setLife(request.raw, life)
       setLife(reply.raw, life)
-      emitRawWithin(request.raw, reply.raw, undo)
-      wrapOwnSend(reply)
-      if (route !== undefined && route.handlerTimeout > 0) limitHandler(request.signal, life, route.handlerTimeout)
-      if (headers.upgrade !== undefined) holdWebsockets(request, undo)
       tieLogger(request.log, request.server.log, request.raw, life)
+    }
+    if (reenter && !life.reenters && !optsOut(config)) patchRequest(request, reply, route, life, registration.settings.diagnostics, undo)
+    else if (around === undefined) endWithReply(reply, life)
+    if (around === undefined) {
+      if (handlerTimeout > 0) limitHandler(request.signal, life, handlerTimeout)
       if (isGone(request, reply)) life.close(false)
     }
     tellOpened(scope)
     if (responseHeader !== undefined) reply.header(responseHeader, request.id)
     enter(scope.store, seed, scope, request, 0, done)
-  }
+  })
 }
 
 /** Whether the client left before the scope opened: in a slow hook before the plugin, or in a slow `serverFactory`. */
@@ -74,7 +74,7 @@ function isGone ({ raw }: FastifyRequest, reply: FastifyReply): boolean {
 
 /** A route's `handlerTimeout` limits the scope. Its signal is older than the scope, and is aborted for other reasons, too. */
 function limitHandler (signal: AbortSignal, life: RequestLifetime, timeout: number): void {
-  dispatchWithin(signal, life)
+  if (life.reenters) timeoutSignal.install(signal, life)
   const { scope } = life
   cancelAt(scope, Date.now() + timeout)
   signal.addEventListener('abort', () => {

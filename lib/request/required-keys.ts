@@ -122,6 +122,8 @@ function mistakeIn (config: unknown, url: string | undefined, { names }: Policy)
   if (typeof context !== 'object' || context === null || Array.isArray(context)) return new FST_CTX_INVALID_OPTION('config.context', `of ${url} takes an object: { require: ['tenant'] }`)
   const unknown = Object.keys(context).find((name) => !ROUTE_OPTIONS.has(name))
   if (unknown !== undefined) return new FST_CTX_INVALID_OPTION(`config.context.${unknown}`, `of ${url} does not exist: config.context takes ${[...ROUTE_OPTIONS].join(', ')}`)
+  const { reenter = true } = context as { readonly reenter?: unknown }
+  if (typeof reenter !== 'boolean') return new FST_CTX_INVALID_OPTION('config.context.reenter', `of ${url} takes true or false`)
   const required = requiredBy(config) as readonly unknown[]
   if (!Array.isArray(required)) return new FST_CTX_INVALID_OPTION('config.context.require', `of ${url} takes a list of keys: ['tenant']`)
   const keys = ['requestId', ...names]

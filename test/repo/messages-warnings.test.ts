@@ -130,6 +130,16 @@ const CASES: Readonly<Record<string, Case>> = {
     names: /the value of 'user' was not sent by its header: it is no string, number or boolean/,
     out: /give the key carry with a pack that makes one$/
   },
+  FST_CTX_NOT_REPLACED: {
+    async program () {
+      const app = Fastify()
+      app.inject = undefined as never
+      await app.register(newContext().plugin)
+      await app.close()
+    },
+    names: /inject of fastify cannot be replaced here, so this does not hold: what runs before the scope of an injected request/,
+    out: /Update fastify-ctx, or register it with reenter: false/
+  },
   FST_CTX_BACKGROUND: {
     program: () => { newContext().detach(async function sendMail () { throw SMTP_DOWN }) },
     names: /detached work failed, and there is no logger/,

@@ -173,7 +173,7 @@ t.test('a name that is not read is told where the options are read: the others o
   for (const [program, message] of [
     [() => createContext({}, { requestId: {} } as never), /'requestId' does not exist: .*envelope, propagate, trace, diagnostics, and register takes requestId/],
     [() => createContext({}, { envelope: { secret: SECRETS[0]! } } as never), /'envelope\.secret' does not exist: envelope takes maxBytes, secrets, ttl$/],
-    [async () => { await Fastify().register(context, { key: {} } as never) }, /'key' does not exist: register takes requestId and closeTimeout, and .* keys,/],
+    [async () => { await Fastify().register(context, { key: {} } as never) }, /'key' does not exist: register takes requestId, closeTimeout and reenter, and .* keys,/],
     [async () => { await Fastify().register(context, { requestId: { headers: 'x-id' } } as never) }, /'requestId\.headers' does not exist: requestId takes header, pattern, generate, responseHeader$/]
   ] as const) {
     await t.rejects(async () => await program(), { code: 'FST_CTX_INVALID_OPTION', message })

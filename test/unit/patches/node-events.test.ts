@@ -6,7 +6,7 @@ import t from 'tap'
 import { createContext, key } from '../../../lib/index.ts'
 import { Owner } from '../../../lib/lifecycle/context-definition.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
-import { dispatchWithin, emitWithin } from '../../../lib/patches/node-events.ts'
+import { emitWithin, timeoutSignal } from '../../../lib/patches/node-events.ts'
 import { RequestLifetime } from '../../../lib/lifecycle/request-lifetime.ts'
 import { Scope } from '../../../lib/scope/scope.ts'
 import { currentScope, enter } from '../../../lib/scope/storage.ts'
@@ -40,11 +40,11 @@ t.test('emitWithin: listeners run in the scope, wherever it is emitted, with the
   t.equal(currentScope(), undefined)
 })
 
-t.test('dispatchWithin: listeners of a signal run in the scope', async (t) => {
+t.test('timeoutSignal: listeners of a signal run in the scope', async (t) => {
   const scope = makeScope()
   const controller = new AbortController()
   const seen: unknown[] = []
-  dispatchWithin(controller.signal, lifeIn(scope))
+  timeoutSignal.install(controller.signal, lifeIn(scope))
   controller.signal.addEventListener('abort', () => { seen.push(currentScope() === scope) })
   controller.abort()
   t.same(seen, [true])

@@ -218,20 +218,3 @@ t.test('requests one after the other on one socket each have a scope of their ow
   t.same(text.match(/^[ABC] (?:true|false)/gm), ['A false', 'B false', 'C false'])
   t.same(early, [undefined, undefined, undefined], 'a hook before ours sees nothing of the request before')
 })
-
-t.test('where what Fastify keeps for a route is not found, the scope opens all the same', async (t) => {
-  const internals = await import('../../../lib/patches/fastify-internals.ts')
-  const { createContext, key } = await t.mockImport<typeof import('../../../lib/index.ts')>('../../../lib/index.ts', {
-    '../../../lib/patches/fastify-internals.ts': { ...internals, routeContext: () => undefined }
-  })
-  const ctx = createContext({ tenant: key<string>({ seed: () => 'acme', log: true }) })
-  const lines = new Lines(t)
-  const app = Fastify({ logger: { stream: lines }, handlerTimeout: 60_000 })
-  await app.register(ctx.plugin)
-  app.get('/', async () => ctx.get('tenant'))
-  const { url } = await listen(t, app)
-  const answer = await fetch(url, { headers: { 'x-request-id': 'id-1' } })
-  t.equal(await answer.text(), 'acme')
-  await lines.until('request completed')
-  t.match(lines.one('request completed'), { reqId: 'id-1', tenant: 'acme' })
-})

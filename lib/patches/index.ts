@@ -1,0 +1,94 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { warnOnce } from '../common/warnings.ts'
+import type { RequestLifetime } from '../lifecycle/request-lifetime.ts'
+import type { Interceptor } from '../propagation/undici-interceptor.ts'
+import { decorators } from './decorators.ts'
+import type { RouteContext } from './fastify-internals.ts'
+import { fetchDispatcher } from './fetch-dispatcher.ts'
+import { inject } from './inject.ts'
+import { logLines, requestLoggers } from './log-wiring.ts'
+import { rawEvents, timeoutSignal } from './node-events.ts'
+import { replySend, wrapOwnSend } from './reply-send.ts'
+import { notFoundHooks, routeHooks } from './route-hooks.ts'
+import { sentStreams } from './streams.ts'
+import { websockets } from './websockets.ts'
+
+/** One thing of Fastify, Node, pino or undici that is replaced while the plugin is registered. */
+export interface Patch<At = never, Rest extends unknown[] = never[]> {
+  readonly target: string
+  readonly property: string
+  /** Why no public seam does it, with a link. */
+  readonly reason: string
+  /** What does not hold without it. */
+  readonly without: string
+  /** Whether it can be replaced there. */
+  available (at: At): boolean
+  /** Returns what reverts it; `undefined` where it is replaced already, for what is shared by requests. */
+  install (at: At, ...rest: Rest): (() => void) | undefined
+}
+
+/** What fills a list with what reverts each patch. */
+export type Undo = Array<() => void>
+
+/** The register: everything that we replace. docs/internals.md is this table. */
+export const PATCHES: readonly Patch[] = [
+  routeHooks, notFoundHooks, replySend, rawEvents, sentStreams, websockets, timeoutSignal, inject, decorators, fetchDispatcher, logLines, requestLoggers
+]
+
+/** The log wiring, which is installed with `reenter: false`, too. */
+export function patchLoggers (instance: FastifyInstance, isFirst: boolean, undo: Undo): void {
+  install(logLines, undo, instance)
+  if (isFirst) install(requestLoggers, undo, instance)
+}
+
+/** What re-entry replaces when the plugin is registered: the first context of an application that re-enters does it for all. */
+export function patchApplication (instance: FastifyInstance, isFirst: boolean, refuses: (method: string, name: string) => boolean, undo: Undo): void {
+  install(inject, undo, instance)
+  if (!isFirst) return
+  install(decorators, undo, instance, refuses)
+  install(replySend, undo, instance)
+}
+
+/** What re-entry replaces when a request opens its scope: once for each route and server, or in the objects of the request. */
+export function patchRequest (request: FastifyRequest, reply: FastifyReply, route: RouteContext | undefined, life: RequestLifetime, diagnostics: boolean, undo: Undo): void {
+  life.reenters = true
+  life.watched = routeHooks.available(route)
+  if (routeHooks.available(route)) {
+    const revert = routeHooks.install(route, diagnostics)
+    if (revert !== undefined) {
+      undo.push(revert)
+      install(notFoundHooks, undo, route, diagnostics)
+    }
+  } else warnUnavailable(routeHooks)
+  const revert = rawEvents.install(request, reply)
+  if (revert !== undefined) undo.push(revert)
+  wrapOwnSend(reply)
+  if (request.raw.headers.upgrade !== undefined && websockets.available(request)) {
+    const revert = websockets.install(request)
+    if (revert !== undefined) undo.push(revert)
+  }
+}
+
+/** Makes `fetch` go through an interceptor, until what it returns is called. */
+export function patchFetch (interceptor: Interceptor): () => void {
+  if (!fetchDispatcher.available()) warnUnavailable(fetchDispatcher)
+  return fetchDispatcher.install(interceptor)
+}
+
+function install<At, Rest extends unknown[]> (patch: Patch<At, Rest>, undo: Undo, at: At, ...rest: Rest): void {
+  if (!patch.available(at)) return warnUnavailable(patch)
+  const revert = patch.install(at, ...rest)
+  if (revert !== undefined) undo.push(revert)
+}
+
+/** The patches that were warned about. */
+const warned = new WeakSet<object>()
+
+function warnUnavailable (patch: Pick<Patch, 'target' | 'property' | 'without'>): void {
+  if (warned.has(patch)) return
+  warned.add(patch)
+  const { target, property, without } = patch
+  warnOnce('FST_CTX_NOT_REPLACED', target, `${property} of ${target} cannot be replaced here, so this does not hold: ${without}. Required keys are checked all the same. Update fastify-ctx, or register it with reenter: false; docs/internals.md explains both`)
+}
+
+export { timeoutSignal }

@@ -1,0 +1,59 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
+import { resumeWithin } from '../lifecycle/reentry.ts'
+import { lifeOf } from '../lifecycle/carrier.ts'
+import type { RequestLifetime } from '../lifecycle/request-lifetime.ts'
+
+/** How a request goes on in its scope, and ends, where nothing is replaced: by hooks and events that are public. */
+
+/** Hooks of an application with `reenter: false`. */
+export function addPublicHooks (instance: FastifyInstance): void {
+  instance.addHook('preParsing', fastifyCtxPreParsing)
+  instance.addHook('preValidation', fastifyCtxPreValidation)
+  instance.addHook('onResponse', fastifyCtxOnResponse)
+}
+
+/** The same for the routes with `config: { context: { reenter: false } }` of any other application. */
+export function addRouteHooks (instance: FastifyInstance): void {
+  instance.addHook('onRoute', function fastifyCtxOnPublicRoute (route: RouteOptions) {
+    if (!optsOut(route.config)) return
+    const hooks = [route.preValidation ?? []].flat()
+    if (!hooks.includes(fastifyCtxPreValidation)) route.preValidation = [fastifyCtxPreValidation, ...hooks]
+  })
+}
+
+/** Whether a route is to have nothing replaced. */
+export function optsOut (config: unknown): boolean {
+  return (config as { readonly context?: { readonly reenter?: unknown } } | undefined)?.context?.reenter === false
+}
+
+/** Ends a request whose connection is lost, and one that was hijacked: onResponse is not called for them. */
+export function endWithReply ({ raw }: FastifyReply, life: RequestLifetime): void {
+  life.watched = false
+  raw.once('close', function fastifyCtxOnReplyClose () { life.close(isComplete(raw)) })
+}
+
+/** Notes a scope that was opened in an onRequest hook, before the body is read: what it was opened in is lost then. */
+function fastifyCtxPreParsing (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: HookHandlerDoneFunction): void {
+  goOn(request, done)
+}
+
+/** A body that arrives later calls back outside the scope. */
+function fastifyCtxPreValidation (request: FastifyRequest, _reply: FastifyReply, done: HookHandlerDoneFunction): void {
+  goOn(request, done)
+}
+
+function fastifyCtxOnResponse (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
+  lifeOf(request)?.close(isComplete(reply.raw))
+  done()
+}
+
+function goOn (request: FastifyRequest, done: HookHandlerDoneFunction): void {
+  const life = lifeOf(request)
+  if (life === undefined) done()
+  else resumeWithin(life, done)
+}
+
+/** Whether all of the answer was handed to the system. HTTP/2 says no more than whether it was written. */
+function isComplete (raw: { readonly writableFinished?: boolean, readonly writableEnded: boolean }): boolean {
+  return raw.writableFinished ?? raw.writableEnded
+}
