@@ -25,6 +25,15 @@ export function resumeWithin<A extends unknown[], R> (life: Life, fn: (...args: 
   return fn(...args)
 }
 
+/**
+ * The same for the callback of a hook. A scope that is older than the hook's call was not opened in it on purpose: code that
+ * calls back, such as a pool's, brought along the scope of other work of this request.
+ */
+export function resumeHook<A extends unknown[], R> (life: Life, since: number, fn: (...args: A) => R, ...args: A): R {
+  const scope = scopeOfStore(currentStore())
+  return scope !== undefined && scope.number <= since && scope.store !== life.current ? enter(life.current, fn, ...args) : resumeWithin(life, fn, ...args)
+}
+
 /** Whether what runs in this store is code of the request. */
 export function isWithinRequest (life: Life, store: Store | undefined): boolean {
   if (store === life.current) return true

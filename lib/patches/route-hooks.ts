@@ -1,6 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { hasNotFoundContext, notFoundContext, wrappedErrorHandlers, type RouteContext } from './fastify-internals.ts'
-import { callWithin, resumeWithin } from '../lifecycle/reentry.ts'
+import { callWithin, resumeHook } from '../lifecycle/reentry.ts'
+import { lastOpened } from '../scope/scope.ts'
 import { lifeOf } from '../lifecycle/carrier.ts'
 import { HookCall, isThenable, Settling } from './hook-call.ts'
 import { isOpener } from './opener.ts'
@@ -118,14 +119,15 @@ function watchEarly (hooks: Hook[]): void {
 function wrapPlain (hook: Hook, name: string): Hook {
   const isBeforeHandler = BEFORE_HANDLER.has(name)
   // What a hook beside the others is called back in is not where the request goes on.
-  const callBack = ASIDE.has(name) ? callWithin : resumeWithin
+  const isAside = ASIDE.has(name)
   return (request: FastifyRequest, reply: FastifyReply, done: Hook) => {
     const life = lifeOf(request)
     if (life === undefined) return hook(request, reply, done)
     const call = new HookCall(life, name, isBeforeHandler)
+    const since = lastOpened()
     function next (error?: unknown): unknown {
       call.settle()
-      return callBack(life!, done, error)
+      return isAside ? callWithin(life!, done, error) : resumeHook(life!, since, done, error)
     }
     try {
       return call.returned(callWithin(life, hook, request, reply, next))
@@ -142,10 +144,11 @@ function wrapWithPayload (hook: Hook, name: string): Hook {
     const life = lifeOf(request)
     if (life === undefined) return hook(request, reply, payload, done)
     const call = new HookCall(life, name, isBeforeHandler)
+    const since = lastOpened()
     function next (error?: unknown, payload?: unknown): unknown {
       call.settle()
       if (sends) watchStream(payload, life!)
-      return resumeWithin(life!, done, error, payload)
+      return resumeHook(life!, since, done, error, payload)
     }
     try {
       return call.returned(callWithin(life, hook, request, reply, payload, next), sends)

@@ -69,6 +69,14 @@ export interface Life {
   release (): void
 }
 
+/** How many scopes were opened in this process. */
+let opened = 0
+
+/** The number of the scope that was opened last: those that are opened from now on have higher ones. */
+export function lastOpened (): number {
+  return opened
+}
+
 /** How many open scopes a write reaches at once. More are let go, and look for what was written when they are used. */
 const MAX_CHILDREN = 64
 
@@ -88,6 +96,8 @@ export class Scope {
   /** The scope of another context around this one: both are current. */
   readonly outer: Scope | undefined
   readonly store: Store
+  /** Which scope of the process it is, in the order in which they were opened. */
+  readonly number = ++opened
   /** The request this scope is of; `undefined` for a job. */
   readonly life: Life | undefined
   /** The logger of the request; `undefined` for a job. */

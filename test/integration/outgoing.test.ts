@@ -120,7 +120,7 @@ t.test('outside a scope, and after the end of one, nothing is sent', async (t) =
   const ctx = contextFor({ [listed.origin]: ['requestId', 'tenant'] })
   const [over, sent] = [gate(), gate()]
   const call = await serve(t, ctx, async () => {
-    ctx.onEnd(() => { setImmediate(over.open) })
+    ctx.onEnd(() => { setTimeout(over.open, 20) })
     over.promise.then(() => get(listed.origin)).then(() => { sent.open() })
     return 'ok'
   })

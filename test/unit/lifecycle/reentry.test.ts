@@ -169,3 +169,19 @@ t.test('two contexts: a run of either holds, and a timer that is older than the 
   await fetch(url)
   t.same(seen, [['globex', 'paid', 'globex']])
 })
+
+t.test('a hook that other work of the request calls back, within a run that is older than the hook: the request goes on where it was', async (t) => {
+  const waiting: Hook[] = []
+  const seen: unknown[] = []
+  const { url } = await setting(t, (app) => {
+    // A pool, and work that nobody awaits: it calls back all that waits, in its own scope.
+    app.addHook('preHandler', async () => {
+      ctx.run({ tenant: 'globex' }, () => { setTimeout(() => { for (const next of waiting.splice(0)) next() }, 20) })
+    })
+    app.addHook('preHandler', (_request, _reply, done) => { waiting.push(done) })
+    app.addHook('onSend', async () => { seen.push(tenant()) })
+    app.get('/', async () => { seen.push(tenant()); return 'done' })
+  })
+  t.equal(await (await fetch(url)).text(), 'done')
+  t.same(seen, ['acme', 'acme'])
+})
