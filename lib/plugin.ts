@@ -132,7 +132,8 @@ function reenterScopes (instance: FastifyInstance, isFirst: boolean, undo: Undo)
     if (name === 'ctx' && method === 'decorateRequest') throw new FST_CTX_DECORATED()
     if (name !== 'requestContext') return false
     // `@fastify/request-context` decorates within a callback, where nobody catches a throw: the start of the application fails instead.
-    return refused = true
+    refused = true
+    return true
   }
   patchApplication(instance, isFirst, refuses, undo)
   if (!isFirst) return
