@@ -121,6 +121,7 @@ export class RequestLifetime implements Life {
     const { extras, outer } = this.scope
     // Most requests defer nothing to their end.
     if (outer === undefined && this.deferred === undefined && (extras?.ends ?? extras?.afters ?? extras?.cancellation) === undefined) {
+      if (this.ended) return
       this.ended = true
       this.reply = undefined
       if (this.keepsValues()) tellEnded(this.scope)

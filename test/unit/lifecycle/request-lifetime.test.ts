@@ -1,9 +1,11 @@
+import diagnostics from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import { createReadStream } from 'node:fs'
 import http from 'node:http'
 import http2 from 'node:http2'
 import net, { type AddressInfo } from 'node:net'
 import { Duplex, finished, PassThrough, Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createGzip } from 'node:zlib'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import t from 'tap'
@@ -587,4 +589,29 @@ t.test('a web stream whose client leaves: its async cancel has the values, thoug
   await leave(port, GET, begun.promise)
   await cancelled.promise
   t.same(seen.sort(), ['30 ms later acme', 'cancel acme', 'onEnd'])
+})
+
+t.test('a callback handler that answers after the end of its lost request: the end is published once', async (t) => {
+  const ends: unknown[] = []
+  const count = (message: unknown): void => { ends.push((message as { requestId: string }).requestId) }
+  diagnostics.subscribe('fastify-ctx:end', count)
+  t.teardown(() => { diagnostics.unsubscribe('fastify-ctx:end', count) })
+  const [entered, work] = [gate(), gate()]
+  const ctx = createContext({ tenant: key<string>({ seed: () => 'acme' }) })
+  const app = Fastify()
+  await app.register(ctx.plugin)
+  app.get('/', (_request, reply) => {
+    entered.open()
+    work.promise.then(() => { reply.send('late') }, t.error)
+  })
+  const { port } = await listen(t, app)
+  const socket = net.connect(port, '127.0.0.1')
+  socket.write('GET / HTTP/1.1\r\nhost: x\r\nx-request-id: lost-1\r\n\r\n')
+  await entered.promise
+  socket.destroy()
+  await sleep(30)
+  t.same(ends, ['lost-1'])
+  work.open()
+  await sleep(30)
+  t.same(ends, ['lost-1'])
 })
