@@ -69,7 +69,10 @@ function isGone ({ raw }: FastifyRequest, reply: FastifyReply): boolean {
   if (raw.aborted) return true
   // HTTP/2 has a stream for each request, HTTP/1 a socket for all of a connection.
   const { stream } = reply.raw as { readonly stream?: { readonly destroyed: boolean } }
-  return stream === undefined ? reply.raw.destroyed || raw.socket.destroyed : stream.destroyed
+  if (stream !== undefined) return stream.destroyed
+  // A websocket that a test opens by injectWS has no socket.
+  const { socket } = raw as { readonly socket?: { readonly destroyed: boolean } }
+  return reply.raw.destroyed || socket?.destroyed === true
 }
 
 /** A route's `handlerTimeout` limits the scope. Its signal is older than the scope, and is aborted for other reasons, too. */

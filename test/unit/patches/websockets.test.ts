@@ -94,3 +94,17 @@ t.test('an upgrade header where there are no websockets changes nothing', async 
   const { port } = await listen(t, app)
   t.match(await exchange(port, 'GET / HTTP/1.1\r\nhost: x\r\nx-tenant-id: acme\r\nconnection: close\r\nupgrade: h2c\r\n\r\n'), /acme$/)
 })
+
+t.test('a websocket that is opened by injectWS, without a socket of the network, is in its scope', async (t) => {
+  const app: FastifyInstance = Fastify()
+  await app.register(ctx.plugin)
+  await app.register(websocket)
+  app.get('/', { websocket: true }, (socket) => { socket.on('message', () => { socket.send(ctx.get('tenant') ?? 'none') }) })
+  await app.ready()
+  const socket = await app.injectWS('/', { headers: { 'x-tenant-id': 'acme' } })
+  const answer = once(socket, 'message')
+  socket.send('who?')
+  t.equal(String((await answer)[0]), 'acme')
+  socket.terminate()
+  await app.close()
+})
