@@ -10,7 +10,7 @@ export function openTrace (scope: Scope, request: FastifyRequest, { traceparent,
   if (tracing !== undefined) {
     scope.trace = tracing.ofRequest(request)
     // Of a request that another injects, what is active may be a span of the other.
-    if (scope.trace !== undefined && (scope.trace !== tracing.current() || isBeside(scope))) labelling.add(scope)
+    if (scope.trace !== undefined && (scope.trace !== tracing.current() || isBeside(scope)) && isFirstIn(scope.trace, scope)) labelling.add(scope)
   }
   if (scope.trace === undefined && readsTrace && traceparent !== undefined) scope.trace = readTrace(traceparent, tracestate)
 }
@@ -36,6 +36,14 @@ export function labelsSpan (scope: Scope): boolean {
 const labelling = new WeakSet<Scope>()
 
 const spansOfJobs = new WeakSet<Trace>()
+
+/** The request that began in a span. One that it injects is dispatched outside its scope, but within its span. */
+const spansOfRequests = new WeakMap<Trace, Scope['life']>()
+
+function isFirstIn (place: Trace, { life }: Scope): boolean {
+  if (!spansOfRequests.has(place)) spansOfRequests.set(place, life)
+  return spansOfRequests.get(place) === life
+}
 
 /** Whether no scope is around that of a request but those of other contexts of the same request. */
 function isBeside ({ life }: Scope): boolean {
