@@ -305,7 +305,7 @@ export class Scope {
     if (this.extras !== undefined) {
       const { ends, cancellation } = this.extras
       this.extras = undefined
-      // Work that nobody waited for still runs: what it put off to its end, and what cut it short, is not lost.
+      // Work that nobody waited for still runs: its onEnd callbacks and its cancellation are kept.
       if ((ends ?? cancellation) !== undefined) Object.assign(this.use(), { ends, cancellation })
     }
     this.origins = undefined
