@@ -7,7 +7,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import { Context } from './api/context.ts'
 import { FST_CTX_INVALID_OPTION } from './common/errors.ts'
 import type { FreeNames, Keys, ValuesOfKeys } from './config/key.ts'
-import { Owner } from './lifecycle/context-definition.ts'
+import { ContextDefinition } from './lifecycle/context-definition.ts'
 import { patchFetch } from './patches/index.ts'
 import { pluginOf, type ContextOptions, type ReadyMadeOptions } from './plugin.ts'
 import { readKeys } from './config/key-policies.ts'
@@ -35,8 +35,8 @@ export type ValuesOf<C> = C extends Context<infer V> ? V & Own<V> : never
  */
 export function createContext<K extends Keys> (keys: K & FreeNames<K>, options: CreateOptions = {}): OwnContext<ValuesOfKeys<K>> {
   const policy = readKeys(keys)
-  const owner = new Owner(policy, readSettings(readOptions(options), policy), patchFetch)
-  return Object.assign(new Context<ValuesOfKeys<K>>(owner), { plugin: pluginOf<ContextOptions>(owner) })
+  const definition = new ContextDefinition(policy, readSettings(readOptions(options), policy), patchFetch)
+  return Object.assign(new Context<ValuesOfKeys<K>>(definition), { plugin: pluginOf<ContextOptions>(definition) })
 }
 
 function readOptions (options: CreateOptions): CreateOptions {
@@ -45,7 +45,7 @@ function readOptions (options: CreateOptions): CreateOptions {
   return options
 }
 
-const readyMade = new Owner(undefined, undefined, patchFetch)
+const readyMade = new ContextDefinition(undefined, undefined, patchFetch)
 
 /** The ready-made context: typed by augmenting `ContextValues`, its keys given where its plugin is registered. */
 export const ctx: Context<ContextValues> = new Context<ContextValues>(readyMade)

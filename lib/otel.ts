@@ -57,17 +57,17 @@ export function otel ({ attributes = {} }: OtelOptions = {}): OtelTracing {
     attributes: names,
     current: () => placeOf(trace.getActiveSpan()),
     // The span that is active in a hook may be that of the hook alone.
-    ofRequest: (request: TracedRequest) => placeOf(request.opentelemetry?.().span ?? trace.getActiveSpan()),
-    within: ({ traceState, ...place }, fn) => context.with(trace.setSpanContext(context.active(), {
+    requestSpan: (request: TracedRequest) => placeOf(request.opentelemetry?.().span ?? trace.getActiveSpan()),
+    withParent: ({ traceState, ...place }, fn) => context.with(trace.setSpanContext(context.active(), {
       ...place, isRemote: true, ...traceState && { traceState: createTraceState(traceState.serialize()) }
     }), fn),
-    tell (place, attribute, field) {
+    setAttribute (place, attribute, field) {
       const value = attributeOf(field)
       const span = spans.get(place)
       if (value !== undefined && span?.isRecording() === true) span.setAttribute(attribute, value)
     },
     onStart (span) {
-      for (let scope = currentScope(); scope !== undefined; scope = scope.outer) {
+      for (let scope = currentScope(); scope !== undefined; scope = scope.enclosing) {
         if (scope.registration.settings.tracing !== tracing) continue
         for (const [key, attribute] of names) {
           const value = attributeOf(fieldOf(scope, key))

@@ -10,12 +10,12 @@ import { hasOwnIds, requestIdLabel } from './patches/fastify-internals.ts'
 import { patchApplication, patchLoggers, type Undo } from './patches/index.ts'
 import type { KeyPolicy, Seed } from './config/key.ts'
 import { checkFields } from './logging/correlate.ts'
-import { tellingOf } from './logging/fields.ts'
-import type { Owner } from './lifecycle/context-definition.ts'
+import { attributeWriter } from './logging/fields.ts'
+import type { ContextDefinition } from './lifecycle/context-definition.ts'
 import { checkIdHeader, readKeys } from './config/key-policies.ts'
 import { DEFAULT_HEADER, isChecked, isCounter, idPattern, requestIds, responseHeader, type RequestIdOptions, type RequestIds } from './config/request-id.ts'
-import { lifeOf, lifeOfRaw } from './lifecycle/carrier.ts'
-import { openScope } from './request/open-scope.ts'
+import { lifetimeOf, lifetimeOfRaw } from './lifecycle/carrier.ts'
+import { openOnRequest } from './request/open-scope.ts'
 import { addPublicHooks, addRouteHooks } from './request/public-hooks.ts'
 import { checkRoutes } from './request/required-keys.ts'
 import { refuseUncovered } from './request/uncovered-routes.ts'
@@ -65,7 +65,7 @@ const kRegistered = Symbol('fastify-ctx.registered')
 const kAccess = Symbol('fastify-ctx.access')
 
 /** An instance, with the contexts that are registered in it or around it. */
-interface Registered extends FastifyInstance { [kRegistered]?: ReadonlyMap<Owner, ContextOptions> }
+interface Registered extends FastifyInstance { [kRegistered]?: ReadonlyMap<ContextDefinition, ContextOptions> }
 
 /** A request, with what its `ctx` is, made when it is first read. */
 interface Accessed extends FastifyRequest { [kAccess]?: object | null }
@@ -74,15 +74,15 @@ interface Accessed extends FastifyRequest { [kAccess]?: object | null }
 interface Closing extends FastifyInstance { onClose (fn: () => Promise<void>): void }
 
 /** Makes the plugin of a context: its options become hooks, decorators and correlated loggers. */
-export function pluginOf<O extends ContextOptions> (owner: Owner): FastifyPluginAsync<O> {
-  const plugin: FastifyPluginAsync<O> = async function fastifyCtx (instance, options) { register(owner, instance, options) }
+export function pluginOf<O extends ContextOptions> (definition: ContextDefinition): FastifyPluginAsync<O> {
+  const plugin: FastifyPluginAsync<O> = async function fastifyCtx (instance, options) { register(definition, instance, options) }
   return fp(plugin, { name: 'fastify-ctx', fastify: '5.x' })
 }
 
-function register (owner: Owner, instance: Registered, given: ContextOptions): void {
-  const options = readOptions(given, owner)
+function register (definition: ContextDefinition, instance: Registered, given: ContextOptions): void {
+  const options = readOptions(given, definition)
   const registered = instance[kRegistered]
-  const before = registered?.get(owner)
+  const before = registered?.get(definition)
   if (before !== undefined) {
     const others = Object.keys({ ...before, ...options }).filter((name) => !isDeepStrictEqual(options[name as keyof ContextOptions], before[name as keyof ContextOptions]))
     if (Object.keys(options).length === 0 || others.length === 0) return
@@ -90,10 +90,10 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
   }
   const { keys = {}, requestId: givenIds = {} } = options
   const requestId = ownOptions(givenIds)
-  const policy = owner.keys ?? readKeys(keys)
-  const settings = owner.keys === undefined ? readSettings(options, policy) : owner.settings
+  const policy = definition.keys ?? readKeys(keys)
+  const settings = definition.keys === undefined ? readSettings(options, policy) : definition.settings
   const idLabel = requestIdLabel(instance)
-  const ids = requestIds(requestId, inheritedIds(instance), (raw) => lifeOfRaw(raw)?.scope.store.requestId as string | undefined)
+  const ids = requestIds(requestId, inheritedIds(instance), (raw) => lifetimeOfRaw(raw)?.scope.store.requestId as string | undefined)
   const idHeader = (requestId.header || DEFAULT_HEADER).toLowerCase()
   checkIdHeader(idHeader, policy)
   checkFields(instance.log, policy, idLabel)
@@ -103,25 +103,25 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
   if (registered === undefined) decorateRequestContext(instance)
 
   const registration: Registration = {
-    policy, settings, idLabel, log: instance.log, idHeader, idPattern: idPattern(requestId), pending: new Set(), written: tellingOf(settings.tracing)
+    policy, settings, idLabel, log: instance.log, idHeader, idPattern: idPattern(requestId), pending: new Set(), onWrite: attributeWriter(settings.tracing)
   }
-  owner.register(registration)
-  closeAfterWork(instance as Closing, owner, registration, options.closeTimeout ?? CLOSE_TIMEOUT, undo)
-  instance[kRegistered] = new Map(registered).set(owner, options)
+  definition.register(registration)
+  closeAfterWork(instance as Closing, definition, registration, options.closeTimeout ?? CLOSE_TIMEOUT, undo)
+  instance[kRegistered] = new Map(registered).set(definition, options)
   // A second context beside the first one takes the ids as they are, unless it says how else they are made.
   const { header, pattern, generate } = requestId
   if (registered === undefined || (header ?? pattern ?? generate) !== undefined) instance.setGenReqId(ids)
   if (!instance.hasRequestDecorator('ctx')) {
-    const access = requestAccess(owner, policy.names, owner.keys === undefined)
+    const access = requestAccess(definition, policy.names, definition.keys === undefined)
     // Kept on the request, where a read finds it in one step.
     instance.decorateRequest(kAccess, null)
-    instance.decorateRequest('ctx', { getter (this: Accessed) { return (this[kAccess] ?? accessOf(this, owner, access)) as RequestContext<RequestValues> } })
-    checkRoutes(instance, owner, policy)
+    instance.decorateRequest('ctx', { getter (this: Accessed) { return (this[kAccess] ?? accessOf(this, definition, access)) as RequestContext<RequestValues> } })
+    checkRoutes(instance, definition, policy)
     refuseUncovered(instance, (instance: Registered) => instance[kRegistered] !== undefined)
   }
   const { reenter = true } = options
   if (reenter) reenterScopes(instance, ![...registered?.values() ?? []].some(({ reenter = true }) => reenter), undo)
-  instance.addHook('onRequest', openScope(owner, registration, responseHeader(requestId), reenter, undo))
+  instance.addHook('onRequest', openOnRequest(definition, registration, responseHeader(requestId), reenter, undo))
   if (!reenter) addPublicHooks(instance)
 }
 
@@ -141,11 +141,11 @@ function reenterScopes (instance: FastifyInstance, isFirst: boolean, undo: Undo)
   instance.addHook('onReady', async function fastifyCtxOnReady () { if (refused) throw new FST_CTX_REQUEST_CONTEXT_REGISTERED() })
 }
 
-function readOptions (given: ContextOptions, owner: Owner): ReadyMadeOptions {
+function readOptions (given: ContextOptions, definition: ContextDefinition): ReadyMadeOptions {
   const options = ownOptions(Object.fromEntries(Object.entries(given).filter(([name]) => !FASTIFY_OPTIONS.has(name)))) as ReadyMadeOptions
   for (const name of Object.keys(options)) {
     const ofContext = name === 'keys' || CREATE_OPTIONS.has(name)
-    if (ofContext && owner.keys !== undefined) throw new FST_CTX_INVALID_OPTION(name, 'belongs to createContext(), where the keys of this context are: give it there')
+    if (ofContext && definition.keys !== undefined) throw new FST_CTX_INVALID_OPTION(name, 'belongs to createContext(), where the keys of this context are: give it there')
     if (!ofContext && name !== 'requestId' && name !== 'closeTimeout' && name !== 'reenter') throw new FST_CTX_INVALID_OPTION(name, 'does not exist: register takes requestId, closeTimeout and reenter, and for the ready-made context keys, envelope, propagate, trace and diagnostics')
   }
   const { closeTimeout, reenter = true } = options
@@ -163,7 +163,7 @@ function inheritedIds (instance: FastifyInstance): RequestIds | undefined {
 }
 
 /** Waits for detached work when the last request is over, and before the hooks that close what such work uses. */
-function closeAfterWork (instance: Closing, owner: Owner, registration: Registration, timeout: number, undo: Undo): void {
+function closeAfterWork (instance: Closing, definition: ContextDefinition, registration: Registration, timeout: number, undo: Undo): void {
   let closer: Scope | undefined
   instance.addHook('preClose', async () => {
     closer = currentScope()
@@ -172,13 +172,13 @@ function closeAfterWork (instance: Closing, owner: Owner, registration: Registra
   })
   instance.addHook('onClose', async () => {
     logAbandoned(registration, closer)
-    owner.unregister(registration)
+    definition.unregister(registration)
     for (const revert of undo.reverse()) revert()
   })
 }
 
-function accessOf (request: Accessed, owner: Owner, make: (root: Scope | undefined) => object): object {
-  const root = scopeOf(owner, lifeOf(request)?.scope)
+function accessOf (request: Accessed, definition: ContextDefinition, make: (root: Scope | undefined) => object): object {
+  const root = scopeOf(definition, lifetimeOf(request)?.scope)
   const access = make(root)
   // Before the scope opens it belongs to none, and is not kept.
   if (root !== undefined) request[kAccess] = access

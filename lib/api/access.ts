@@ -2,15 +2,15 @@ import type { EventEmitter } from 'node:events'
 import pino from 'pino'
 import { bindListeners } from '../scope/bind-emitter.ts'
 import { iterableInStore, type BoundIterable } from '../scope/bind-iterable.ts'
-import { kEntrances, kHere, kOpen, kOwner, kScope } from '../common/symbols.ts'
-import type { Entrance } from '../common/warnings.ts'
+import { kEntryPoints, kCurrentStore, kRequireScope, kDefinition, kScope } from '../common/symbols.ts'
+import type { EntryPoint } from '../common/warnings.ts'
 import { FST_CTX_ENDED, FST_CTX_INVALID_ARGUMENT, FST_CTX_NO_SCOPE, FST_CTX_NOT_SET, FST_CTX_REQUEST_ID_FIXED } from '../common/errors.ts'
 import { noteOrigin } from './explain.ts'
 import type { Logger } from '../scope/line.ts'
 import { errorOf, mixedIn } from '../logging/mixin.ts'
 import { warnCopied, warnEarly, warnLate } from '../scope/misuse-warnings.ts'
 import { wantFields } from '../logging/fields.ts'
-import type { Owner } from '../lifecycle/context-definition.ts'
+import type { ContextDefinition } from '../lifecycle/context-definition.ts'
 import { checkLock, checkRun, openScope, runIn, writeChecked, type RunOptions } from '../lifecycle/run.ts'
 import { scopeOfFailure } from '../scope/failures.ts'
 import { scopeOfStore, type Scope, type Store } from '../scope/scope.ts'
@@ -21,7 +21,7 @@ import type { KeyOf, ValueOf, Values, WritableKeyOf } from '../types.ts'
 /** The calls that `ctx` and `request.ctx` share: they differ in the store they act on. */
 export abstract class Access<V> {
   /** The context whose calls these are. */
-  protected abstract readonly [kOwner]: Owner
+  protected abstract readonly [kDefinition]: ContextDefinition
 
   /**
    * The scope that a call needs.
@@ -29,7 +29,7 @@ export abstract class Access<V> {
    * @throws FST_CTX_NO_SCOPE
    * @throws FST_CTX_ENDED
    */
-  protected [kOpen] (call: string): Scope {
+  protected [kRequireScope] (call: string): Scope {
     const scope = this[kScope]()
     if (scope === undefined) throw new FST_CTX_NO_SCOPE(call)
     if (scope.root.ended) throw new FST_CTX_ENDED(call)
@@ -37,12 +37,12 @@ export abstract class Access<V> {
   }
 
   /** The store these calls act on. */
-  protected abstract [kHere] (): Store | undefined
+  protected abstract [kCurrentStore] (): Store | undefined
 
   /** The scope these calls act on. */
   protected [kScope] (key?: string): Scope | undefined {
-    const scope = scopeOf(this[kOwner], scopeOfStore(this[kHere]()))
-    if (scope === undefined && this[kOwner].registration.settings.diagnostics) warnCopied(key === undefined ? [] : this[kEntrances](key))
+    const scope = scopeOf(this[kDefinition], scopeOfStore(this[kCurrentStore]()))
+    if (scope === undefined && this[kDefinition].registration.settings.diagnostics) warnCopied(key === undefined ? [] : this[kEntryPoints](key))
     return scope
   }
 
@@ -62,9 +62,9 @@ export abstract class Access<V> {
 
   /** What most reads come down to, in as few steps as there are: the innermost scope is most often one of this context. */
   #read (key: string): unknown {
-    const store = this[kHere]()
+    const store = this[kCurrentStore]()
     const scope = scopeOfStore(store)
-    if (scope === undefined || scope.owner !== this[kOwner]) return scopeOf(this[kOwner], scope)?.store[key]
+    if (scope === undefined || scope.definition !== this[kDefinition]) return scopeOf(this[kDefinition], scope)?.store[key]
     if (scope.unlinked) scope.refresh()
     return store![key]
   }
@@ -72,15 +72,15 @@ export abstract class Access<V> {
   /** A read gave nothing, which may be a mistake. */
   #warn (key: string): void {
     const scope = this[kScope](key)
-    const { settings } = (scope ?? this[kOwner]).registration
+    const { settings } = (scope ?? this[kDefinition]).registration
     if (!settings.diagnostics) return
-    if (scope === undefined) warnEarly(key, this[kEntrances](key))
+    if (scope === undefined) warnEarly(key, this[kEntryPoints](key))
     // A name that is no key, and was never set, is none that anybody misses: `await` reads `then`, `JSON.stringify` reads `toJSON`.
-    else if (scope.root.ended && (scope.registration.policy.names.has(key) || key in scope.store)) warnLate(key, scope.root, this[kEntrances](key))
+    else if (scope.root.ended && (scope.registration.policy.names.has(key) || key in scope.store)) warnLate(key, scope.root, this[kEntryPoints](key))
   }
 
   /** The functions by which a read of a key may have come here, the outermost last: a warning names the line that called it. */
-  protected [kEntrances] (_key: string): Entrance[] {
+  protected [kEntryPoints] (_key: string): EntryPoint[] {
     return [Access.prototype.get]
   }
 
@@ -100,7 +100,7 @@ export abstract class Access<V> {
     const scope = this[kScope]()
     if (scope === undefined) throw new FST_CTX_NO_SCOPE(key)
     if (scope.root.ended) throw new FST_CTX_ENDED(key)
-    this[kOwner].checkKey(key)
+    this[kDefinition].checkKey(key)
     throw new FST_CTX_NOT_SET(key)
   }
 
@@ -121,8 +121,8 @@ export abstract class Access<V> {
    */
   set<K extends WritableKeyOf<V>> (key: K, value: ValueOf<V, K> | undefined): void {
     if (key === 'requestId') throw new FST_CTX_REQUEST_ID_FIXED()
-    this[kOwner].checkKey(key)
-    const scope = this[kOpen](key)
+    this[kDefinition].checkKey(key)
+    const scope = this[kRequireScope](key)
     checkLock(key, scope)
     writeChecked(scope, key, value)
     noteOrigin(key, scope)
@@ -145,18 +145,18 @@ export abstract class Access<V> {
   run<R> (values: Values<V>, fn: () => R, options?: RunOptions): R {
     checkRun(fn, options)
     const parent = options?.inherit === false ? undefined : this[kScope]()
-    return runIn(openScope(this[kOwner], parent, values, 'ctx.run'), fn, options)
+    return runIn(openScope(this[kDefinition], parent, values, 'ctx.run'), fn, options)
   }
 
   /** A function that runs `fn` in today's scope, whenever and by whomever it is called. Costs nanoseconds. */
   bind<F extends (this: any, ...args: any[]) => unknown> (fn: F): F {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.bind', 'a function')
-    return boundAlike(this[kHere](), fn)
+    return boundAlike(this[kCurrentStore](), fn)
   }
 
   /** A function that runs any function in today's scope: `const inScope = ctx.snapshot()`, later `inScope(fn, ...args)`. */
   snapshot (): <A extends unknown[], R>(fn: (...args: A) => R, ...args: A) => R {
-    const store = this[kHere]()
+    const store = this[kCurrentStore]()
     return (fn, ...args) => {
       if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.snapshot', 'no function, but what it returned takes one to call')
       return enter(store, fn, ...args)
@@ -177,12 +177,12 @@ export abstract class Access<V> {
    * Anything else is FST_CTX_INVALID_ARGUMENT.
    */
   bindIterable<I extends Iterable<unknown> | AsyncIterable<unknown>> (iterable: I): BoundIterable<I> {
-    return iterableInStore(this[kHere](), iterable)
+    return iterableInStore(this[kCurrentStore](), iterable)
   }
 
   /** The logger of the current request; outside one, that of the application; without one, a silent logger. */
   get log (): Logger {
-    return this[kScope]()?.root.log ?? this[kOwner].registration.log ?? (silent ??= pino({ enabled: false }))
+    return this[kScope]()?.root.log ?? this[kDefinition].registration.log ?? (silent ??= pino({ enabled: false }))
   }
 
   /**
@@ -193,7 +193,7 @@ export abstract class Access<V> {
    */
   get mixin (): (object?: object, level?: number, logger?: object) => Record<string, unknown> {
     wantFields()
-    return (object, _level, logger) => mixedIn(scopeOf(this[kOwner], scopeOfFailure(errorOf(object), scopeOfStore(this[kHere]()))), object, logger)
+    return (object, _level, logger) => mixedIn(scopeOf(this[kDefinition], scopeOfFailure(errorOf(object), scopeOfStore(this[kCurrentStore]()))), object, logger)
   }
 }
 

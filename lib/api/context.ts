@@ -1,6 +1,6 @@
-import { kEntrances, kHere, kOwner } from '../common/symbols.ts'
-import type { Entrance } from '../common/warnings.ts'
-import type { Owner } from '../lifecycle/context-definition.ts'
+import { kEntryPoints, kCurrentStore, kDefinition } from '../common/symbols.ts'
+import type { EntryPoint } from '../common/warnings.ts'
+import type { ContextDefinition } from '../lifecycle/context-definition.ts'
 import { scopeOfStore, type Scope, type Store } from '../scope/scope.ts'
 import { currentStore } from '../scope/storage.ts'
 import { Travel } from './travel.ts'
@@ -8,18 +8,18 @@ import type { HeldValue, WritableKeyOf } from '../types.ts'
 
 /** What callers hold: it reads and writes the scope that is current where it is called. */
 export class Context<V> extends Travel<V> {
-  readonly #owner: Owner
+  readonly #definition: ContextDefinition
 
-  constructor (owner: Owner) {
+  constructor (definition: ContextDefinition) {
     super()
-    this.#owner = owner
+    this.#definition = definition
   }
 
-  protected get [kOwner] (): Owner {
-    return this.#owner
+  protected get [kDefinition] (): ContextDefinition {
+    return this.#definition
   }
 
-  protected [kHere] (): Store | undefined {
+  protected [kCurrentStore] (): Store | undefined {
     return currentStore()
   }
 }
@@ -67,16 +67,16 @@ abstract class RequestAccess extends Travel<Record<string, unknown>> {
     return value === undefined ? super.get(key) : value
   }
 
-  protected override [kEntrances] (key: string): Entrance[] {
+  protected override [kEntryPoints] (key: string): EntryPoint[] {
     const accessor = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(this), key)?.get ?? readAnyKey
-    return [...super[kEntrances](key), RequestAccess.prototype.get, accessor]
+    return [...super[kEntryPoints](key), RequestAccess.prototype.get, accessor]
   }
 
-  protected [kHere] (): Store | undefined {
-    const life = this.#root?.life
-    if (life === undefined) return undefined
+  protected [kCurrentStore] (): Store | undefined {
+    const lifetime = this.#root?.lifetime
+    if (lifetime === undefined) return undefined
     const store = currentStore()
-    return scopeOfStore(store)?.root.life === life ? store : life.innermost.store
+    return scopeOfStore(store)?.root.lifetime === lifetime ? store : lifetime.innermost.store
   }
 }
 
@@ -85,9 +85,9 @@ abstract class RequestAccess extends Travel<Record<string, unknown>> {
  *
  * @param open whether any other name may be a key, too
  */
-export function requestAccess (owner: Owner, names: Iterable<string>, open: boolean): (root: Scope | undefined) => object {
+export function requestAccess (definition: ContextDefinition, names: Iterable<string>, open: boolean): (root: Scope | undefined) => object {
   class KeyedAccess extends RequestAccess {
-    protected get [kOwner] (): Owner { return owner }
+    protected get [kDefinition] (): ContextDefinition { return definition }
   }
   const { prototype } = KeyedAccess
   for (const name of names) {

@@ -1,6 +1,6 @@
 import { DEFAULT_MISSING_STATUS } from '../config/key-policies.ts'
 import type { Origin } from '../scope/scope-state.ts'
-import type { Owner } from '../lifecycle/context-definition.ts'
+import type { ContextDefinition } from '../lifecycle/context-definition.ts'
 import type { Registration, Scope } from '../scope/scope.ts'
 import { isOfRequest } from '../scope/lookup.ts'
 
@@ -58,8 +58,8 @@ export function explainKey (key: string, scope: Scope | undefined): Explanation 
   return { ...nothing, state: 'unset', text: `'${key}' has no value in this scope${place}: ${why}` }
 }
 
-function isLeftOut (key: string, { extras, registration }: Scope): boolean {
-  return extras?.madeBy === 'detach' && registration.policy.undetached.has(key)
+function isLeftOut (key: string, { lazyState: state, registration }: Scope): boolean {
+  return state?.madeBy === 'detach' && registration.policy.undetached.has(key)
 }
 
 function found (key: string, holder: Scope, depth: number, place: string): Explanation {
@@ -88,11 +88,11 @@ function found (key: string, holder: Scope, depth: number, place: string): Expla
 }
 
 function whatGave (key: string, holder: Scope, origin: Origin | undefined): NonNullable<Explanation['by']> {
-  const { life, parent, registration } = holder
+  const { lifetime, parent, registration } = holder
   if (origin !== undefined) return 'set'
-  if (holder.extras?.impersonation?.actors.has(key) === true && parent !== undefined) return 'impersonate'
-  if (holder.extras?.madeBy !== undefined) return holder.extras.madeBy
-  if (life === undefined || !isOfRequest(holder)) return 'run'
+  if (holder.lazyState?.impersonation?.actors.has(key) === true && parent !== undefined) return 'impersonate'
+  if (holder.lazyState?.madeBy !== undefined) return holder.lazyState.madeBy
+  if (lifetime === undefined || !isOfRequest(holder)) return 'run'
   if (key === 'requestId') return 'request'
   return isSeeded(key, registration) ? 'seed' : 'set'
 }
@@ -110,8 +110,8 @@ export function noteOrigin (key: string, scope: Scope): void {
 }
 
 function phaseOf (root: Scope): string {
-  if (isOfRequest(root)) return root.life!.phase
-  return root.extras?.madeBy === 'detach' ? 'detached work' : 'a job'
+  if (isOfRequest(root)) return root.lifetime!.phase
+  return root.lazyState?.madeBy === 'detach' ? 'detached work' : 'a job'
 }
 
 function originOf (key: string, scope: Scope): Origin | undefined {
@@ -120,8 +120,8 @@ function originOf (key: string, scope: Scope): Origin | undefined {
   return origin
 }
 
-export function policyOf (owner: Owner): readonly PolicyRow[] {
-  const { policy: { names, seeds, logged, locked, missing, carried, headers, undetached }, settings: { propagate, tracing } } = owner.registration
+export function policyOf (definition: ContextDefinition): readonly PolicyRow[] {
+  const { policy: { names, seeds, logged, locked, missing, serializedKeys: carried, headers, undetached }, settings: { propagate, tracing } } = definition.registration
   return [...names].map((key) => {
     const log = logged.find(({ name }) => name === key)?.log
     return {

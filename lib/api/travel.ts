@@ -1,4 +1,4 @@
-import { kOpen, kOwner, kScope } from '../common/symbols.ts'
+import { kRequireScope, kDefinition, kScope } from '../common/symbols.ts'
 import { deadlineOf, untilAborted } from '../lifecycle/cancellation.ts'
 import { acceptedId, readEnvelope, writeEnvelope } from '../envelope/format.ts'
 import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
@@ -7,7 +7,7 @@ import type { Interceptor } from '../propagation/undici-interceptor.ts'
 import { outboundHeaders } from '../propagation/headers.ts'
 import { packScope, unpackInto } from '../envelope/pack.ts'
 import { registrationFor } from '../envelope/signer.ts'
-import type { Owner } from '../lifecycle/context-definition.ts'
+import type { ContextDefinition } from '../lifecycle/context-definition.ts'
 import type { Registration } from '../scope/scope.ts'
 import { openScope, runIn } from '../lifecycle/run.ts'
 import { readTrace, writeTrace, type Trace } from '../tracing/trace-context.ts'
@@ -48,7 +48,7 @@ export abstract class Travel<V> extends Work<V> {
    */
   dehydrate (options: DehydrateOptions = {}): string {
     const { remaining, purpose } = readDehydrateOptions(options)
-    const scope = this[kOpen]('ctx.dehydrate')
+    const scope = this[kRequireScope]('ctx.dehydrate')
     checkSigned('ctx.dehydrate', purpose, scope.registration)
     const trace = traceOf(scope)
     const deadline = remaining ? deadlineOf(scope) : Infinity
@@ -77,7 +77,7 @@ export abstract class Travel<V> extends Work<V> {
    */
   hydrate<R> (envelope: unknown, fn: () => R, options: HydrateOptions = {}): Promise<Awaited<R>> {
     try {
-      return openEnvelope(this[kOwner], envelope, fn, readPurpose('ctx.hydrate', options))
+      return openEnvelope(this[kDefinition], envelope, fn, readPurpose('ctx.hydrate', options))
     } catch (error) {
       return refuse(error)
     }
@@ -103,7 +103,7 @@ export abstract class Travel<V> extends Work<V> {
    * const agent = new Agent().compose(ctx.interceptor)
    */
   get interceptor (): Interceptor {
-    return this[kOwner].interceptor
+    return this[kDefinition].interceptor
   }
 
   /** The current place in a distributed trace: that of OpenTelemetry's active span, where it is used; else what the request's `traceparent` header told. */
@@ -137,14 +137,14 @@ async function refuse (error: unknown): Promise<never> {
 }
 
 /** Returns the promise that `runIn` makes: a rejection that nobody handles is reported in the scope that its promise was made in. */
-function openEnvelope<R> (owner: Owner, envelope: unknown, fn: () => R, purpose: string | undefined): Promise<Awaited<R>> {
+function openEnvelope<R> (definition: ContextDefinition, envelope: unknown, fn: () => R, purpose: string | undefined): Promise<Awaited<R>> {
   if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.hydrate', 'a function to call second, after the envelope')
-  const registration = registrationFor(envelope, owner, purpose)
+  const registration = registrationFor(envelope, definition, purpose)
   checkSigned('ctx.hydrate', purpose, registration)
   const { settings, idPattern } = registration
   const read = readEnvelope(envelope, settings.envelope, purpose)
-  const scope = openScope(owner, undefined, read === undefined ? {} : acceptedId(read, settings.envelope, idPattern), 'ctx.hydrate', registration)
-  scope.use().madeBy = 'hydrate'
+  const scope = openScope(definition, undefined, read === undefined ? {} : acceptedId(read, settings.envelope, idPattern), 'ctx.hydrate', registration)
+  scope.state().madeBy = 'hydrate'
   const work = async (): Promise<Awaited<R>> => {
     if (read !== undefined) await untilAborted(scope, unpackInto(scope, read))
     return await fn()
@@ -155,5 +155,5 @@ function openEnvelope<R> (owner: Owner, envelope: unknown, fn: () => R, purpose:
   if (from === undefined || scope.trace !== undefined) return runIn(scope, work, limits)
   scope.trace = from
   const { tracing } = settings
-  return runIn(scope, tracing === undefined ? work : () => tracing.within(from, work), limits)
+  return runIn(scope, tracing === undefined ? work : () => tracing.withParent(from, work), limits)
 }

@@ -1,6 +1,6 @@
 import { Access } from './access.ts'
-import { kHere, kOpen, kOwner, kScope } from '../common/symbols.ts'
-import { copyOf, putOff, startDetached } from '../lifecycle/detached.ts'
+import { kCurrentStore, kRequireScope, kDefinition, kScope } from '../common/symbols.ts'
+import { copyOf, addOnEnd, startDetached } from '../lifecycle/detached.ts'
 import { Cache, Memos } from '../scope/cache.ts'
 import { deadlineOf, signalOf } from '../lifecycle/cancellation.ts'
 import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
@@ -34,14 +34,14 @@ export abstract class Work<V> extends Access<V> {
    * await ctx.impersonate({ user: customer }, { reason: 'ticket 4711' }, () => showInvoices())
    */
   impersonate<R> (values: ImpersonatedValues<V>, options: ImpersonateOptions, fn: () => R): R {
-    const scope = this[kOpen]('ctx.impersonate')
+    const scope = this[kRequireScope]('ctx.impersonate')
     const reason = (options as ImpersonateOptions | undefined)?.reason
     if (typeof reason !== 'string' || reason === '') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', '{ reason } second, a string that is not empty')
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', 'a function to call third, after the reason')
-    const inner = openScope(this[kOwner], scope, values, 'ctx.impersonate')
+    const inner = openScope(this[kDefinition], scope, values, 'ctx.impersonate')
     const actors = new Map(impersonationOf(scope)?.actors)
     for (const name of Object.keys(values)) if (!actors.has(name)) actors.set(name, scope.store[name])
-    inner.use().impersonation = { actors, reason }
+    inner.state().impersonation = { actors, reason }
     return runIn(inner, fn, undefined)
   }
 
@@ -61,9 +61,9 @@ export abstract class Work<V> extends Access<V> {
    * @throws FST_CTX_ENDED the scope has ended
    */
   get cache (): Cache {
-    const extras = this[kOpen]('ctx.cache').use()
-    extras.cache ??= new Cache()
-    return extras.cache
+    const state = this[kRequireScope]('ctx.cache').state()
+    state.cache ??= new Cache()
+    return state.cache
   }
 
   /**
@@ -77,7 +77,7 @@ export abstract class Work<V> extends Access<V> {
   memo<F extends (this: any, ...args: any[]) => unknown> (fn: F, { keyOf }: MemoOptions<F> = {}): F {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.memo', 'a function to call once for the same arguments')
     // The innermost scope: that of another context within ours has other values, too.
-    const here = (): Scope | undefined => this[kScope]()?.root.ended === false ? scopeOfStore(this[kHere]()) : undefined
+    const here = (): Scope | undefined => this[kScope]()?.root.ended === false ? scopeOfStore(this[kCurrentStore]()) : undefined
     function memoized (this: unknown, ...args: any[]): unknown {
       const scope = here()
       if (scope === undefined) return fn.apply(this, args)
@@ -98,7 +98,7 @@ export abstract class Work<V> extends Access<V> {
    */
   onEnd (fn: () => unknown): void {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.onEnd', 'a function to call at the end')
-    putOff(this[kOpen]('ctx.onEnd'), this[kHere]()!, fn)
+    addOnEnd(this[kRequireScope]('ctx.onEnd'), this[kCurrentStore]()!, fn)
   }
 
   /**
@@ -108,7 +108,7 @@ export abstract class Work<V> extends Access<V> {
   detach (fn: () => unknown): void {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.detach', 'a function that starts the work, not its promise')
     const scope = this[kScope]()
-    startDetached(scope?.registration ?? this[kOwner].registration, this.#copy(), fn)
+    startDetached(scope?.registration ?? this[kDefinition].registration, this.#copy(), fn)
   }
 
   /** Like `detach`, but the work starts once this scope is over: for a request, when the answer is out. */
@@ -116,9 +116,9 @@ export abstract class Work<V> extends Access<V> {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.after', 'a function that starts the work, not its promise')
     const scope = this[kScope]()
     const copy = this.#copy()
-    const start = (): void => { startDetached(scope?.registration ?? this[kOwner].registration, copy, fn) }
+    const start = (): void => { startDetached(scope?.registration ?? this[kDefinition].registration, copy, fn) }
     if (scope === undefined || scope.root.done) start()
-    else (scope.root.use().afters ??= []).push(start)
+    else (scope.root.state().afterTasks ??= []).push(start)
   }
 
   /**
@@ -146,29 +146,29 @@ export abstract class Work<V> extends Access<V> {
 
   /** The keys, where each comes from and where it may go: for a review, or a snapshot test. */
   policy (): readonly PolicyRow[] {
-    return policyOf(this[kOwner])
+    return policyOf(this[kDefinition])
   }
 
   #copy (): Scope | undefined {
-    const around = scopeOfStore(this[kHere]())
+    const around = scopeOfStore(this[kCurrentStore]())
     return around === undefined ? undefined : copyOf(around)
   }
 }
 
 /** The results that hold for what a scope sees now. */
 function memosOf (scope: Scope): Memos {
-  const extras = scope.use()
-  const { memoized } = extras
+  const state = scope.state()
+  const { memoized } = state
   if (memoized !== undefined && isCurrent(memoized.state, scope)) return memoized.memos
   const memos = new Memos()
-  extras.memoized = { memos, state: stateOf(scope) }
+  state.memoized = { memos, state: stateOf(scope) }
   return memos
 }
 
 /** The values that a scope sees, of all contexts, and how often they were written: one that is set and set back is another. */
 function stateOf (innermost: Scope): unknown[] {
   const state: unknown[] = []
-  for (let scope: Scope | undefined = innermost; scope !== undefined; scope = scope.outer) {
+  for (let scope: Scope | undefined = innermost; scope !== undefined; scope = scope.enclosing) {
     state.push(scope.version)
     // `requestContext.set` writes to the store, and is not counted.
     for (const name in scope.store) state.push(scope.store[name])
@@ -179,7 +179,7 @@ function stateOf (innermost: Scope): unknown[] {
 /** Whether a scope sees what it saw when its state was taken. */
 function isCurrent (state: readonly unknown[], innermost: Scope): boolean {
   let i = 0
-  for (let scope: Scope | undefined = innermost; scope !== undefined; scope = scope.outer) {
+  for (let scope: Scope | undefined = innermost; scope !== undefined; scope = scope.enclosing) {
     scope.refresh()
     if (state[i++] !== scope.version) return false
     for (const name in scope.store) if (!Object.is(state[i++], scope.store[name])) return false

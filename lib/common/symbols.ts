@@ -1,9 +1,9 @@
 /** Names of the members that `ctx` and `request.ctx` keep to themselves: symbols, so that a key may have any name. */
-export const kHere: unique symbol = Symbol('fastify-ctx.here')
+export const kCurrentStore: unique symbol = Symbol('fastify-ctx.here')
 export const kScope: unique symbol = Symbol('fastify-ctx.scope')
-export const kOpen: unique symbol = Symbol('fastify-ctx.open')
-export const kOwner: unique symbol = Symbol('fastify-ctx.owner')
-export const kEntrances: unique symbol = Symbol('fastify-ctx.entrances')
+export const kRequireScope: unique symbol = Symbol('fastify-ctx.open')
+export const kDefinition: unique symbol = Symbol('fastify-ctx.owner')
+export const kEntryPoints: unique symbol = Symbol('fastify-ctx.entrances')
 
 /** The symbol of the given description that an object or one of its prototypes has. */
 export function symbolOf (object: object, description: string): symbol | undefined {

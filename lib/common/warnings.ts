@@ -56,7 +56,7 @@ export function placeOf (error: unknown): string | undefined {
 }
 
 /** A function of ours that user code calls. */
-export type Entrance = (...args: any[]) => unknown
+export type EntryPoint = (...args: any[]) => unknown
 
 /**
  * Returns ` at file:line:column`, the line that called the outermost of our functions, or an empty string if the stack has no
@@ -64,7 +64,7 @@ export type Entrance = (...args: any[]) => unknown
  *
  * @param entrances the functions by which a caller may have entered our code
  */
-export function callSite (entrances: readonly Entrance[]): string {
+export function callSite (entrances: readonly EntryPoint[]): string {
   const holder: { stack?: string } = {}
   let lines: string[] = []
   for (const entrance of entrances) {

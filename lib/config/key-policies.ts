@@ -11,7 +11,7 @@ export interface Policy {
   readonly missing: ReadonlyMap<string, number>
   readonly logged: ReadonlyArray<{ readonly name: string, readonly log: true | ((value: unknown) => unknown) }>
   /** What leaves by `dehydrate`, as it is where there is no packing. */
-  readonly carried: ReadonlyMap<string, Packing<unknown> | undefined>
+  readonly serializedKeys: ReadonlyMap<string, Packing<unknown> | undefined>
   /** What may leave by a request header, and by which. */
   readonly headers: ReadonlyMap<string, string>
   /** What the copies for detached work leave out. */
@@ -21,7 +21,7 @@ export interface Policy {
 }
 
 /** The policy of a context without keys. */
-export const NO_KEYS: Policy = { names: new Set(), seeds: [], locked: new Set(), missing: new Map(), logged: [], carried: new Map(), headers: new Map(), undetached: new Set(), schemas: new Map() }
+export const NO_KEYS: Policy = { names: new Set(), seeds: [], locked: new Set(), missing: new Map(), logged: [], serializedKeys: new Map(), headers: new Map(), undetached: new Set(), schemas: new Map() }
 
 /** The status code of the answer where a required key is not set, unless its policy says otherwise. */
 export const DEFAULT_MISSING_STATUS = 400
@@ -82,7 +82,7 @@ export function readKeys (keys: Readonly<Record<string, unknown>>): Policy {
       logged.push({ name, log })
     }
   }
-  return { names, seeds, locked, missing, logged, carried, headers, undetached, schemas }
+  return { names, seeds, locked, missing, logged, serializedKeys: carried, headers, undetached, schemas }
 }
 
 /**

@@ -92,7 +92,7 @@ function readEnvelopeOptions (options: EnvelopeOptions): EnvelopeSettings {
 }
 
 function checkTracing (tracing: Tracing, policy: Policy): void {
-  if (typeof tracing?.current !== 'function' || typeof tracing.ofRequest !== 'function' || !(tracing.attributes instanceof Map)) {
+  if (typeof tracing?.current !== 'function' || typeof tracing.requestSpan !== 'function' || !(tracing.attributes instanceof Map)) {
     throw new FST_CTX_INVALID_OPTION('trace', 'takes a boolean, or what otel() of fastify-ctx/otel makes')
   }
   for (const key of tracing.attributes.keys()) {

@@ -26,7 +26,7 @@ const DEFAULT_PATTERN = /^[\w.:-]{1,128}$/
 const OPTIONS: ReadonlySet<string> = new Set(['header', 'pattern', 'generate', 'responseHeader'])
 
 /** The longest request id. */
-const MOST = 128
+const MAX_LENGTH = 128
 
 /**
  * Checks the options and makes the function that accepts or makes ids.
@@ -114,7 +114,7 @@ function checkOptions (options: RequestIdOptions): void {
 
 /** Whether a value may be a request id: visible ASCII of bounded length, safe in a header and on a log line, whatever a pattern allows. */
 export function isSafeId (value: unknown): value is string {
-  if (typeof value !== 'string' || value.length === 0 || value.length > MOST) return false
+  if (typeof value !== 'string' || value.length === 0 || value.length > MAX_LENGTH) return false
   // A regular expression would take more than all else that makes an id.
   for (let i = 0; i < value.length; i++) {
     const code = value.charCodeAt(i)

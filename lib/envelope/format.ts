@@ -52,7 +52,7 @@ export function writeEnvelope (envelope: Omit<Envelope, 'v' | 'issued'>, { secre
   const [secret] = secrets
   const text = JSON.stringify({ v: VERSION, ...envelope, issued: secret === undefined ? undefined : Date.now() })
   const written = secret === undefined ? text : sign(text, secret, purpose)
-  if (Buffer.byteLength(written) > maxBytes) throw new FST_CTX_ENVELOPE_TOO_LARGE(Buffer.byteLength(written), maxBytes, fattest(envelope))
+  if (Buffer.byteLength(written) > maxBytes) throw new FST_CTX_ENVELOPE_TOO_LARGE(Buffer.byteLength(written), maxBytes, largestValues(envelope))
   return written
 }
 
@@ -145,7 +145,7 @@ export function isDeep (value: unknown, limit: number): boolean {
 }
 
 /** The three keys that weigh most, for people. The reason of an impersonation may be as long as a value. */
-function fattest ({ values, actor }: Omit<Envelope, 'v' | 'issued'>): string {
+function largestValues ({ values, actor }: Omit<Envelope, 'v' | 'issued'>): string {
   const acting = Object.entries(actor === undefined ? {} : { ...actor.values, reason: actor.reason }).map(([name, value]) => [`actor.${name}`, value] as const)
   const weights = [...Object.entries(values), ...acting]
     .map(([name, value]) => ({ name, bytes: Buffer.byteLength(JSON.stringify(value)) }))

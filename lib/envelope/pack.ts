@@ -11,7 +11,7 @@ import { warnOnce } from '../common/warnings.ts'
 const VALUE_DEPTH = MAX_DEPTH - 3
 
 /** How many names of keys that are not carried are told. */
-const MOST_TOLD = 20
+const MAX_REPORTED = 20
 
 /**
  * The values of a scope that are carried, packed, and who acts where one of them is impersonated.
@@ -19,7 +19,7 @@ const MOST_TOLD = 20
  * @throws FST_CTX_NOT_CARRIABLE
  */
 export function packScope (scope: Scope): { readonly values: Packed, readonly actor: PackedActor | undefined } {
-  const { carried } = scope.registration.policy
+  const { serializedKeys: carried } = scope.registration.policy
   const impersonation = impersonationOf(scope)
   const values = packAll(carried, (name) => scope.store[name])
   if (impersonation === undefined) return { values, actor: undefined }
@@ -40,18 +40,18 @@ export async function unpackInto (scope: Scope, { values, actor }: Envelope): Pr
   // First: what an unpack logs in the name of another says already who acts.
   if (actor !== undefined) {
     const actors = await unpackActors(scope, values, actor)
-    scope.use().impersonation = { actors, reason: actor.reason }
+    scope.state().impersonation = { actors, reason: actor.reason }
   }
   await unpackAll(scope, values)
 }
 
 /** The real values, unpacked where they are the current ones: the user who acts is looked up in the tenant who acts. */
 async function unpackActors (scope: Scope, values: Packed, actor: PackedActor): Promise<ReadonlyMap<string, unknown>> {
-  const real = new Scope(scope.owner, scope.registration, scope, scope.outer)
+  const real = new Scope(scope.definition, scope.registration, scope, scope.enclosing)
   const unset = new Set(actor.unset)
   const packed = Object.entries({ ...values, ...actor.values }).filter(([name]) => !unset.has(name))
   await runIn(real, () => unpackAll(real, Object.fromEntries(packed)), undefined)
-  const impersonated = [...Object.keys(actor.values), ...unset].filter((name) => scope.registration.policy.carried.has(name))
+  const impersonated = [...Object.keys(actor.values), ...unset].filter((name) => scope.registration.policy.serializedKeys.has(name))
   return new Map(impersonated.map((name) => [name, real.store[name]]))
 }
 
@@ -88,7 +88,7 @@ function packOne (name: string, value: unknown, { pack }: Packing<unknown>): unk
 }
 
 async function unpackAll (scope: Scope, packed: Packed): Promise<void> {
-  const { carried, schemas } = scope.registration.policy
+  const { serializedKeys: carried, schemas } = scope.registration.policy
   for (const name of Object.keys(packed)) if (!carried.has(name)) warnDropped(name)
   for (const [name, packing] of carried) {
     if (!Object.hasOwn(packed, name)) continue
@@ -110,12 +110,12 @@ async function unpackOne (name: string, packed: unknown, packing: Packing<unknow
   }
 }
 
-const told = new Set<string>()
+const reported = new Set<string>()
 
 /** Names come from outside: only those that look like one are repeated, and only so many. */
 function warnDropped (name: string): void {
-  if (told.size < MOST_TOLD && /^[\w.-]{1,64}$/.test(name)) told.add(name)
-  const subject = told.has(name) ? `'${name}'` : 'another one'
+  if (reported.size < MAX_REPORTED && /^[\w.-]{1,64}$/.test(name)) reported.add(name)
+  const subject = reported.has(name) ? `'${name}'` : 'another one'
   warnOnce('FST_CTX_ENVELOPE_KEY', subject, `ctx.hydrate was given the value of a key that this context does not carry, and left it out (give the key carry here, if it is to be taken): ${subject}`)
 }
 

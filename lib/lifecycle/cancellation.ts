@@ -38,13 +38,13 @@ export function limit (scope: Scope, { timeout, deadline, signal }: Limits): voi
 
 /** The time at which a scope's work is to be done; `Infinity` where nothing limits it. */
 export function deadlineOf (scope: Scope | undefined): number {
-  return holderOf(scope)?.extras?.cancellation?.deadline ?? Infinity
+  return holderOf(scope)?.lazyState?.cancellation?.deadline ?? Infinity
 }
 
 /** Sets the time at which a scope's work is to be done. The timer starts when somebody asks for the signal. */
 export function cancelAt (scope: Scope, deadline: number): Cancellation<Scope> {
   const cancellation = { deadline, controller: undefined, followers: undefined, release: undefined }
-  scope.use().cancellation = cancellation
+  scope.state().cancellation = cancellation
   return cancellation
 }
 
@@ -52,10 +52,10 @@ export function cancelAt (scope: Scope, deadline: number): Cancellation<Scope> {
 export function signalOf (scope: Scope): AbortSignal {
   const holder = holderOf(scope)!
   const missing: Scope[] = []
-  for (let from: Scope | undefined = holder; from !== undefined && from.extras?.cancellation?.controller === undefined; from = holderOf(from.parent)) missing.push(from)
+  for (let from: Scope | undefined = holder; from !== undefined && from.lazyState?.cancellation?.controller === undefined; from = holderOf(from.parent)) missing.push(from)
   // The outermost first: each follows the one around it.
   for (const from of missing.reverse()) makeController(from)
-  return holder.extras!.cancellation!.controller!.signal
+  return holder.lazyState!.cancellation!.controller!.signal
 }
 
 /** The client of a request is gone: the signal of its root is aborted, if anybody asked for it. */
@@ -87,7 +87,7 @@ export async function untilAborted (scope: Scope, work: Promise<void>): Promise<
 
 /** Lets go of the timer and the signals that a scope's own limits hold. What follows it goes on with the scope around it. */
 export function releaseLimits (scope: Scope): void {
-  const cancellation = scope.extras?.cancellation
+  const cancellation = scope.lazyState?.cancellation
   if (cancellation === undefined) return
   cancellation.release?.()
   cancellation.release = undefined
@@ -99,16 +99,16 @@ export function releaseLimits (scope: Scope): void {
 
 /** The nearest scope that has limits of its own, or the root, whose limit is the client. */
 function holderOf (scope: Scope | undefined): Scope | undefined {
-  while (scope?.parent !== undefined && scope.extras?.cancellation === undefined) scope = scope.parent
+  while (scope?.parent !== undefined && scope.lazyState?.cancellation === undefined) scope = scope.parent
   return scope
 }
 
 function makeController (scope: Scope): void {
-  const cancellation = scope.extras?.cancellation ?? cancelAt(scope, Infinity)
+  const cancellation = scope.lazyState?.cancellation ?? cancelAt(scope, Infinity)
   cancellation.controller = new AbortController()
   const around = holderOf(scope.parent)
   if (around !== undefined) followScope(around, scope)
-  else if (isOfRequest(scope) && scope.life!.aborted) abortGone(scope)
+  else if (isOfRequest(scope) && scope.lifetime!.aborted) abortGone(scope)
   const left = cancellation.deadline - Date.now()
   if (left <= 0) abortLate(scope)
   // With more than it a timer would fire at once; no work takes as long.
@@ -121,11 +121,11 @@ function makeController (scope: Scope): void {
 
 /** Aborts a scope's signal, and those that follow it. The listeners of each run in its scope. Without a signal no reason is made. */
 function abort (scope: Scope, makeReason: () => unknown): void {
-  if (scope.extras?.cancellation?.controller === undefined) return
+  if (scope.lazyState?.cancellation?.controller === undefined) return
   const reason = makeReason()
   const scopes = new Set([scope])
   for (const each of scopes) {
-    const { controller, followers } = each.extras!.cancellation!
+    const { controller, followers } = each.lazyState!.cancellation!
     enter(each.store, () => { controller!.abort(reason) })
     for (const follower of followers ?? []) scopes.add(follower)
   }
@@ -135,9 +135,9 @@ function abort (scope: Scope, makeReason: () => unknown): void {
 function followScope (around: Scope, scope: Scope): void {
   const signal = signalOf(around)
   if (signal.aborted) return abort(scope, () => signal.reason)
-  const { followers = new Set<Scope>() } = around.extras!.cancellation!
-  around.extras!.cancellation!.followers = followers.add(scope)
-  releaseToo(scope.extras!.cancellation!, () => { followers.delete(scope) })
+  const { followers = new Set<Scope>() } = around.lazyState!.cancellation!
+  around.lazyState!.cancellation!.followers = followers.add(scope)
+  releaseToo(scope.lazyState!.cancellation!, () => { followers.delete(scope) })
 }
 
 function follow (signal: AbortSignal, scope: Scope, cancellation: Cancellation<Scope>): void {

@@ -8,30 +8,30 @@ import type { RequestLifetime } from './request-lifetime.ts'
 const Given = function (object: object) { return object } as unknown as new (object: object) => object
 
 class Carrier extends Given {
-  #life: RequestLifetime
+  #lifetime: RequestLifetime
 
-  constructor (object: object, life: RequestLifetime) {
+  constructor (object: object, lifetime: RequestLifetime) {
     super(object)
-    this.#life = life
+    this.#lifetime = lifetime
   }
 
-  static lifeOf (object: object): RequestLifetime | undefined {
-    return #life in object ? object.#life : undefined
+  static lifetimeOf (object: object): RequestLifetime | undefined {
+    return #lifetime in object ? object.#lifetime : undefined
   }
 }
 
 /** The lifetime of a request, if a scope was opened for it. */
-export function lifeOf (request: FastifyRequest): RequestLifetime | undefined {
-  return Carrier.lifeOf(request.raw)
+export function lifetimeOf (request: FastifyRequest): RequestLifetime | undefined {
+  return Carrier.lifetimeOf(request.raw)
 }
 
 /** The lifetime that one of Node's two objects for a request carries. */
-export function lifeOfRaw (raw: object): RequestLifetime | undefined {
-  return Carrier.lifeOf(raw)
+export function lifetimeOfRaw (raw: object): RequestLifetime | undefined {
+  return Carrier.lifetimeOf(raw)
 }
 
 /** Gives one of Node's two objects for a request its lifetime. */
-export function setLife (raw: object, life: RequestLifetime): void {
+export function setLifetime (raw: object, lifetime: RequestLifetime): void {
   // eslint-disable-next-line no-new -- the field is the whole effect
-  new Carrier(raw, life)
+  new Carrier(raw, lifetime)
 }

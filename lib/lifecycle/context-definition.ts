@@ -1,5 +1,5 @@
 import { FST_CTX_UNKNOWN_KEY } from '../common/errors.ts'
-import { tellingOf } from '../logging/fields.ts'
+import { attributeWriter } from '../logging/fields.ts'
 import { interceptorOf, type Interceptor } from '../propagation/undici-interceptor.ts'
 import { checkName, NO_KEYS, type Policy } from '../config/key-policies.ts'
 import { DEFAULT_HEADER, idPattern } from '../config/request-id.ts'
@@ -11,7 +11,7 @@ import { strictestOf } from './strictest.ts'
 export type ComposeFetch = (interceptor: Interceptor) => () => void
 
 /** Identity of a context. Every scope points to its definition, and two contexts never see each other's scopes. */
-export class Owner {
+export class ContextDefinition {
   /** The keys of `createContext`; `undefined` for the ready-made context, whose keys come with its registration. */
   readonly keys: Policy | undefined
   /** The options of `createContext` for envelopes, origins and traces. */
@@ -28,7 +28,7 @@ export class Owner {
     this.settings = settings
     this.#composeFetch = composeFetch
     this.#outside = {
-      policy: keys ?? NO_KEYS, settings, log: undefined, idLabel: 'reqId', idHeader: DEFAULT_HEADER, idPattern: idPattern({}), pending: new Set(), written: tellingOf(settings.tracing)
+      policy: keys ?? NO_KEYS, settings, log: undefined, idLabel: 'reqId', idHeader: DEFAULT_HEADER, idPattern: idPattern({}), pending: new Set(), onWrite: attributeWriter(settings.tracing)
     }
   }
 

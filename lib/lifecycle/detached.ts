@@ -4,7 +4,7 @@ import { FST_CTX_ENDED } from '../common/errors.ts'
 import type { Impersonation } from '../scope/scope-state.ts'
 import { Scope, scopeOfStore, type Pending, type Registration, type Store } from '../scope/scope.ts'
 import { enter } from '../scope/storage.ts'
-import { contains, impersonationOf, lifeAround } from '../scope/lookup.ts'
+import { contains, impersonationOf, lifetimeAround } from '../scope/lookup.ts'
 import { describe, warn } from '../common/warnings.ts'
 
 /**
@@ -12,11 +12,11 @@ import { describe, warn } from '../common/warnings.ts'
  *
  * @throws FST_CTX_ENDED the scope is over already
  */
-export function putOff (scope: Scope, store: Store, fn: () => unknown): void {
+export function addOnEnd (scope: Scope, store: Store, fn: () => unknown): void {
   if (scope.done && !isDeferred(scope)) throw new FST_CTX_ENDED('ctx.onEnd')
-  const extras = scope.use()
-  extras.ends ??= []
-  extras.ends.push(async () => {
+  const state = scope.state()
+  state.onEndCallbacks ??= []
+  state.onEndCallbacks.push(async () => {
     try {
       await enter(store, fn)
     } catch (error) {
@@ -27,29 +27,29 @@ export function putOff (scope: Scope, store: Store, fn: () => unknown): void {
 
 /** The function of a run has returned, or the client of a request is gone, and the request goes on in this scope. */
 function isDeferred (scope: Scope): boolean {
-  const life = lifeAround(scope)
-  return life !== undefined && (scope.parent !== undefined || life.aborted) && life.defer(scope)
+  const lifetime = lifetimeAround(scope)
+  return lifetime !== undefined && (scope.parent !== undefined || lifetime.aborted) && lifetime.defer(scope)
 }
 
 /** Runs what was put off to the end of a scope: the last first, one after the other, each whatever became of the others. */
-export function runEnds (scope: Scope): Promise<void> | undefined {
+export function runOnEnd (scope: Scope): Promise<void> | undefined {
   scope.done = true
-  const { extras } = scope
-  const ends = extras?.ends
-  if (extras === undefined || ends === undefined) return undefined
-  extras.ends = undefined
-  const promise = endInTurn(ends)
+  const { lazyState: state } = scope
+  const callbacks = state?.onEndCallbacks
+  if (state === undefined || callbacks === undefined) return undefined
+  state.onEndCallbacks = undefined
+  const promise = endInTurn(callbacks)
   waitFor(scope.registration, { promise, scope, what: 'ctx.onEnd' })
   return promise
 }
 
-async function endInTurn (ends: Array<() => Promise<void>>): Promise<void> {
-  for (let end = ends.pop(); end !== undefined; end = ends.pop()) await end()
+async function endInTurn (callbacks: Array<() => Promise<void>>): Promise<void> {
+  for (let end = callbacks.pop(); end !== undefined; end = callbacks.pop()) await end()
 }
 
 /** Starts what waited for the end of a scope. */
-export function runAfters (afters: Array<() => void> | undefined): void {
-  for (const start of afters ?? []) start()
+export function startAfterTasks (afterTasks: Array<() => void> | undefined): void {
+  for (const start of afterTasks ?? []) start()
 }
 
 /** Starts work that outlives its scope, in a copy of it. The application waits for it before it closes; what it throws is logged. */
@@ -65,9 +65,9 @@ async function detached (copy: Scope | undefined, fn: () => unknown): Promise<vo
     reportFailure(copy, error, 'detached work failed')
   }
   if (copy === undefined || copy.root.ended) return
-  for (let scope: Scope | undefined = copy; scope !== undefined; scope = scope.outer) {
-    await runEnds(scope)
-    runAfters(scope.extras?.afters)
+  for (let scope: Scope | undefined = copy; scope !== undefined; scope = scope.enclosing) {
+    await runOnEnd(scope)
+    startAfterTasks(scope.lazyState?.afterTasks)
   }
 }
 
@@ -78,15 +78,15 @@ async function detached (copy: Scope | undefined, fn: () => unknown): Promise<vo
 export function copyOf (scope: Scope): Scope {
   scope.refresh()
   if (scope.root.ended) return scope
-  const outer = scope.outer === undefined ? undefined : copyOf(scope.outer)
-  const copy = new Scope(scope.owner, scope.registration, undefined, outer, scope.root.life)
+  const enclosing = scope.enclosing === undefined ? undefined : copyOf(scope.enclosing)
+  const copy = new Scope(scope.definition, scope.registration, undefined, enclosing, scope.root.lifetime)
   const { undetached } = scope.registration.policy
   // With those that are inherited; stores have no other prototype.
   for (const name in scope.store) if (!undetached.has(name)) copy.write(name, scope.store[name])
   copy.log = scope.root.log
   copy.trace = scope.root.trace
   copy.route = scope.root.route
-  Object.assign(copy.use(), { madeBy: 'detach', impersonation: detachable(impersonationOf(scope), undetached) })
+  Object.assign(copy.state(), { madeBy: 'detach', impersonation: detachable(impersonationOf(scope), undetached) })
   return copy
 }
 
@@ -102,7 +102,7 @@ function waitFor (registration: Registration, pending: Pending): void {
 }
 
 /** What the application waits for when it closes. Work that closes it waits for the close, so it is not waited for. */
-function othersPending ({ pending }: Registration, closer: Scope | undefined): Pending[] {
+function pendingOthers ({ pending }: Registration, closer: Scope | undefined): Pending[] {
   return [...pending].filter(({ scope }) => scope === undefined || !contains(scope, closer))
 }
 
@@ -124,12 +124,12 @@ export async function drain (registration: Registration, until: number, closer: 
 /** What is pending once the requests that are over have ended: that starts their `onEnd` callbacks and `after` work. */
 function nextPending (registration: Registration, closer: Scope | undefined): Pending[] {
   endings.drain()
-  return othersPending(registration, closer)
+  return pendingOthers(registration, closer)
 }
 
 /** Logs what is still pending when the application closes. */
 export function logAbandoned (registration: Registration, closer: Scope | undefined): void {
-  for (const { scope, what } of othersPending(registration, closer)) {
+  for (const { scope, what } of pendingOthers(registration, closer)) {
     const log = scope?.root.log ?? registration.log
     try {
       enter(scope?.store, () => { log?.warn({ work: what }, ABANDONED) })

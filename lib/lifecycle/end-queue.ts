@@ -1,5 +1,5 @@
 /** Whatever is looked at once the current turn of the event loop is over. */
-export interface Ending { over (): void }
+export interface Ending { tryToEnd (): void }
 
 // Taken when the module loads: a test runner that fakes the timers later does not stop the ends of requests.
 const nextTurn = setImmediate
@@ -23,7 +23,7 @@ export class EndQueue {
     this.waiting = []
     for (const ending of endings) {
       try {
-        ending.over()
+        ending.tryToEnd()
       } catch (error) {
         // The ends of other requests do not depend on it. It is reported as any error of a callback is.
         queueMicrotask(() => { throw error })

@@ -1,6 +1,6 @@
-import { scopeOfStore, type Life, type Store } from '../scope/scope.ts'
+import { scopeOfStore, type Lifetime, type Store } from '../scope/scope.ts'
 import { currentStore, enter } from '../scope/storage.ts'
-import { lifeAround } from '../scope/lookup.ts'
+import { lifetimeAround } from '../scope/lookup.ts'
 
 /**
  * Where a request goes on. Re-entry mends a store that is lost or another request's; a scope that somebody opened within
@@ -9,19 +9,19 @@ import { lifeAround } from '../scope/lookup.ts'
  */
 
 /** The first request that went on in a store which is not ours; `null` for a store that is older than the request. */
-const firstIn = new WeakMap<object, Life | null>()
+const firstIn = new WeakMap<object, Lifetime | null>()
 
 /** Calls a function in the request's store, unless another store of this request is current. */
-export function callWithin<A extends unknown[], R> (life: Life, fn: (...args: A) => R, ...args: A): R {
-  return isWithinRequest(life, currentStore()) ? fn(...args) : enter(life.current, fn, ...args)
+export function callWithin<A extends unknown[], R> (lifetime: Lifetime, fn: (...args: A) => R, ...args: A): R {
+  return isWithinRequest(lifetime, currentStore()) ? fn(...args) : enter(lifetime.current, fn, ...args)
 }
 
 /** The same for what the request goes on with: a store that was opened within it is the one to re-enter from now on. */
-export function resumeWithin<A extends unknown[], R> (life: Life, fn: (...args: A) => R, ...args: A): R {
+export function resumeWithin<A extends unknown[], R> (lifetime: Lifetime, fn: (...args: A) => R, ...args: A): R {
   const store = currentStore()
-  if (store === life.current) return fn(...args)
-  if (!isWithinRequest(life, store) && !isOpenedByHand(life, store)) return enter(life.current, fn, ...args)
-  life.goOnIn(store!)
+  if (store === lifetime.current) return fn(...args)
+  if (!isWithinRequest(lifetime, store) && !isOpenedByHand(lifetime, store)) return enter(lifetime.current, fn, ...args)
+  lifetime.continueIn(store!)
   return fn(...args)
 }
 
@@ -29,17 +29,17 @@ export function resumeWithin<A extends unknown[], R> (life: Life, fn: (...args: 
  * The same for the callback of a hook. A scope that is older than the hook's call was not opened in it on purpose: code that
  * calls back, such as a pool's, brought along the scope of other work of this request.
  */
-export function resumeHook<A extends unknown[], R> (life: Life, since: number, fn: (...args: A) => R, ...args: A): R {
+export function resumeHook<A extends unknown[], R> (lifetime: Lifetime, since: number, fn: (...args: A) => R, ...args: A): R {
   const scope = scopeOfStore(currentStore())
-  return scope !== undefined && scope.number <= since && scope.store !== life.current ? enter(life.current, fn, ...args) : resumeWithin(life, fn, ...args)
+  return scope !== undefined && scope.number <= since && scope.store !== lifetime.current ? enter(lifetime.current, fn, ...args) : resumeWithin(lifetime, fn, ...args)
 }
 
 /** Whether what runs in this store is code of the request. */
-export function isWithinRequest (life: Life, store: Store | undefined): boolean {
-  if (store === life.current) return true
+export function isWithinRequest (lifetime: Lifetime, store: Store | undefined): boolean {
+  if (store === lifetime.current) return true
   if (store === undefined) return false
   const scope = scopeOfStore(store)
-  return scope === undefined ? firstIn.get(store) === life : lifeAround(scope) === life
+  return scope === undefined ? firstIn.get(store) === lifetime : lifetimeAround(scope) === lifetime
 }
 
 /** A store that was current before the scope opened is not one that was opened within it. */
@@ -48,8 +48,8 @@ export function noteOutside (store: Store | undefined): void {
 }
 
 /** A store that is not ours belongs to the first request that goes on in it. */
-function isOpenedByHand (life: Life, store: Store | undefined): boolean {
+function isOpenedByHand (lifetime: Lifetime, store: Store | undefined): boolean {
   if (typeof store !== 'object' || store === null || scopeOfStore(store) !== undefined || firstIn.has(store)) return false
-  firstIn.set(store, life)
+  firstIn.set(store, lifetime)
   return true
 }

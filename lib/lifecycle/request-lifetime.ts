@@ -1,14 +1,14 @@
 import type { FastifyReply } from 'fastify'
 import type { Readable } from 'node:stream'
 import { showAs } from '../common/inspection.ts'
-import { runAfters, runEnds } from './detached.ts'
+import { startAfterTasks, runOnEnd } from './detached.ts'
 import { abortGone, releaseLimits } from './cancellation.ts'
 import { endings } from './end-queue.ts'
-import { tellEnded } from '../scope/diagnostics-channel.ts'
+import { publishEnd } from '../scope/diagnostics-channel.ts'
 import { keepLine } from '../logging/fields.ts'
 import { contains } from '../scope/lookup.ts'
 import { warnOpen } from '../scope/misuse-warnings.ts'
-import { scopeOfStore, type Life, type Scope, type Store } from '../scope/scope.ts'
+import { scopeOfStore, type Lifetime, type Scope, type Store } from '../scope/scope.ts'
 
 /**
  * One request, from the opening of its first scope to its end. It ends once, in the turn after all of these are true:
@@ -19,7 +19,7 @@ import { scopeOfStore, type Life, type Scope, type Store } from '../scope/scope.
  * After a complete answer the values are dropped, because an idle keep-alive socket would keep them. After a lost
  * connection they stay for whatever still runs. Private members are private for the compiler alone, as those of a scope.
  */
-export class RequestLifetime implements Life {
+export class RequestLifetime implements Lifetime {
   scope!: Scope
   current!: Store
   innermost!: Scope
@@ -53,10 +53,10 @@ export class RequestLifetime implements Life {
   /** Opens the first scope of the request, or that of another context within it. */
   open (scope: Scope): void {
     this.scope = scope
-    this.goOnIn(scope.store)
+    this.continueIn(scope.store)
   }
 
-  goOnIn (store: Store): void {
+  continueIn (store: Store): void {
     this.current = store
     const scope = scopeOfStore(store)
     if (scope !== undefined) this.innermost = scope
@@ -115,16 +115,16 @@ export class RequestLifetime implements Life {
     endings.add(this)
   }
 
-  over (): void {
+  tryToEnd (): void {
     this.queued = false
     if (this.pendingHolds > 0 || this.hasOpenHook() || this.hasOpenStream()) return
-    const { extras, outer } = this.scope
+    const { lazyState: state, enclosing } = this.scope
     // Most requests defer nothing to their end.
-    if (outer === undefined && this.deferred === undefined && (extras?.ends ?? extras?.afters ?? extras?.cancellation) === undefined) {
+    if (enclosing === undefined && this.deferred === undefined && (state?.onEndCallbacks ?? state?.afterTasks ?? state?.cancellation) === undefined) {
       if (this.ended) return
       this.ended = true
       this.reply = undefined
-      if (this.keepsValues()) tellEnded(this.scope)
+      if (this.keepsValues()) publishEnd(this.scope)
       else this.scope.end(last)
     } else this.end()
   }
@@ -151,7 +151,7 @@ export class RequestLifetime implements Life {
   private end (): void {
     const scopes = this.scopes()
     const all = [...[...this.deferred ?? []].reverse(), ...scopes]
-    const pending = all.map((scope) => runEnds(scope)).filter((promise) => promise !== undefined)
+    const pending = all.map((scope) => runOnEnd(scope)).filter((promise) => promise !== undefined)
     for (const promise of pending) {
       this.hold()
       promise.then(() => { this.release() })
@@ -159,19 +159,19 @@ export class RequestLifetime implements Life {
     if (pending.length > 0 || this.ended) return
     this.ended = true
     this.reply = undefined
-    const afters = all.flatMap((scope) => scope.extras?.afters ?? [])
+    const afterTasks = all.flatMap((scope) => scope.lazyState?.afterTasks ?? [])
     for (const scope of all) releaseLimits(scope)
     for (const scope of scopes) {
-      if (this.keepsValues()) tellEnded(scope)
+      if (this.keepsValues()) publishEnd(scope)
       else scope.end(last)
     }
-    runAfters(afters)
+    startAfterTasks(afterTasks)
   }
 
   /** The request's own scopes: one for each context that covers it, the innermost first. */
   private scopes (): Scope[] {
     const scopes: Scope[] = []
-    for (let scope: Scope | undefined = this.scope; scope?.life === this; scope = scope.outer) scopes.push(scope)
+    for (let scope: Scope | undefined = this.scope; scope?.lifetime === this; scope = scope.enclosing) scopes.push(scope)
     return scopes
   }
 }
@@ -180,7 +180,7 @@ showAs(RequestLifetime.prototype, ({ phase, aborted }) => `RequestLifetime { pha
 
 /** What is done for each scope of a request while its values are still there. */
 function last (scope: Scope): void {
-  if (scope.parent === undefined) tellEnded(scope)
+  if (scope.parent === undefined) publishEnd(scope)
   else if (!scope.done && scope.registration.settings.diagnostics) warnOpen(scope)
   keepLine(scope)
 }

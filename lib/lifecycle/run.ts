@@ -1,16 +1,16 @@
 import { randomUUID } from 'node:crypto'
-import { runAfters, runEnds } from './detached.ts'
+import { startAfterTasks, runOnEnd } from './detached.ts'
 import { checkLimits, limit, releaseLimits, type Limits } from './cancellation.ts'
-import { tellEnded, tellOpened } from '../scope/diagnostics-channel.ts'
+import { publishEnd, publishOpen } from '../scope/diagnostics-channel.ts'
 import { FST_CTX_INVALID_ARGUMENT, FST_CTX_LOCKED, FST_CTX_REQUEST_ID_FIXED } from '../common/errors.ts'
-import type { Owner } from './context-definition.ts'
+import type { ContextDefinition } from './context-definition.ts'
 import { isSafeId } from '../config/request-id.ts'
 import { checkNow } from '../config/schema.ts'
 import { openJobTrace } from '../scope/active-trace.ts'
 import { noteFailure } from '../scope/failures.ts'
 import { Scope } from '../scope/scope.ts'
 import { currentScope, enter } from '../scope/storage.ts'
-import { lifeAround, scopeOf } from '../scope/lookup.ts'
+import { lifetimeAround, scopeOf } from '../scope/lookup.ts'
 
 /** How `ctx.run` opens its scope, and what may cut its work short. */
 export interface RunOptions extends Limits {
@@ -36,18 +36,18 @@ export function checkRun (fn: unknown, options: RunOptions | undefined): void {
  * Opens a scope below `parent`, or a root, with some values. Those of `ctx.impersonate` may be locked. Within an ended scope
  * it is a root. What is refused leaves nothing behind.
  */
-export function openScope (owner: Owner, parent: Scope | undefined, values: Readonly<Record<string, unknown>>, call: 'ctx.run' | 'ctx.impersonate' | 'ctx.hydrate', registration = parent?.registration ?? owner.openOutside()): Scope {
+export function openScope (definition: ContextDefinition, parent: Scope | undefined, values: Readonly<Record<string, unknown>>, call: 'ctx.run' | 'ctx.impersonate' | 'ctx.hydrate', registration = parent?.registration ?? definition.openOutside()): Scope {
   if (typeof values !== 'object' || values === null) throw new FST_CTX_INVALID_ARGUMENT(call, 'an object of values first, {} for none')
-  // What is called by the ended request still acts on the new root, hence its life.
-  const life = parent?.root.ended === true ? parent.root.life : undefined
+  // What is called by the ended request still acts on the new root, so it keeps its lifetime.
+  const lifetime = parent?.root.ended === true ? parent.root.lifetime : undefined
   if (parent?.root.ended === true) parent = undefined
   const names = Object.keys(values)
   for (const name of names) {
     if (name === 'requestId') checkId(values.requestId, parent)
-    else owner.checkKey(name)
+    else definition.checkKey(name)
     if (call === 'ctx.run') checkLock(name, parent)
   }
-  const scope = new Scope(owner, registration, parent, outerOf(owner, parent), life)
+  const scope = new Scope(definition, registration, parent, outerOf(definition, parent), lifetime)
   if (parent === undefined) {
     scope.store.requestId = randomUUID()
     openJobTrace(scope)
@@ -66,7 +66,7 @@ export function openScope (owner: Owner, parent: Scope | undefined, values: Read
 export function runIn<R> (scope: Scope, fn: () => R, options: RunOptions | undefined): R {
   if (options !== undefined) limit(scope, options)
   scope.work = fn
-  if (scope.parent === undefined) tellOpened(scope)
+  if (scope.parent === undefined) publishOpen(scope)
   return enter(scope.store, call, scope, fn)
 }
 
@@ -123,29 +123,29 @@ function checkId (id: unknown, parent: Scope | undefined): void {
 
 function finish (scope: Scope): void {
   scope.work = undefined
-  const life = lifeAround(scope)
-  if (life?.defer(scope) === true) return
+  const lifetime = lifetimeAround(scope)
+  if (lifetime?.defer(scope) === true) return
   releaseLimits(scope)
-  if (scope.parent === undefined) tellEnded(scope)
-  const ended = runEnds(scope)
-  const afters = scope.extras?.afters
+  if (scope.parent === undefined) publishEnd(scope)
+  const ended = runOnEnd(scope)
+  const afterTasks = scope.lazyState?.afterTasks
   if (ended === undefined) {
     scope.settle()
-    return runAfters(afters)
+    return startAfterTasks(afterTasks)
   }
   // What they read is the request's, too: it does not end before they are done.
-  life?.hold()
+  lifetime?.hold()
   ended.then(() => {
     scope.settle()
-    life?.release()
-    runAfters(afters)
+    lifetime?.release()
+    startAfterTasks(afterTasks)
   })
 }
 
 /** The scope of another context that stays current around a new one. */
-function outerOf (owner: Owner, parent: Scope | undefined): Scope | undefined {
+function outerOf (definition: ContextDefinition, parent: Scope | undefined): Scope | undefined {
   let around = currentScope()
-  if (parent !== undefined && scopeOf(owner, around) !== parent) return parent.outer
-  while (around?.owner === owner) around = around.outer
+  if (parent !== undefined && scopeOf(definition, around) !== parent) return parent.enclosing
+  while (around?.definition === definition) around = around.enclosing
   return around
 }

@@ -3,7 +3,7 @@ import type { Packing } from '../config/key.ts'
 import type { Policy } from '../config/key-policies.ts'
 import type { Settings } from '../config/options.ts'
 import { everyOf } from '../config/schema.ts'
-import { tellingOf } from '../logging/fields.ts'
+import { attributeWriter } from '../logging/fields.ts'
 import type { Registration } from '../scope/scope.ts'
 
 type Log = Policy['logged'][number]['log']
@@ -23,7 +23,7 @@ export function strictestOf (registrations: readonly Registration[]): Registrati
     policy,
     settings,
     idPattern: { test: (id) => registrations.every(({ idPattern }) => idPattern.test(id)) },
-    written: tellingOf(settings.tracing)
+    onWrite: attributeWriter(settings.tracing)
   }
 }
 
@@ -39,7 +39,7 @@ function strictestPolicy (policies: readonly Policy[]): Policy {
       const log = narrowest(policies.map(({ logged }) => logged.find((key) => key.name === name)?.log))
       return log === undefined ? [] : [{ name, log }]
     }),
-    carried: new Map([...policies[0]!.carried].filter(([name]) => policies.every(({ carried }) => carried.has(name)) && isPackedAlike(name, policies))),
+    serializedKeys: new Map([...policies[0]!.serializedKeys].filter(([name]) => policies.every(({ serializedKeys: carried }) => carried.has(name)) && isPackedAlike(name, policies))),
     schemas: new Map([...names].flatMap((name) => {
       const schemas = new Set(policies.flatMap(({ schemas }) => schemas.get(name) ?? []))
       return schemas.size === 0 ? [] : [[name, everyOf([...schemas])]]
@@ -61,7 +61,7 @@ function narrowest (logs: ReadonlyArray<Log | undefined>): Log | undefined {
 }
 
 function isPackedAlike (name: string, policies: readonly Policy[]): boolean {
-  const [first, ...others] = policies.map(({ carried }): Partial<Packing<unknown>> | undefined => carried.get(name))
+  const [first, ...others] = policies.map(({ serializedKeys: carried }): Partial<Packing<unknown>> | undefined => carried.get(name))
   return others.every((other) => other?.pack === first?.pack && other?.unpack === first?.unpack)
 }
 

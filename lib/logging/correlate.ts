@@ -127,8 +127,8 @@ function scopeOfLine (logger: PinoLogger): Scope | undefined {
   const current = currentScope()
   const tie = tieOf(logger)
   if (tie === undefined) return current
-  const { life } = tie
+  const { lifetime } = tie
   // Its scope is not open yet: what is current is the scope of the work that sent the request.
-  if (life === undefined) return undefined
-  return current?.root.life === life ? current : life.innermost
+  if (lifetime === undefined) return undefined
+  return current?.root.lifetime === lifetime ? current : lifetime.innermost
 }

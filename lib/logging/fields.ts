@@ -47,11 +47,11 @@ export function wantFields (): void {
 }
 
 /** Sets the values that are attributes on the span of a request, or of a job that has a span of its own. */
-export function tellingOf (tracing: Tracing | undefined): Registration['written'] {
+export function attributeWriter (tracing: Tracing | undefined): Registration['onWrite'] {
   if (tracing === undefined || tracing.attributes.size === 0) return undefined
   return function tellSpan (scope, name) {
     const attribute = tracing.attributes.get(name)
-    if (attribute !== undefined && scope.trace !== undefined && labelsSpan(scope)) tracing.tell(scope.trace, attribute, fieldOf(scope, name))
+    if (attribute !== undefined && scope.trace !== undefined && labelsSpan(scope)) tracing.setAttribute(scope.trace, attribute, fieldOf(scope, name))
   }
 }
 
@@ -73,7 +73,7 @@ function isCurrent (line: Line, scope: Scope, trace: Trace | undefined): boolean
   for (let i = 2; i < logged.length; i++) {
     if (store[logged[i]!.name] !== values[i]) return false
   }
-  return scope.outer === undefined || line.outer === lineOf(scope.outer)
+  return scope.enclosing === undefined || line.enclosing === lineOf(scope.enclosing)
 }
 
 /** Fields have no prototype: an enumerable property that somebody put on `Object.prototype` is not among them. */
@@ -98,18 +98,18 @@ function makeLine (scope: Scope, trace: Trace | undefined): Line {
   }
   const impersonation = impersonationOf(scope)
   if (impersonation !== undefined) Object.assign(own, actorFields(impersonation, policy))
-  const outer = scope.outer === undefined ? undefined : lineOf(scope.outer)
-  const fields = outer === undefined ? own : Object.assign(fieldsAround(scope), own)
-  return { values, trace, own, outer, fields, text: undefined, bound: [] }
+  const enclosing = scope.enclosing === undefined ? undefined : lineOf(scope.enclosing)
+  const fields = enclosing === undefined ? own : Object.assign(fieldsAround(scope), own)
+  return { values, trace, own, enclosing, fields, text: undefined, bound: [] }
 }
 
 /** The fields of the other contexts around a scope: of each, its innermost scope. */
 function fieldsAround (scope: Scope): Fields {
   let fields: Fields = new NewFields()
-  const seen = new Set([scope.owner])
-  for (let around = scope.outer; around !== undefined; around = around.outer) {
-    if (!seen.has(around.owner)) fields = Object.assign(new NewFields(), lineOf(around).own, fields)
-    seen.add(around.owner)
+  const seen = new Set([scope.definition])
+  for (let around = scope.enclosing; around !== undefined; around = around.enclosing) {
+    if (!seen.has(around.definition)) fields = Object.assign(new NewFields(), lineOf(around).own, fields)
+    seen.add(around.definition)
   }
   return fields
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { pinoSymbols } from './pino-seams.ts'
-import type { Life } from '../scope/scope.ts'
+import type { Lifetime } from '../scope/scope.ts'
 
 const kTie = Symbol('fastify-ctx.tie')
 
@@ -8,7 +8,7 @@ const kTie = Symbol('fastify-ctx.tie')
 export interface Tie {
   /** Node's object for the request, until the scope opens. */
   raw: object | undefined
-  life: Life | undefined
+  lifetime: Lifetime | undefined
   /** Whether another request has the same logger. Then it belongs to none. */
   isShared: boolean
 }
@@ -70,15 +70,15 @@ function tying (factory: Factory): Factory {
  * Ties the logger of a request to it.
  *
  * @param root the logger of the application, which may be what a factory returns for each request
- * @param life the lifetime of the request, if its scope is open
+ * @param lifetime the lifetime of the request, if its scope is open
  */
-export function tieLogger (logger: object, root: object, raw: object | undefined, life: Life | undefined): void {
+export function tieLogger (logger: object, root: object, raw: object | undefined, lifetime: Lifetime | undefined): void {
   const tie = ownTie(logger)
   if (tie === undefined) {
-    if (raw !== undefined && logger !== root && !isChild(root, logger)) setTie(logger, { raw: life === undefined ? raw : undefined, life, isShared: false })
+    if (raw !== undefined && logger !== root && !isChild(root, logger)) setTie(logger, { raw: lifetime === undefined ? raw : undefined, lifetime, isShared: false })
   } else if (tie.raw !== raw) tie.isShared = true
-  else if (life !== undefined) {
-    tie.life = life
+  else if (lifetime !== undefined) {
+    tie.lifetime = lifetime
     // A logger may be held for longer than its request.
     tie.raw = undefined
   }

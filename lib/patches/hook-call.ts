@@ -10,29 +10,29 @@ type Hook = (...args: any[]) => unknown
  */
 export class HookCall {
   private open = true
-  private readonly life: RequestLifetime
+  private readonly lifetime: RequestLifetime
   private readonly isBeforeHandler: boolean
 
-  constructor (life: RequestLifetime, name: string, isBeforeHandler: boolean) {
-    this.life = life
+  constructor (lifetime: RequestLifetime, name: string, isBeforeHandler: boolean) {
+    this.lifetime = lifetime
     this.isBeforeHandler = isBeforeHandler
-    life.phase = name
-    if (isBeforeHandler) life.openHook()
-    else life.hold()
+    lifetime.phase = name
+    if (isBeforeHandler) lifetime.openHook()
+    else lifetime.hold()
   }
 
   /** The hook called `done`, failed, or returned a promise, which is waited for instead. */
   settle (): void {
     if (!this.open) return
     this.open = false
-    if (this.isBeforeHandler) this.life.closeHook()
-    else this.life.release()
+    if (this.isBeforeHandler) this.lifetime.closeHook()
+    else this.lifetime.release()
   }
 
   /** What Fastify gets for what the hook returned. */
   returned (result: unknown, sends = false): unknown {
     if (!isThenable(result)) return result
-    const settling = new Settling(this.life, result, sends)
+    const settling = new Settling(this.lifetime, result, sends)
     this.settle()
     return settling
   }
@@ -48,29 +48,29 @@ export class HookCall {
  * on in the scope, whatever code settles it. It hands on to the thenable itself, so there is no promise more.
  */
 export class Settling {
-  private readonly life: RequestLifetime
+  private readonly lifetime: RequestLifetime
   private readonly result: PromiseLike<unknown>
   /** Whether what it resolves to may be a stream to send. */
   private readonly sends: boolean
 
-  constructor (life: RequestLifetime, result: PromiseLike<unknown>, sends = false) {
-    this.life = life
+  constructor (lifetime: RequestLifetime, result: PromiseLike<unknown>, sends = false) {
+    this.lifetime = lifetime
     this.result = result
     this.sends = sends
-    life.hold()
+    lifetime.hold()
   }
 
   then (resolve: Hook, reject: Hook): any {
-    const { life } = this
+    const { lifetime } = this
     // A thenable that calls back twice has settled once.
     let open = true
     const settle = (callback: Hook, value: unknown): unknown => {
-      if (open) life.release()
+      if (open) lifetime.release()
       open = false
-      return resumeWithin(life, callback, value)
+      return resumeWithin(lifetime, callback, value)
     }
     return this.result.then((value) => {
-      if (this.sends) watchStream(value, life)
+      if (this.sends) watchStream(value, lifetime)
       return settle(resolve, value)
     }, (error: unknown) => settle(reject, error))
   }

@@ -50,9 +50,9 @@ export function patchApplication (instance: FastifyInstance, isFirst: boolean, r
 }
 
 /** What re-entry replaces when a request opens its scope: once for each route and server, or in the objects of the request. */
-export function patchRequest (request: FastifyRequest, reply: FastifyReply, route: RouteContext | undefined, life: RequestLifetime, diagnostics: boolean, undo: Undo): void {
-  life.reenters = true
-  life.watched = routeHooks.available(route)
+export function patchRequest (request: FastifyRequest, reply: FastifyReply, route: RouteContext | undefined, lifetime: RequestLifetime, diagnostics: boolean, undo: Undo): void {
+  lifetime.reenters = true
+  lifetime.watched = routeHooks.available(route)
   if (routeHooks.available(route)) {
     const revert = routeHooks.install(route, diagnostics)
     if (revert !== undefined) {

@@ -4,8 +4,8 @@ import type { Http2ServerResponse } from 'node:http2'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { symbolOf } from '../common/symbols.ts'
 import { callWithin, isWithinRequest } from '../lifecycle/reentry.ts'
-import { lifeOfRaw } from '../lifecycle/carrier.ts'
-import type { Life, Store } from '../scope/scope.ts'
+import { lifetimeOfRaw } from '../lifecycle/carrier.ts'
+import type { Lifetime, Store } from '../scope/scope.ts'
 import { currentStore, enter } from '../scope/storage.ts'
 
 type Emit = EventEmitter['emit']
@@ -16,11 +16,11 @@ type Emit = EventEmitter['emit']
  * @param heard called after the listeners of each event
  * @returns what reverts it
  */
-export function emitWithin (emitter: EventEmitter, life: Life, store: Store, heard?: (event: string | symbol) => void): () => void {
+export function emitWithin (emitter: EventEmitter, lifetime: Lifetime, store: Store, heard?: (event: string | symbol) => void): () => void {
   const { emit } = emitter
   return hide(emitter, 'emit', function (this: EventEmitter, ...args: Parameters<Emit>): boolean {
     try {
-      return isWithinRequest(life, currentStore()) ? emit.apply(this, args) : enter(store, emitNow, this, emit, args)
+      return isWithinRequest(lifetime, currentStore()) ? emit.apply(this, args) : enter(store, emitNow, this, emit, args)
     } finally {
       heard?.(args[0])
     }
@@ -38,10 +38,10 @@ export const timeoutSignal = {
     return typeof signal.dispatchEvent === 'function'
   },
 
-  install (signal: AbortSignal, life: Life): () => void {
+  install (signal: AbortSignal, lifetime: Lifetime): () => void {
     const { dispatchEvent } = signal
     return hide(signal, 'dispatchEvent', function (this: AbortSignal, event: Event): boolean {
-      return callWithin(life, () => dispatchEvent.call(this, event))
+      return callWithin(lifetime, () => dispatchEvent.call(this, event))
     }, dispatchEvent)
   }
 }
@@ -144,42 +144,42 @@ function replaceClass (server: object, description: string, emitting: (base: Raw
  */
 function emittingRequest (base: Raw): Emit {
   return function emit (this: Raw, ...args) {
-    const life = lifeOfRaw(this)
-    if (life === undefined) return base.emit.apply(this, args)
+    const lifetime = lifetimeOfRaw(this)
+    if (lifetime === undefined) return base.emit.apply(this, args)
     try {
       if (base.emit === plainEmit && args[0] !== 'error' && this.listenerCount(args[0]) === 0) return false
-      return isWithinRequest(life, currentStore()) ? base.emit.apply(this, args) : enter(life.current, emitNow, this, base.emit, args)
+      return isWithinRequest(lifetime, currentStore()) ? base.emit.apply(this, args) : enter(lifetime.current, emitNow, this, base.emit, args)
     } finally {
       // A request closes when its body is read, too: only an aborted one is over.
-      if (args[0] === 'close' && (this as IncomingMessage).aborted) life.close(life.answered)
+      if (args[0] === 'close' && (this as IncomingMessage).aborted) lifetime.close(lifetime.answered)
     }
   }
 }
 
 function emittingReply (base: Raw): Emit {
   return function emit (this: Raw, ...args) {
-    const life = lifeOfRaw(this)
-    if (life === undefined) return base.emit.apply(this, args)
-    if (args[0] === 'finish') life.answered = true
+    const lifetime = lifetimeOfRaw(this)
+    if (lifetime === undefined) return base.emit.apply(this, args)
+    if (args[0] === 'finish') lifetime.answered = true
     try {
       if (base.emit === plainEmit && args[0] !== 'error' && this.listenerCount(args[0]) === 0) return false
-      return isWithinRequest(life, currentStore()) ? base.emit.apply(this, args) : enter(life.current, emitNow, this, base.emit, args)
+      return isWithinRequest(lifetime, currentStore()) ? base.emit.apply(this, args) : enter(lifetime.current, emitNow, this, base.emit, args)
     } finally {
       // The connection of an answer closes once: after all of it was sent, or before.
-      if (args[0] === 'close') life.close(life.answered)
+      if (args[0] === 'close') lifetime.close(lifetime.answered)
     }
   }
 }
 
 function emittingHttp2Reply (base: Raw): Emit {
   return function emit (this: Raw, ...args) {
-    const life = lifeOfRaw(this)
-    if (life === undefined) return base.emit.apply(this, args)
+    const lifetime = lifetimeOfRaw(this)
+    if (lifetime === undefined) return base.emit.apply(this, args)
     try {
-      return isWithinRequest(life, currentStore()) ? base.emit.apply(this, args) : enter(life.current, emitNow, this, base.emit, args)
+      return isWithinRequest(lifetime, currentStore()) ? base.emit.apply(this, args) : enter(lifetime.current, emitNow, this, base.emit, args)
     } finally {
       // HTTP/2 emits 'finish' for a stream that was reset, too: it says no more than whether the answer was complete.
-      if (args[0] === 'close') life.close((this as unknown as Http2ServerResponse).writableEnded)
+      if (args[0] === 'close') lifetime.close((this as unknown as Http2ServerResponse).writableEnded)
     }
   }
 }

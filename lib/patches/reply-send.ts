@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { symbolOf } from '../common/symbols.ts'
 import { resumeWithin } from '../lifecycle/reentry.ts'
-import { lifeOfRaw } from '../lifecycle/carrier.ts'
+import { lifetimeOfRaw } from '../lifecycle/carrier.ts'
 import type { RequestLifetime } from '../lifecycle/request-lifetime.ts'
 import { watchStream } from './streams.ts'
 
@@ -28,8 +28,8 @@ export const replySend = {
     let above: { readonly send: Send } | undefined
     function send (this: FastifyReply, payload?: unknown): FastifyReply {
       above ??= prototypeAbove(this, send)
-      const life = lifeOfRaw(this.raw)
-      return life?.reenters === true ? resumeWithin(life, sendNow, this, above.send, payload, life) : above.send.call(this, payload)
+      const lifetime = lifetimeOfRaw(this.raw)
+      return lifetime?.reenters === true ? resumeWithin(lifetime, sendNow, this, above.send, payload, lifetime) : above.send.call(this, payload)
     }
     instance.decorateReply('send', send as never)
     // Fastify takes no decorator back. Where its prototype is not found, the decorator stays, and calls what is above it.
@@ -42,7 +42,7 @@ export function wrapOwnSend (reply: FastifyReply): void {
   if (!Object.hasOwn(reply, 'send')) return
   const { send } = reply
   reply.send = function (payload) {
-    return resumeWithin(lifeOfRaw(this.raw)!, () => send.call(this, payload))
+    return resumeWithin(lifetimeOfRaw(this.raw)!, () => send.call(this, payload))
   }
 }
 
@@ -51,10 +51,10 @@ function replyPrototype (instance: FastifyInstance): object | undefined {
   return symbol === undefined ? undefined : (instance as unknown as Record<symbol, { readonly prototype: object }>)[symbol]!.prototype
 }
 
-function sendNow (reply: FastifyReply, send: Send, payload: unknown, life: RequestLifetime): FastifyReply {
-  watchStream(payload, life)
+function sendNow (reply: FastifyReply, send: Send, payload: unknown, lifetime: RequestLifetime): FastifyReply {
+  watchStream(payload, lifetime)
   send.call(reply, payload)
-  life.endLater()
+  lifetime.endLater()
   return reply
 }
 

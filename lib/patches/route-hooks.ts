@@ -2,7 +2,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { hasNotFoundContext, notFoundContext, wrappedErrorHandlers, type RouteContext } from './fastify-internals.ts'
 import { callWithin, resumeHook } from '../lifecycle/reentry.ts'
 import { lastOpened } from '../scope/scope.ts'
-import { lifeOf } from '../lifecycle/carrier.ts'
+import { lifetimeOf } from '../lifecycle/carrier.ts'
 import { HookCall, isThenable, Settling } from './hook-call.ts'
 import { isOpener } from './opener.ts'
 import { watchedHook } from '../scope/misuse-warnings.ts'
@@ -89,7 +89,7 @@ function replaceHooks (hooks: unknown, wrap: (hook: Hook) => Hook, undo: Array<(
   wrapped.add(hooks)
   const before = [...hooks] as Hook[]
   // In place: Fastify is walking the list of onRequest hooks just now.
-  before.forEach((hook, i) => { hooks[i] = isOpener(hook) ? hook : alike(wrap(hook), hook) })
+  before.forEach((hook, i) => { hooks[i] = isOpener(hook) ? hook : likeOriginal(wrap(hook), hook) })
   undo.push(() => {
     wrapped.delete(hooks)
     hooks.splice(0, before.length, ...before)
@@ -106,7 +106,7 @@ function replace<K extends string> (route: Record<K, any>, name: K, wrap: (fn: a
 }
 
 /** What reads the name and length of a hook, as `printRoutes` and tracers do, finds those of the application's function. */
-export function alike<F extends Hook> (wrapper: F, original: Hook): F {
+export function likeOriginal<F extends Hook> (wrapper: F, original: Hook): F {
   return Object.defineProperties(wrapper, { name: { value: original.name, configurable: true }, length: { value: original.length, configurable: true } })
 }
 
@@ -121,16 +121,16 @@ function wrapPlain (hook: Hook, name: string): Hook {
   // What a hook beside the others is called back in is not where the request goes on.
   const isAside = ASIDE.has(name)
   return (request: FastifyRequest, reply: FastifyReply, done: Hook) => {
-    const life = lifeOf(request)
-    if (life === undefined) return hook(request, reply, done)
-    const call = new HookCall(life, name, isBeforeHandler)
+    const lifetime = lifetimeOf(request)
+    if (lifetime === undefined) return hook(request, reply, done)
+    const call = new HookCall(lifetime, name, isBeforeHandler)
     const since = lastOpened()
     function next (error?: unknown): unknown {
       call.settle()
-      return isAside ? callWithin(life!, done, error) : resumeHook(life!, since, done, error)
+      return isAside ? callWithin(lifetime!, done, error) : resumeHook(lifetime!, since, done, error)
     }
     try {
-      return call.returned(callWithin(life, hook, request, reply, next))
+      return call.returned(callWithin(lifetime, hook, request, reply, next))
     } catch (error) {
       throw call.failed(error)
     }
@@ -141,17 +141,17 @@ function wrapWithPayload (hook: Hook, name: string): Hook {
   const isBeforeHandler = BEFORE_HANDLER.has(name)
   const sends = name === 'onSend'
   return (request: FastifyRequest, reply: FastifyReply, payload: unknown, done: Hook) => {
-    const life = lifeOf(request)
-    if (life === undefined) return hook(request, reply, payload, done)
-    const call = new HookCall(life, name, isBeforeHandler)
+    const lifetime = lifetimeOf(request)
+    if (lifetime === undefined) return hook(request, reply, payload, done)
+    const call = new HookCall(lifetime, name, isBeforeHandler)
     const since = lastOpened()
     function next (error?: unknown, payload?: unknown): unknown {
       call.settle()
-      if (sends) watchStream(payload, life!)
-      return resumeHook(life!, since, done, error, payload)
+      if (sends) watchStream(payload, lifetime!)
+      return resumeHook(lifetime!, since, done, error, payload)
     }
     try {
-      return call.returned(callWithin(life, hook, request, reply, payload, next), sends)
+      return call.returned(callWithin(lifetime, hook, request, reply, payload, next), sends)
     } catch (error) {
       throw call.failed(error)
     }
@@ -160,15 +160,15 @@ function wrapWithPayload (hook: Hook, name: string): Hook {
 
 function wrapAbort (hook: Hook, name: string): Hook {
   return (request: FastifyRequest, done: Hook) => {
-    const life = lifeOf(request)
-    if (life === undefined) return hook(request, done)
-    const call = new HookCall(life, name, false)
+    const lifetime = lifetimeOf(request)
+    if (lifetime === undefined) return hook(request, done)
+    const call = new HookCall(lifetime, name, false)
     function next (error?: unknown): unknown {
       call.settle()
-      return callWithin(life!, done, error)
+      return callWithin(lifetime!, done, error)
     }
     try {
-      return call.returned(callWithin(life, hook, request, next))
+      return call.returned(callWithin(lifetime, hook, request, next))
     } catch (error) {
       throw call.failed(error)
     }
@@ -177,20 +177,20 @@ function wrapAbort (hook: Hook, name: string): Hook {
 
 /** A callback-style handler is waited for by its answer: without one nothing ends but by the loss of the connection. */
 function wrapHandler (handler: Hook): Hook {
-  return alike((request: FastifyRequest, reply: FastifyReply) => {
-    const life = lifeOf(request)
-    if (life === undefined) return handler(request, reply)
-    life.phase = 'handler'
-    const result = callWithin(life, handler, request, reply)
-    return isThenable(result) ? new Settling(life, result) : result
+  return likeOriginal((request: FastifyRequest, reply: FastifyReply) => {
+    const lifetime = lifetimeOf(request)
+    if (lifetime === undefined) return handler(request, reply)
+    lifetime.phase = 'handler'
+    const result = callWithin(lifetime, handler, request, reply)
+    return isThenable(result) ? new Settling(lifetime, result) : result
   }, handler)
 }
 
 function wrapErrorHandler (handler: Hook): Hook {
-  return alike((error: unknown, request: FastifyRequest, reply: FastifyReply) => {
-    const life = lifeOf(request)
-    if (life === undefined) return handler(error, request, reply)
-    const result = callWithin(life, handler, error, request, reply)
-    return isThenable(result) ? new Settling(life, result) : result
+  return likeOriginal((error: unknown, request: FastifyRequest, reply: FastifyReply) => {
+    const lifetime = lifetimeOf(request)
+    if (lifetime === undefined) return handler(error, request, reply)
+    const result = callWithin(lifetime, handler, error, request, reply)
+    return isThenable(result) ? new Settling(lifetime, result) : result
   }, handler)
 }

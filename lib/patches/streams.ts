@@ -22,11 +22,11 @@ export const sentStreams = {
   },
 
   /** @returns what reverts it, which the 'close' of the stream does, too */
-  install (stream: Readable, life: RequestLifetime): () => void {
-    if (emitsClose(stream)) life.holdStream(stream)
-    const revert = emitWithin(stream, life, life.current, (event) => {
+  install (stream: Readable, lifetime: RequestLifetime): () => void {
+    if (emitsClose(stream)) lifetime.holdStream(stream)
+    const revert = emitWithin(stream, lifetime, lifetime.current, (event) => {
       // What can still be written to stays open after its end.
-      if (event === 'close' || (event === 'end' && (stream as { readonly writable?: boolean }).writable === true)) life.closeStream(stream)
+      if (event === 'close' || (event === 'end' && (stream as { readonly writable?: boolean }).writable === true)) lifetime.closeStream(stream)
       if (event === 'close') revert()
     })
     return revert
@@ -34,10 +34,10 @@ export const sentStreams = {
 }
 
 /** The same for what may be a stream, once. */
-export function watchStream (payload: unknown, life: RequestLifetime): void {
+export function watchStream (payload: unknown, lifetime: RequestLifetime): void {
   if (!sentStreams.available(payload) || watched.has(payload)) return
   watched.add(payload)
-  sentStreams.install(payload, life)
+  sentStreams.install(payload, lifetime)
 }
 
 function emitsClose (stream: Readable & WithState): boolean {

@@ -1,6 +1,6 @@
 import type { EventEmitter } from 'node:events'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { lifeOfRaw } from '../lifecycle/carrier.ts'
+import { lifetimeOfRaw } from '../lifecycle/carrier.ts'
 import { emitWithin } from './node-events.ts'
 
 const held = new WeakSet<object>()
@@ -35,12 +35,12 @@ function serverOf ({ server }: FastifyRequest): EventEmitter | undefined {
 }
 
 function fastifyCtxOnConnection (socket: EventEmitter, raw: object): void {
-  const life = lifeOfRaw(raw)
-  if (life?.reenters !== true) return
-  life.hold()
-  const revert = emitWithin(socket, life, life.current, (event) => {
+  const lifetime = lifetimeOfRaw(raw)
+  if (lifetime?.reenters !== true) return
+  lifetime.hold()
+  const revert = emitWithin(socket, lifetime, lifetime.current, (event) => {
     if (event !== 'close') return
-    life.release()
+    lifetime.release()
     revert()
   })
 }

@@ -24,7 +24,7 @@ export function outboundHeaders (scope: Scope, url: string | URL, { traced }: Ou
   if (keys === undefined || scope.root.ended) return headers
   for (const key of keys) {
     const name = key === 'requestId' ? idHeader : policy.headers.get(key)
-    const value = headerValue(key, scope.store[key], policy.carried.get(key))
+    const value = headerValue(key, scope.store[key], policy.serializedKeys.get(key))
     if (name !== undefined && value !== undefined) headers[name] = value
   }
   const trace = traced ? undefined : traceOf(scope)

@@ -20,13 +20,13 @@ const created = channel('undici:request:create')
 const OPENTELEMETRY = Symbol.for('opentelemetry.js.api.1')
 
 /** Makes an interceptor that adds the headers of one context's scopes, for listed origins only. */
-export function interceptorOf (owner: object): Interceptor {
+export function interceptorOf (definition: object): Interceptor {
   const redirects = new Redirects()
 
   return function fastifyCtxInterceptor (dispatch) {
     return function dispatchWithContext (options: Options, handler: object) {
       const store = currentStore()
-      const scope = scopeOf(owner, scopeOfStore(store))
+      const scope = scopeOf(definition, scopeOfStore(store))
       const keysFor = scope?.registration.settings.keysFor
       if (scope === undefined || options.origin === undefined || keysFor === undefined) return dispatch(options, callingIn(store, handler))
       const call: Call = { store: store!, origin: options.origin, path: options.path ?? '/', handler }

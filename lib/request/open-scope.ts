@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { abortLate, cancelAt } from '../lifecycle/cancellation.ts'
 import { FST_CTX_SEED_FAILED } from '../common/errors.ts'
-import { tellOpened } from '../scope/diagnostics-channel.ts'
+import { publishOpen } from '../scope/diagnostics-channel.ts'
 import { routeContext, type RouteContext } from '../patches/fastify-internals.ts'
 import { checkedId, isSafeId } from '../config/request-id.ts'
 import type { SeedRequest } from '../config/key.ts'
@@ -11,7 +11,7 @@ import { currentStore, enter } from '../scope/storage.ts'
 import { scopeOf } from '../scope/lookup.ts'
 import { openTrace } from '../scope/active-trace.ts'
 import { noteOutside } from '../lifecycle/reentry.ts'
-import { lifeOf, setLife } from '../lifecycle/carrier.ts'
+import { lifetimeOf, setLifetime } from '../lifecycle/carrier.ts'
 import { RequestLifetime } from '../lifecycle/request-lifetime.ts'
 import { patchRequest, timeoutSignal, type Undo } from '../patches/index.ts'
 import { markOpener } from '../patches/opener.ts'
@@ -26,15 +26,15 @@ type OnRequest = (request: FastifyRequest, reply: FastifyReply, done: HookHandle
  * @param reenter whether functions of Fastify and Node are replaced, so that the request re-enters its scope
  * @param undo gets what reverts that
  */
-export function openScope (owner: object, registration: Registration, responseHeader: string | undefined, reenter: boolean, undo: Undo): OnRequest {
+export function openOnRequest (definition: object, registration: Registration, responseHeader: string | undefined, reenter: boolean, undo: Undo): OnRequest {
   return markOpener(function fastifyCtxOnRequest (request, reply, done) {
-    const around = lifeOf(request)
+    const around = lifetimeOf(request)
     // Registered in a plugin and later around it: the request has its scope of this context already.
-    if (around !== undefined && scopeOf(owner, around.scope) !== undefined) return done()
+    if (around !== undefined && scopeOf(definition, around.scope) !== undefined) return done()
 
-    const life = around ?? new RequestLifetime(reply)
-    const scope = new Scope(owner, registration, undefined, around?.scope, life)
-    life.open(scope)
+    const lifetime = around ?? new RequestLifetime(reply)
+    const scope = new Scope(definition, registration, undefined, around?.scope, lifetime)
+    lifetime.open(scope)
     // A generator that was set after the plugin is not checked yet.
     if (!isSafeId(request.id)) request.id = checkedId(request.id)
     scope.store.requestId = request.id
@@ -48,17 +48,17 @@ export function openScope (owner: object, registration: Registration, responseHe
     if (route !== undefined) checkLast(route)
     if (around === undefined) {
       noteOutside(currentStore())
-      setLife(request.raw, life)
-      setLife(reply.raw, life)
-      tieLogger(request.log, request.server.log, request.raw, life)
+      setLifetime(request.raw, lifetime)
+      setLifetime(reply.raw, lifetime)
+      tieLogger(request.log, request.server.log, request.raw, lifetime)
     }
-    if (reenter && !life.reenters && !optsOut(config)) patchRequest(request, reply, route, life, registration.settings.diagnostics, undo)
-    else if (around === undefined) endWithReply(reply, life)
+    if (reenter && !lifetime.reenters && !optsOut(config)) patchRequest(request, reply, route, lifetime, registration.settings.diagnostics, undo)
+    else if (around === undefined) endWithReply(reply, lifetime)
     if (around === undefined) {
-      if (handlerTimeout > 0) limitHandler(request.signal, life, handlerTimeout)
-      if (isGone(request, reply)) life.close(false)
+      if (handlerTimeout > 0) limitHandler(request.signal, lifetime, handlerTimeout)
+      if (isGone(request, reply)) lifetime.close(false)
     }
-    tellOpened(scope)
+    publishOpen(scope)
     if (responseHeader !== undefined) reply.header(responseHeader, request.id)
     enter(scope.store, seed, scope, request, 0, done)
   })
@@ -76,13 +76,13 @@ function isGone ({ raw }: FastifyRequest, reply: FastifyReply): boolean {
 }
 
 /** A route's `handlerTimeout` limits the scope. Its signal is older than the scope, and is aborted for other reasons, too. */
-function limitHandler (signal: AbortSignal, life: RequestLifetime, timeout: number): void {
-  if (life.reenters) timeoutSignal.install(signal, life)
-  const { scope } = life
+function limitHandler (signal: AbortSignal, lifetime: RequestLifetime, timeout: number): void {
+  if (lifetime.reenters) timeoutSignal.install(signal, lifetime)
+  const { scope } = lifetime
   cancelAt(scope, Date.now() + timeout)
   signal.addEventListener('abort', () => {
     if ((signal.reason as { code?: unknown } | undefined)?.code !== 'FST_ERR_HANDLER_TIMEOUT') return
-    life.timedOut = true
+    lifetime.timedOut = true
     abortLate(scope)
   }, { once: true })
 }
@@ -107,14 +107,14 @@ function seed (scope: Scope, request: FastifyRequest, from: number, done: HookHa
 /** Waits for a seed, and reads those after it. A function of its own: its callbacks would be made for each seed that nobody waits for. */
 function seedLater (scope: Scope, request: FastifyRequest, at: number, done: HookHandlerDoneFunction, value: unknown): void {
   const { name } = scope.registration.policy.seeds[at]!
-  const life = scope.life!
-  life.hold()
+  const lifetime = scope.lifetime!
+  lifetime.hold()
   Promise.resolve(value).then((value) => {
-    life.release()
+    lifetime.release()
     keep(scope, name, value)
     seed(scope, request, at + 1, done)
   }, (error: unknown) => {
-    life.release()
+    lifetime.release()
     done(asError(error, name))
   })
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
 import { resumeWithin } from '../lifecycle/reentry.ts'
-import { lifeOf } from '../lifecycle/carrier.ts'
+import { lifetimeOf } from '../lifecycle/carrier.ts'
 import type { RequestLifetime } from '../lifecycle/request-lifetime.ts'
 
 /** How a request goes on in its scope, and ends, where nothing is replaced: by hooks and events that are public. */
@@ -27,9 +27,9 @@ export function optsOut (config: unknown): boolean {
 }
 
 /** Ends a request whose connection is lost, and one that was hijacked: onResponse is not called for them. */
-export function endWithReply ({ raw }: FastifyReply, life: RequestLifetime): void {
-  life.watched = false
-  raw.once('close', function fastifyCtxOnReplyClose () { life.close(isComplete(raw)) })
+export function endWithReply ({ raw }: FastifyReply, lifetime: RequestLifetime): void {
+  lifetime.watched = false
+  raw.once('close', function fastifyCtxOnReplyClose () { lifetime.close(isComplete(raw)) })
 }
 
 /** Notes a scope that was opened in an onRequest hook, before the body is read: what it was opened in is lost then. */
@@ -43,14 +43,14 @@ function fastifyCtxPreValidation (request: FastifyRequest, _reply: FastifyReply,
 }
 
 function fastifyCtxOnResponse (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
-  lifeOf(request)?.close(isComplete(reply.raw))
+  lifetimeOf(request)?.close(isComplete(reply.raw))
   done()
 }
 
 function goOn (request: FastifyRequest, done: HookHandlerDoneFunction): void {
-  const life = lifeOf(request)
-  if (life === undefined) done()
-  else resumeWithin(life, done)
+  const lifetime = lifetimeOf(request)
+  if (lifetime === undefined) done()
+  else resumeWithin(lifetime, done)
 }
 
 /** Whether all of the answer was handed to the system. HTTP/2 says no more than whether it was written. */

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunc
 import { FST_CTX_INVALID_OPTION, FST_CTX_MISSING } from '../common/errors.ts'
 import type { RouteContext } from '../patches/fastify-internals.ts'
 import { DEFAULT_MISSING_STATUS, type Policy } from '../config/key-policies.ts'
-import { lifeOf } from '../lifecycle/carrier.ts'
+import { lifetimeOf } from '../lifecycle/carrier.ts'
 import { scopeOf } from '../scope/lookup.ts'
 import { currentScope } from '../scope/storage.ts'
 
@@ -36,7 +36,7 @@ let hasLateChecks = false
  *
  * @throws FST_CTX_INVALID_OPTION a route's `config.context` is wrong
  */
-export function checkRoutes (instance: FastifyInstance, owner: object, policy: Policy): void {
+export function checkRoutes (instance: FastifyInstance, definition: object, policy: Policy): void {
   instance.addHook('onRoute', function fastifyCtxOnRoute (this: FastifyInstance, route: RouteOptions) {
     const mistake = mistakeIn(route.config, route.url, policy)
     if (mistake !== undefined) throw mistake
@@ -48,11 +48,11 @@ export function checkRoutes (instance: FastifyInstance, owner: object, policy: P
     // Later onRoute hooks may add hooks to the route, and keys that it requires. Fastify reads its hooks after this.
     (this as Booting).after((error, done) => {
       const required = requiredBy(route.config)
-      if (required.length > 0) route.preHandler = [route.preHandler ?? [], checkOf(owner, policy, required)].flat() as NonNullable<RouteOptions['preHandler']>
+      if (required.length > 0) route.preHandler = [route.preHandler ?? [], checkOf(definition, policy, required)].flat() as NonNullable<RouteOptions['preHandler']>
       done(error ?? mistakeIn(route.config, route.url, policy))
     })
   })
-  if (instance.printRoutes() !== '(empty tree)') instance.addHook('preHandler', lateCheck(owner, policy))
+  if (instance.printRoutes() !== '(empty tree)') instance.addHook('preHandler', lateCheck(definition, policy))
 }
 
 /** Moves the check of a route that `onRoute` did not see behind the route's other hooks. Where Fastify has no such list, it stays where it is, and refuses what is not set by then. */
@@ -64,7 +64,7 @@ export function checkLast (route: RouteContext): void {
   ordered.add(hooks)
 }
 
-function lateCheck (owner: object, policy: Policy): Check {
+function lateCheck (definition: object, policy: Policy): Check {
   const checks = new WeakMap<object, Check>()
   function fastifyCtxRequireLate (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
     const config = request.routeOptions.config as object | undefined
@@ -73,7 +73,7 @@ function lateCheck (owner: object, policy: Policy): Check {
     let check = checks.get(config!)
     if (check === undefined) {
       const mistake = mistakeIn(config, request.routeOptions.url, policy)
-      check = mistake === undefined ? checkOf(owner, policy, requiredBy(config)) : (_request, _reply, done) => { done(mistake) }
+      check = mistake === undefined ? checkOf(definition, policy, requiredBy(config)) : (_request, _reply, done) => { done(mistake) }
       checks.set(config!, check)
     }
     check(request, reply, done)
@@ -85,20 +85,20 @@ function lateCheck (owner: object, policy: Policy): Check {
   return fastifyCtxRequireLate
 }
 
-function checkOf (owner: object, policy: Policy, required: readonly string[]): Check {
+function checkOf (definition: object, policy: Policy, required: readonly string[]): Check {
   return function fastifyCtxRequire (request, _reply, done) {
-    const name = required.find((name) => isMissing(valueOf(owner, request, name)))
+    const name = required.find((name) => isMissing(valueOf(definition, request, name)))
     if (name === undefined) done()
     else done(Object.assign(new FST_CTX_MISSING(name), { statusCode: policy.missing.get(name) ?? DEFAULT_MISSING_STATUS }))
   }
 }
 
 /** What the handler would read: the value of the innermost scope of this request. */
-function valueOf (owner: object, request: FastifyRequest, name: string): unknown {
-  const life = lifeOf(request)
-  if (life === undefined) return undefined
+function valueOf (definition: object, request: FastifyRequest, name: string): unknown {
+  const lifetime = lifetimeOf(request)
+  if (lifetime === undefined) return undefined
   const current = currentScope()
-  return scopeOf(owner, current?.root.life === life ? current : life.scope)?.store[name]
+  return scopeOf(definition, current?.root.lifetime === lifetime ? current : lifetime.scope)?.store[name]
 }
 
 /** An empty header, or a column without a value, is not a tenant. */

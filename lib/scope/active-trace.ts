@@ -8,7 +8,7 @@ import { readTrace, type Trace } from '../tracing/trace-context.ts'
 export function openTrace (scope: Scope, request: FastifyRequest, { traceparent, tracestate }: IncomingHttpHeaders): void {
   const { tracing, readsTrace } = scope.registration.settings
   if (tracing !== undefined) {
-    scope.trace = tracing.ofRequest(request)
+    scope.trace = tracing.requestSpan(request)
     // Of a request that another injects, what is active may be a span of the other.
     if (scope.trace !== undefined && (scope.trace !== tracing.current() || isBeside(scope)) && isFirstIn(scope.trace, scope)) labelling.add(scope)
   }
@@ -38,17 +38,17 @@ const labelling = new WeakSet<Scope>()
 const spansOfJobs = new WeakSet<Trace>()
 
 /** The request that began in a span. One that it injects is dispatched outside its scope, but within its span. */
-const spansOfRequests = new WeakMap<Trace, Scope['life']>()
+const spansOfRequests = new WeakMap<Trace, Scope['lifetime']>()
 
-function isFirstIn (place: Trace, { life }: Scope): boolean {
-  if (!spansOfRequests.has(place)) spansOfRequests.set(place, life)
-  return spansOfRequests.get(place) === life
+function isFirstIn (place: Trace, { lifetime }: Scope): boolean {
+  if (!spansOfRequests.has(place)) spansOfRequests.set(place, lifetime)
+  return spansOfRequests.get(place) === lifetime
 }
 
 /** Whether no scope is around that of a request but those of other contexts of the same request. */
-function isBeside ({ life }: Scope): boolean {
+function isBeside ({ lifetime }: Scope): boolean {
   const around = currentScope()
-  return around === undefined || around.root.life === life
+  return around === undefined || around.root.lifetime === lifetime
 }
 
 /** The place in a trace that a scope is at now: the tracer's active span, else where its root began. */

@@ -24,12 +24,12 @@ const opened = channel('fastify-ctx:open')
 const ended = channel('fastify-ctx:end')
 
 /** A root scope is open. */
-export function tellOpened (scope: Scope): void {
+export function publishOpen (scope: Scope): void {
   if (opened.hasSubscribers) enter(scope.store, () => { opened.publish(messageOf(scope)) })
 }
 
 /** A root scope is over; its values are still there. */
-export function tellEnded (scope: Scope): void {
+export function publishEnd (scope: Scope): void {
   if (ended.hasSubscribers) enter(scope.store, () => { ended.publish(messageOf(scope)) })
 }
 
@@ -39,5 +39,5 @@ const tokens = new WeakMap<Scope, object>()
 function messageOf (scope: Scope): ScopeMessage {
   const token = tokens.get(scope) ?? Object.freeze({})
   tokens.set(scope, token)
-  return { scope: token, requestId: scope.store.requestId as string, route: scope.route, lost: scope.life?.aborted ?? false }
+  return { scope: token, requestId: scope.store.requestId as string, route: scope.route, lost: scope.lifetime?.aborted ?? false }
 }

@@ -37,7 +37,7 @@ export interface Line {
   /** The place in a trace that they name. */
   readonly trace: Trace | undefined
   /** The line of the scope of another context around this one, whose fields are included. */
-  readonly outer: Line | undefined
+  readonly enclosing: Line | undefined
   /** The fields of this scope alone. */
   readonly own: Fields
   /** These, and those of other contexts around it. */

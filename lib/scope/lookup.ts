@@ -1,22 +1,22 @@
 import type { Impersonation } from './scope-state.ts'
-import type { Life, Scope } from './scope.ts'
+import type { Lifetime, Scope } from './scope.ts'
 
 /** The innermost scope of one context, from `scope` outwards, up to date. */
-export function scopeOf (owner: object, scope: Scope | undefined): Scope | undefined {
-  while (scope !== undefined && scope.owner !== owner) scope = scope.outer
+export function scopeOf (definition: object, scope: Scope | undefined): Scope | undefined {
+  while (scope !== undefined && scope.definition !== definition) scope = scope.enclosing
   if (scope !== undefined && scope.unlinked) scope.refresh()
   return scope
 }
 
 /** Whether a scope is a request's own: that of a job is not, nor is the copy that detached work has. */
 export function isOfRequest (scope: Scope): boolean {
-  return scope.life !== undefined && scopeOf(scope.owner, scope.life.scope) === scope
+  return scope.lifetime !== undefined && scopeOf(scope.definition, scope.lifetime.scope) === scope
 }
 
 /** The request whose values are seen in a scope: its own, or that of another context around it. A copy's values are its own. */
-export function lifeAround (scope: Scope): Life | undefined {
-  for (let around: Scope | undefined = scope; around !== undefined; around = around.outer) {
-    if (isOfRequest(around.root)) return around.root.life
+export function lifetimeAround (scope: Scope): Lifetime | undefined {
+  for (let around: Scope | undefined = scope; around !== undefined; around = around.enclosing) {
+    if (isOfRequest(around.root)) return around.root.lifetime
   }
   return undefined
 }
@@ -25,14 +25,14 @@ export function lifeAround (scope: Scope): Life | undefined {
 export function contains (scope: Scope, inner: Scope | undefined): boolean {
   const around = new Set([inner])
   // A set is walked with what is added on the way.
-  for (const from of around) if (from !== undefined) around.add(from.parent).add(from.outer)
+  for (const from of around) if (from !== undefined) around.add(from.parent).add(from.enclosing)
   return around.has(scope)
 }
 
 /** The innermost impersonation that a scope is in. */
 export function impersonationOf (scope: Scope): Impersonation | undefined {
   for (let from: Scope | undefined = scope; from !== undefined; from = from.parent) {
-    if (from.extras?.impersonation !== undefined) return from.extras.impersonation
+    if (from.lazyState?.impersonation !== undefined) return from.lazyState.impersonation
   }
   return undefined
 }

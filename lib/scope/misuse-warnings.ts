@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { isCopiedStore, type Scope } from './scope.ts'
 import { currentStore } from './storage.ts'
-import { callSite, warnOnce, type Entrance } from '../common/warnings.ts'
+import { callSite, warnOnce, type EntryPoint } from '../common/warnings.ts'
 
 /**
  * Classic mistakes, each told once, with its place and the way out: in development only, unless asked for
@@ -22,7 +22,7 @@ export function watchedHook<F extends (...args: any[]) => unknown> (hook: F): F 
 }
 
 /** A value was read where there is no scope: in a hook that was registered before the plugin, that is a mistake. */
-export function warnEarly (key: string, entrances: readonly Entrance[]): void {
+export function warnEarly (key: string, entrances: readonly EntryPoint[]): void {
   // What the hook calls goes on within the request, whose scope is current by then.
   const hook = currentStore() === undefined ? earlyHook.getStore() : undefined
   if (hook === undefined) return
@@ -30,12 +30,12 @@ export function warnEarly (key: string, entrances: readonly Entrance[]): void {
 }
 
 /** A value was read when its request was over. */
-export function warnLate (key: string, { route }: Scope, entrances: readonly Entrance[]): void {
+export function warnLate (key: string, { route }: Scope, entrances: readonly EntryPoint[]): void {
   warnOnce('FST_CTX_LATE_READ', `${key} ${route}`, () => `'${key}' was read${callSite(entrances)} after the scope${of(route)} had ended, and is undefined: read it before, or start the work that needs it by ctx.detach()`)
 }
 
 /** A call found no scope, because what is current is a copy of a scope's store. */
-export function warnCopied (entrances: readonly Entrance[]): void {
+export function warnCopied (entrances: readonly EntryPoint[]): void {
   if (!isCopiedStore(currentStore())) return
   warnOnce('FST_CTX_COPIED_STORE', '', () => `the context was used${callSite(entrances)} in a copy of a scope's store, which is not a scope: use ctx.run(values, fn) instead of running asyncLocalStorage with { ...store }`)
 }

@@ -33,7 +33,7 @@ export interface Origin {
 }
 
 /** What only some scopes have: nothing of it is allocated for those that do not use it. */
-export interface Extras<S> {
+export interface ScopeState<S> {
   cache: Cache | undefined
   memoized: Memoized | undefined
   cancellation: Cancellation<S> | undefined
@@ -41,7 +41,7 @@ export interface Extras<S> {
   /** What its first values came from, where that was an envelope, or the copy for detached work. */
   madeBy: 'hydrate' | 'detach' | undefined
   /** What runs when the scope ends, in the order it was given. */
-  ends: Array<() => Promise<void>> | undefined
+  onEndCallbacks: Array<() => Promise<void>> | undefined
   /** What starts once it has ended. */
-  afters: Array<() => void> | undefined
+  afterTasks: Array<() => void> | undefined
 }

@@ -1,5 +1,5 @@
 import { showAs } from '../common/inspection.ts'
-import type { Extras, Impersonation, Origin } from './scope-state.ts'
+import type { ScopeState, Impersonation, Origin } from './scope-state.ts'
 import type { Line, Logger } from './line.ts'
 import type { Policy } from '../config/key-policies.ts'
 import type { Settings } from '../config/options.ts'
@@ -37,7 +37,7 @@ export interface Registration {
   /** What a request id from outside must match. */
   readonly idPattern: Pick<RegExp, 'test'>
   /** Hears of each value that a scope gets; `undefined` where nobody listens. */
-  readonly written: ((scope: Scope, name: string) => void) | undefined
+  readonly onWrite: ((scope: Scope, name: string) => void) | undefined
 }
 
 /** Work that the application waits for. */
@@ -49,7 +49,7 @@ export interface Pending {
 }
 
 /** One request, as the scopes of all contexts that cover it share it. */
-export interface Life {
+export interface Lifetime {
   /** The innermost scope that was opened for the request itself. */
   scope: Scope
   /** The store in which the request goes on: that of `scope`, or of a run around the `done` of one of its hooks. */
@@ -61,7 +61,7 @@ export interface Life {
   /** Whether the connection was lost before the answer was complete. */
   readonly aborted: boolean
   /** The request goes on in another store from now on. */
-  goOnIn (store: Store): void
+  continueIn (store: Store): void
   /** Ends a scope with the request, if the request goes on in it. Returns whether it does. */
   defer (scope: Scope): boolean
   /** Defers the end until `release` was called as often. */
@@ -89,24 +89,24 @@ const MAX_SETTLED = 16
  */
 export class Scope {
   /** The context whose keys these are. */
-  readonly owner: object
+  readonly definition: object
   readonly registration: Registration
   parent: Scope | undefined
   readonly root: Scope
   /** The scope of another context around this one: both are current. */
-  readonly outer: Scope | undefined
+  readonly enclosing: Scope | undefined
   readonly store: Store
   /** Which scope of the process it is, in the order in which they were opened. */
   readonly number = ++opened
   /** The request this scope is of; `undefined` for a job. */
-  readonly life: Life | undefined
+  readonly lifetime: Lifetime | undefined
   /** The logger of the request; `undefined` for a job. */
   log: Logger | undefined = undefined
   /** The pattern of the request's route, for messages. */
   route: string | undefined = undefined
   /** What the log lines of this scope carry, made at its first line. */
   line: Line | undefined = undefined
-  extras: Extras<Scope> | undefined = undefined
+  lazyState: ScopeState<Scope> | undefined = undefined
   /** Of a `run`: its function, as long as it runs. */
   work: ((...args: never[]) => unknown) | undefined = undefined
   /** Of a root: where in a trace it began. */
@@ -137,13 +137,13 @@ export class Scope {
   /** Of a root that has ended: what is called with a scope before its values are dropped. */
   private last: ((scope: Scope) => void) | undefined = undefined
 
-  constructor (owner: object, registration: Registration, parent?: Scope, outer?: Scope, life?: Life) {
-    this.owner = owner
+  constructor (definition: object, registration: Registration, parent?: Scope, enclosing?: Scope, lifetime?: Lifetime) {
+    this.definition = definition
     this.registration = registration
     this.parent = parent
     this.root = parent === undefined ? this : parent.root
-    this.outer = outer
-    this.life = life
+    this.enclosing = enclosing
+    this.lifetime = lifetime
     this.store = new NewStore(this)
     if (parent !== undefined) this.openBelow(parent)
   }
@@ -176,7 +176,7 @@ export class Scope {
     if (this.parent === undefined) return
     this.settled = true
     const { root } = this
-    if (root.life !== undefined && !root.ended) this.group = (root.settledBelow ??= new SettledScopes()).add(this)
+    if (root.lifetime !== undefined && !root.ended) this.group = (root.settledBelow ??= new SettledScopes()).add(this)
     if (this.children !== undefined && this.children.size > 0) {
       const around = this.nearestOpen()
       if (around !== undefined) for (const child of this.children) child.lift(around)
@@ -268,11 +268,11 @@ export class Scope {
     let impersonation: Impersonation | undefined
     for (let scope = this.parent!; scope !== around; scope = scope.parent!) {
       for (const name of scope.own ?? []) if (!this.owns(name)) (this.own ??= []).push(name)
-      impersonation ??= scope.extras?.impersonation
-      deadline ??= scope.extras?.cancellation?.deadline
+      impersonation ??= scope.lazyState?.impersonation
+      deadline ??= scope.lazyState?.cancellation?.deadline
     }
-    if (impersonation !== undefined) this.use().impersonation ??= impersonation
-    if (deadline !== undefined) this.use().cancellation ??= { deadline, controller: undefined, followers: undefined, release: undefined }
+    if (impersonation !== undefined) this.state().impersonation ??= impersonation
+    if (deadline !== undefined) this.state().cancellation ??= { deadline, controller: undefined, followers: undefined, release: undefined }
     this.parent!.children?.delete(this)
     this.parent = around
     around.adopt(this)
@@ -302,11 +302,11 @@ export class Scope {
       warn('FST_CTX_BACKGROUND', 'the end of a scope failed, and its values are dropped all the same: see the detail', describe(error))
     }
     this.children = undefined
-    if (this.extras !== undefined) {
-      const { ends, cancellation } = this.extras
-      this.extras = undefined
+    if (this.lazyState !== undefined) {
+      const { onEndCallbacks, cancellation } = this.lazyState
+      this.lazyState = undefined
       // Work that nobody waited for still runs: its onEnd callbacks and its cancellation are kept.
-      if ((ends ?? cancellation) !== undefined) Object.assign(this.use(), { ends, cancellation })
+      if ((onEndCallbacks ?? cancellation) !== undefined) Object.assign(this.state(), { onEndCallbacks, cancellation })
     }
     this.origins = undefined
     this.done = true
@@ -325,7 +325,7 @@ export class Scope {
     if (this.children !== undefined && this.children.size > MAX_CHILDREN) this.letGo()
     else if (this.children !== undefined && this.children.size > 0) this.handDown(name, value)
     this.put(name, value)
-    if (this.registration.written !== undefined && !this.ended) this.registration.written(this, name)
+    if (this.registration.onWrite !== undefined && !this.ended) this.registration.onWrite(this, name)
   }
 
   /** Whether a key was given its value here, not in a scope around this one. */
@@ -369,11 +369,11 @@ export class Scope {
   }
 
   /** What only some scopes have, made for this one now. */
-  use (): Extras<Scope> {
-    this.extras ??= {
-      cache: undefined, memoized: undefined, cancellation: undefined, impersonation: undefined, madeBy: undefined, ends: undefined, afters: undefined
+  state (): ScopeState<Scope> {
+    this.lazyState ??= {
+      cache: undefined, memoized: undefined, cancellation: undefined, impersonation: undefined, madeBy: undefined, onEndCallbacks: undefined, afterTasks: undefined
     }
-    return this.extras
+    return this.lazyState
   }
 }
 

@@ -2,7 +2,7 @@ import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import type { Client } from './client.ts'
 import type { Lockstep } from './lockstep.ts'
 import type { Burst } from './plan.ts'
-import type { Shot } from './sent-request.ts'
+import type { SentRequest } from './sent-request.ts'
 import { within } from './timeout.ts'
 
 /** Milliseconds after which a request is no longer waited for by the others: the application may never answer it alone. */
@@ -13,45 +13,45 @@ const PATIENCE = 100
  *
  * @param lockstep stops the requests of a burst in the server
  */
-export async function fire (burst: Burst, client: Client, lockstep: (shots: readonly Shot[]) => Lockstep): Promise<void> {
+export async function sendBurst (burst: Burst, client: Client, lockstep: (requests: readonly SentRequest[]) => Lockstep): Promise<void> {
   await client.warm()
-  await { together: fireTogether, gated: fireGated, staggered: fireStaggered, lockstep: fireInLockstep }[burst.pace](burst, client, lockstep)
+  await { together: sendTogether, gated: sendGated, staggered: sendStaggered, lockstep: sendInLockstep }[burst.pace](burst, client, lockstep)
 }
 
-async function fireTogether ({ shots }: Burst, client: Client): Promise<void> {
-  await Promise.all(shots.map((shot) => client.send(shot)))
+async function sendTogether ({ requests }: Burst, client: Client): Promise<void> {
+  await Promise.all(requests.map((sent) => client.send(sent)))
 }
 
-async function fireGated ({ shots, release, oneByOne }: Burst, client: Client): Promise<void> {
-  const gates = new Map(shots.map((shot) => [shot, openable()]))
-  const answers = new Map(shots.map((shot) => [shot, client.send(shot, gates.get(shot)!.opened)]))
-  await soon(Promise.all(shots.map(({ arrived }) => arrived)))
-  for (const shot of release) {
-    gates.get(shot)!.open()
-    await (oneByOne ? soon(answers.get(shot)!) : turn())
+async function sendGated ({ requests, release, oneByOne }: Burst, client: Client): Promise<void> {
+  const gates = new Map(requests.map((sent) => [sent, openable()]))
+  const answers = new Map(requests.map((sent) => [sent, client.send(sent, gates.get(sent)!.opened)]))
+  await soon(Promise.all(requests.map(({ arrived }) => arrived)))
+  for (const sent of release) {
+    gates.get(sent)!.open()
+    await (oneByOne ? soon(answers.get(sent)!) : turn())
   }
   await Promise.all(answers.values())
 }
 
-async function fireStaggered ({ shots }: Burst, client: Client): Promise<void> {
+async function sendStaggered ({ requests }: Burst, client: Client): Promise<void> {
   const answers: Array<Promise<void>> = []
-  for (const shot of shots) {
-    answers.push(client.send(shot, waitAndArrive(shot)))
-    await soon(shot.arrived)
-    await delay(shot.wait)
+  for (const sent of requests) {
+    answers.push(client.send(sent, waitAndArrive(sent)))
+    await soon(sent.arrived)
+    await delay(sent.wait)
   }
   await Promise.all(answers)
 }
 
-async function waitAndArrive ({ arrived, wait }: Shot): Promise<void> {
+async function waitAndArrive ({ arrived, wait }: SentRequest): Promise<void> {
   await soon(arrived)
   await delay(wait)
 }
 
-async function fireInLockstep ({ shots, release, steps }: Burst, client: Client, lockstep: (shots: readonly Shot[]) => Lockstep): Promise<void> {
-  const stops = lockstep(shots)
+async function sendInLockstep ({ requests, release, steps }: Burst, client: Client, lockstep: (requests: readonly SentRequest[]) => Lockstep): Promise<void> {
+  const stops = lockstep(requests)
   try {
-    const answers = shots.map((shot) => client.send(shot))
+    const answers = requests.map((sent) => client.send(sent))
     for (const barrier of [stops.arrivals, stops.handlers]) {
       await soon(barrier.full)
       await barrier.open(release, steps)

@@ -3,7 +3,7 @@ import net, { type Socket } from 'node:net'
 import { setImmediate as turn } from 'node:timers/promises'
 import tls from 'node:tls'
 import { brotliDecompressSync, unzipSync } from 'node:zlib'
-import { headersOf, type Answer, type Shot } from './sent-request.ts'
+import { headersOf, type Answer, type SentRequest } from './sent-request.ts'
 import type { Target } from './target.ts'
 import { within } from './timeout.ts'
 
@@ -16,7 +16,7 @@ export interface ClientOptions {
   /** Milliseconds within which each request must be answered. */
   readonly timeout: number
   /** Called before a request is sent, with the port that it will come from. */
-  readonly onPort: (port: number, shot: Shot) => void
+  readonly onPort: (port: number, sent: SentRequest) => void
 }
 
 /** Sends requests over connections that are kept alive and shared. */
@@ -58,11 +58,11 @@ export class Client {
    *
    * @param gate the body is not completed before it resolves
    */
-  async send (shot: Shot, gate?: Promise<void>): Promise<void> {
+  async send (sent: SentRequest, gate?: Promise<void>): Promise<void> {
     try {
-      shot.answer = await this.#exchange(shot, gate)
+      sent.answer = await this.#exchange(sent, gate)
     } catch (error) {
-      shot.failure = error
+      sent.failure = error
     }
   }
 
@@ -71,10 +71,10 @@ export class Client {
     for (const socket of this.#fresh.splice(0)) socket.destroy()
   }
 
-  #exchange (shot: Shot, gate: Promise<void> | undefined): Promise<Answer> {
+  #exchange (sent: SentRequest, gate: Promise<void> | undefined): Promise<Answer> {
     const { timeout } = this.#options
     return new Promise((resolve, reject) => {
-      const request = this.#open(shot)
+      const request = this.#open(sent)
       const timer = setTimeout(() => {
         fail(new Error(`no answer within ${timeout} ms`))
         request.destroy()
@@ -82,7 +82,7 @@ export class Client {
       const fail = (error: Error): void => {
         clearTimeout(timer)
         // Closed by the server while it was idle: the request did not reach it.
-        if (request.reusedSocket && !shot.hasArrived && (error as NodeJS.ErrnoException).code === 'ECONNRESET') resolve(this.#exchange(shot, gate))
+        if (request.reusedSocket && !sent.hasArrived && (error as NodeJS.ErrnoException).code === 'ECONNRESET') resolve(this.#exchange(sent, gate))
         else reject(error)
       }
       request.on('error', fail)
@@ -95,15 +95,15 @@ export class Client {
           resolve(answerOf(response, Buffer.concat(parts)))
         })
       })
-      writeBody(request, shot, gate).catch(fail)
+      writeBody(request, sent, gate).catch(fail)
     })
   }
 
-  #open (shot: Shot): ClientRequest {
+  #open (sent: SentRequest): ClientRequest {
     const { host, port } = this.#target
-    const request = http.request({ host, port, agent: this.#agent, method: shot.method, path: shot.request.url, headers: headersOf(shot.request) })
+    const request = http.request({ host, port, agent: this.#agent, method: sent.method, path: sent.request.url, headers: headersOf(sent.request) })
     request.once('socket', (socket: Socket) => {
-      const tell = (): void => { this.#options.onPort(socket.localPort!, shot) }
+      const tell = (): void => { this.#options.onPort(socket.localPort!, sent) }
       if (socket.connecting) socket.once('connect', tell)
       else tell()
     })
@@ -123,7 +123,7 @@ export class Client {
   }
 }
 
-async function writeBody (request: ClientRequest, { pieces, chunked }: Shot, gate: Promise<void> | undefined): Promise<void> {
+async function writeBody (request: ClientRequest, { pieces, chunked }: SentRequest, gate: Promise<void> | undefined): Promise<void> {
   if (pieces.length === 0) {
     request.end()
     return

@@ -1,5 +1,5 @@
 import type { Canaries } from './canary.ts'
-import type { Shot } from './sent-request.ts'
+import type { SentRequest } from './sent-request.ts'
 
 /** A request as a report names it. */
 export interface FiredRequest {
@@ -39,36 +39,36 @@ export type Found = Crossing & { readonly index: number }
 const AROUND = 40
 
 /** The crossings in what a request was answered. */
-export function crossingsInAnswer (shot: Shot, canaries: Canaries<Shot>): Found[] {
-  if (shot.answer === undefined) return []
-  const { headers, body } = shot.answer
-  const inHeaders = headers.flatMap(([name, value]) => ownersOf(value, shot, canaries).map((owner) => {
-    return makeCrossing(shot, owner, { where: 'header', at: name, text: value }, canaries)
+export function crossingsInAnswer (sent: SentRequest, canaries: Canaries<SentRequest>): Found[] {
+  if (sent.answer === undefined) return []
+  const { headers, body } = sent.answer
+  const inHeaders = headers.flatMap(([name, value]) => ownersOf(value, sent, canaries).map((owner) => {
+    return makeCrossing(sent, owner, { where: 'header', at: name, text: value }, canaries)
   }))
-  const inBody = ownersOf(body, shot, canaries).map((owner) => {
-    return makeCrossing(shot, owner, { where: 'body', at: placeOf(body, owner, canaries), text: body }, canaries)
+  const inBody = ownersOf(body, sent, canaries).map((owner) => {
+    return makeCrossing(sent, owner, { where: 'body', at: placeOf(body, owner, canaries), text: body }, canaries)
   })
   return [...inHeaders, ...inBody]
 }
 
 /** The others whose canaries are in a text that belongs to a request; that its own is there, too, is kept. */
-export function ownersOf (text: string, shot: Shot, canaries: Canaries<Shot>): Shot[] {
+export function ownersOf (text: string, sent: SentRequest, canaries: Canaries<SentRequest>): SentRequest[] {
   const owners = canaries.ownersIn(text)
-  if (owners.delete(shot)) shot.seen = true
+  if (owners.delete(sent)) sent.seen = true
   return [...owners]
 }
 
-export function makeCrossing (reader: Shot, owner: Shot, seen: { readonly text: string } & Pick<Crossing, 'where' | 'at'> & Partial<Pick<Crossing, 'logger' | 'line'>>, canaries: Canaries<Shot>): Found {
+export function makeCrossing (reader: SentRequest, owner: SentRequest, seen: { readonly text: string } & Pick<Crossing, 'where' | 'at'> & Partial<Pick<Crossing, 'logger' | 'line'>>, canaries: Canaries<SentRequest>): Found {
   const { where, at, text, logger, line } = seen
   return { reader: firedRequest(reader), owner: firedRequest(owner), where, at, excerpt: excerptOf(text, owner, canaries), logger, line, index: reader.index }
 }
 
-export function firedRequest ({ number, method, request: { url }, route, canary }: Shot): FiredRequest {
+export function firedRequest ({ number, method, request: { url }, route, canary }: SentRequest): FiredRequest {
   return { number, method, url, route, canary }
 }
 
 /** Where in a body a canary is: `orders[0].tenant`, or the number of characters before it. */
-function placeOf (body: string, owner: Shot, canaries: Canaries<Shot>): string {
+function placeOf (body: string, owner: SentRequest, canaries: Canaries<SentRequest>): string {
   let parsed: unknown
   try {
     parsed = JSON.parse(body)
@@ -78,7 +78,7 @@ function placeOf (body: string, owner: Shot, canaries: Canaries<Shot>): string {
   return pathOf(parsed, owner, canaries)?.replace(/^\./, '') || 'its whole'
 }
 
-function pathOf (value: unknown, owner: Shot, canaries: Canaries<Shot>): string | undefined {
+function pathOf (value: unknown, owner: SentRequest, canaries: Canaries<SentRequest>): string | undefined {
   if (typeof value === 'string') return canaries.ownersIn(value).has(owner) ? '' : undefined
   if (typeof value !== 'object' || value === null) return undefined
   for (const [name, inner] of Object.entries(value)) {
@@ -90,7 +90,7 @@ function pathOf (value: unknown, owner: Shot, canaries: Canaries<Shot>): string 
   return undefined
 }
 
-function excerptOf (text: string, owner: Shot, canaries: Canaries<Shot>): string {
+function excerptOf (text: string, owner: SentRequest, canaries: Canaries<SentRequest>): string {
   const readable = canaries.replaceIn(text, shortName).replace(/\s+/g, ' ')
   // Within base64 it stands nowhere as it is.
   const at = Math.max(0, readable.indexOf(shortName(owner)))
@@ -99,6 +99,6 @@ function excerptOf (text: string, owner: Shot, canaries: Canaries<Shot>): string
 }
 
 /** What stands in a report in place of a canary. */
-export function shortName ({ number }: Shot): string {
+export function shortName ({ number }: SentRequest): string {
   return `<canary of ${number}>`
 }

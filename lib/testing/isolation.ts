@@ -1,16 +1,16 @@
 import { randomInt } from 'node:crypto'
 import { setImmediate as turn } from 'node:timers/promises'
 import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
-import { fire } from './burst.ts'
+import { sendBurst } from './burst.ts'
 import { Canaries } from './canary.ts'
 import { Client } from './client.ts'
 import { crossingsInAnswer, type Crossing } from './crossing.ts'
 import { Lockstep } from './lockstep.ts'
 import { plan } from './plan.ts'
 import { crossingError, unansweredError, type Run } from './report.ts'
-import type { MakeRequest, Shot } from './sent-request.ts'
+import type { MakeRequest, SentRequest } from './sent-request.ts'
 import { openTarget, type App } from './target.ts'
-import { Watch } from './observer.ts'
+import { Observer } from './observer.ts'
 
 /** How `assertIsolated` fires, and what it lets pass. */
 export interface IsolationOptions {
@@ -60,19 +60,19 @@ export type Settings = Required<IsolationOptions>
 export async function assertIsolated (app: App, requests: MakeRequest | readonly MakeRequest[], options: IsolationOptions = {}): Promise<Isolation> {
   const makes = readRequests(requests)
   const settings = readOptions(options)
-  const { shots, unseen } = await runIsolation(app, makes, settings, (seed) => ({ caller: assertIsolated, again: `assertIsolated(app, requests, { seed: ${seed} })` }))
+  const { requests: sent, unseen } = await runIsolation(app, makes, settings, (seed) => ({ caller: assertIsolated, again: `assertIsolated(app, requests, { seed: ${seed} })` }))
   if (unseen[0] !== undefined) {
     const { index, method, request, answer } = unseen[0]
     throw new FST_CTX_INVALID_ARGUMENT('assertIsolated', `requests whose canaries show, where that of request ${index + 1}, ${method} ${request.url} (status ${answer!.status}), was in no answer, on no log line and in no value of a context, so that nothing could be seen to cross: put it where the application takes a value from, and answer or log that value`)
   }
-  return { seed: settings.seed, requests: shots.length, statuses: statusesOf(shots) }
+  return { seed: settings.seed, requests: sent.length, statuses: statusesOf(sent) }
 }
 
 /** A run in which nothing crossed and each request was answered. */
 export interface Outcome {
-  readonly shots: readonly Shot[]
+  readonly requests: readonly SentRequest[]
   /** For each function none of whose canaries showed anywhere, one of its requests: nothing could be seen to cross. */
-  readonly unseen: readonly Shot[]
+  readonly unseen: readonly SentRequest[]
 }
 
 /**
@@ -84,46 +84,46 @@ export interface Outcome {
 export async function runIsolation (app: App, makes: readonly MakeRequest[], settings: Settings, report: (seed: number) => Pick<Run, 'caller' | 'again'>): Promise<Outcome> {
   const target = await openTarget(app)
   try {
-    const canaries = new Canaries<Shot>()
+    const canaries = new Canaries<SentRequest>()
     const bursts = await plan(makes, settings, canaries)
-    const shots = bursts.flatMap(({ shots }) => shots)
-    const watch = new Watch(app, canaries, settings.loggers)
+    const requests = bursts.flatMap(({ requests }) => requests)
+    const observer = new Observer(app, canaries, settings.loggers)
     const client = new Client(target, {
       connections: settings.concurrency,
       timeout: settings.timeout,
-      onPort: (port, shot) => { watch.expect(port, shot) }
+      onPort: (port, sent) => { observer.expect(port, sent) }
     })
-    const lockstep = (shots: readonly Shot[]): Lockstep => new Lockstep(target.server, shots, (request) => watch.shotOf(request))
+    const lockstep = (requests: readonly SentRequest[]): Lockstep => new Lockstep(target.server, requests, (request) => observer.requestOf(request))
     try {
       for (const burst of bursts) {
-        await fire(burst, client, lockstep)
-        watch.release()
+        await sendBurst(burst, client, lockstep)
+        observer.release()
       }
       // The last scopes end, and what waits for that starts, in the turn after their connections are done.
       await turn()
       await turn()
-      await watch.settle(Date.now() + settings.timeout)
+      await observer.settle(Date.now() + settings.timeout)
     } finally {
       client.close()
-      watch.stop()
+      observer.stop()
     }
-    const run = { fired: shots.length, seed: settings.seed, ...report(settings.seed) }
-    const found = [...shots.flatMap((shot) => crossingsInAnswer(shot, canaries)), ...watch.crossings()].filter((crossing) => !settings.ignore(crossing))
+    const run = { sent: requests.length, seed: settings.seed, ...report(settings.seed) }
+    const found = [...requests.flatMap((sent) => crossingsInAnswer(sent, canaries)), ...observer.crossings()].filter((crossing) => !settings.ignore(crossing))
     if (found.length > 0) throw crossingError(found, run)
-    const unanswered = shots.filter(({ answer }) => answer === undefined)
+    const unanswered = requests.filter(({ answer }) => answer === undefined)
     if (unanswered.length > 0) throw unansweredError(unanswered, run)
-    const seen = new Set(shots.filter(({ seen }) => seen).map(({ index }) => index))
-    const unseen = [...makes.keys()].filter((index) => !seen.has(index)).map((index) => shots.find((shot) => shot.index === index)!)
-    return { shots, unseen }
+    const seen = new Set(requests.filter(({ seen }) => seen).map(({ index }) => index))
+    const unseen = [...makes.keys()].filter((index) => !seen.has(index)).map((index) => requests.find((sent) => sent.index === index)!)
+    return { requests, unseen }
   } finally {
     await target.close()
   }
 }
 
 /** How many requests had each status code. */
-export function statusesOf (shots: readonly Shot[]): Record<string, number> {
+export function statusesOf (requests: readonly SentRequest[]): Record<string, number> {
   const statuses: Record<string, number> = {}
-  for (const { answer } of shots) statuses[answer!.status] = (statuses[answer!.status] ?? 0) + 1
+  for (const { answer } of requests) statuses[answer!.status] = (statuses[answer!.status] ?? 0) + 1
   return statuses
 }
 

@@ -4,7 +4,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import { routeContext } from '../patches/fastify-internals.ts'
 import { intercept } from './method-spy.ts'
-import type { Shot } from './sent-request.ts'
+import type { SentRequest } from './sent-request.ts'
 
 /** A call of a handler whose result is known later. Fastify takes any object with `then` for a promise. */
 interface LaterResult { then (resolve: (result: unknown) => void, reject: (error: unknown) => void): void }
@@ -13,34 +13,34 @@ interface LaterResult { then (resolve: (result: unknown) => void, reject: (error
 export class Barrier {
   /** Resolves when each request has reached the barrier, or will not reach it any more. */
   readonly full: Promise<void>
-  readonly #missing: Set<Shot>
-  readonly #waiting = new Map<Shot, () => void>()
+  readonly #missing: Set<SentRequest>
+  readonly #waiting = new Map<SentRequest, () => void>()
   #fill!: () => void
   #isOpen = false
 
-  constructor (shots: readonly Shot[]) {
-    this.#missing = new Set(shots)
+  constructor (requests: readonly SentRequest[]) {
+    this.#missing = new Set(requests)
     this.full = new Promise((resolve) => { this.#fill = resolve })
   }
 
   /** Calls `proceed` when the barrier opens, in the async context of this call; at once where it is open already. */
-  reach (shot: Shot, proceed: () => void): void {
+  reach (sent: SentRequest, proceed: () => void): void {
     if (this.#isOpen) return proceed()
-    this.#waiting.set(shot, AsyncResource.bind(proceed))
-    this.pass(shot)
+    this.#waiting.set(sent, AsyncResource.bind(proceed))
+    this.pass(sent)
   }
 
   /** Stops waiting for a request. */
-  pass (shot: Shot): void {
-    this.#missing.delete(shot)
+  pass (sent: SentRequest): void {
+    this.#missing.delete(sent)
     if (this.#missing.size === 0) this.#fill()
   }
 
   /** Lets requests proceed in an order. All do so in one turn: after each, as many awaits pass as `steps` says in its place. */
-  async open (order: readonly Shot[], steps: readonly number[]): Promise<void> {
+  async open (order: readonly SentRequest[], steps: readonly number[]): Promise<void> {
     this.#isOpen = true
-    for (const [i, shot] of order.entries()) {
-      this.#waiting.get(shot)?.()
+    for (const [i, sent] of order.entries()) {
+      this.#waiting.get(sent)?.()
       for (let step = steps[i]!; step > 0; step--) await undefined
     }
   }
@@ -54,14 +54,14 @@ export class Barrier {
 export class Lockstep {
   readonly arrivals: Barrier
   readonly handlers: Barrier
-  readonly #shotOf: (request: IncomingMessage) => Shot | undefined
+  readonly #requestOf: (request: IncomingMessage) => SentRequest | undefined
   readonly #stops: Array<() => void> = []
 
-  /** @param shotOf finds the request of this burst that the server received */
-  constructor (server: Server, shots: readonly Shot[], shotOf: (request: IncomingMessage) => Shot | undefined) {
-    this.#shotOf = shotOf
-    this.arrivals = new Barrier(shots)
-    this.handlers = new Barrier(shots)
+  /** @param requestOf finds the request of this burst that the server received */
+  constructor (server: Server, requests: readonly SentRequest[], requestOf: (request: IncomingMessage) => SentRequest | undefined) {
+    this.#requestOf = requestOf
+    this.arrivals = new Barrier(requests)
+    this.handlers = new Barrier(requests)
     this.#stopArrivals(server)
     this.#stopHandlers()
   }
@@ -73,11 +73,11 @@ export class Lockstep {
 
   #stopArrivals (server: Server): void {
     this.#stops.push(intercept(server, 'emit', (proceed, _server, [event, request, response]) => {
-      const shot = event === 'request' ? this.#shotOf(request as IncomingMessage) : undefined
-      if (shot === undefined) return proceed()
+      const sent = event === 'request' ? this.#requestOf(request as IncomingMessage) : undefined
+      if (sent === undefined) return proceed()
       // A hook may answer, or the client may leave, before a handler is called.
-      ;(response as ServerResponse).once('close', () => { this.handlers.pass(shot) })
-      this.arrivals.reach(shot, proceed)
+      ;(response as ServerResponse).once('close', () => { this.handlers.pass(sent) })
+      this.arrivals.reach(sent, proceed)
       return true
     }))
   }
@@ -90,8 +90,8 @@ export class Lockstep {
       if (route === undefined || routes.has(route)) return
       routes.add(route)
       this.#stops.push(intercept(route, 'handler', (proceed, _route, [request]) => {
-        const shot = this.#shotOf((request as FastifyRequest).raw)
-        return shot === undefined ? proceed() : this.#callLater(shot, proceed)
+        const sent = this.#requestOf((request as FastifyRequest).raw)
+        return sent === undefined ? proceed() : this.#callLater(sent, proceed)
       }))
     }
     start.subscribe(beforeHandler)
@@ -99,10 +99,10 @@ export class Lockstep {
   }
 
   /** Fastify treats the result as it would have without the stop: nothing is reported for a handler that returns nothing. */
-  #callLater (shot: Shot, handler: () => unknown): LaterResult {
+  #callLater (sent: SentRequest, handler: () => unknown): LaterResult {
     return {
       then: (resolve, reject) => {
-        this.handlers.reach(shot, () => {
+        this.handlers.reach(sent, () => {
           let result: unknown
           try {
             result = handler()

@@ -15,7 +15,7 @@ const intercepted = new WeakMap<object, Map<string, Interception>>()
  *
  * @returns removes this listener
  */
-export function listenIn (holder: object, name: string, listener: Listener): () => void {
+export function spyOn (holder: object, name: string, listener: Listener): () => void {
   return intercept(holder, name, (proceed, self, args) => {
     listener(self, args)
     return proceed()

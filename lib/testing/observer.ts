@@ -4,15 +4,15 @@ import pino from 'pino'
 import { drain } from '../lifecycle/detached.ts'
 import { symbolOf } from '../common/symbols.ts'
 import { requestIdLabel } from '../patches/fastify-internals.ts'
-import { lifeOfRaw } from '../lifecycle/carrier.ts'
+import { lifetimeOfRaw } from '../lifecycle/carrier.ts'
 import type { RequestLifetime } from '../lifecycle/request-lifetime.ts'
-import { Scope, type Life, type Registration } from '../scope/scope.ts'
+import { Scope, type Lifetime, type Registration } from '../scope/scope.ts'
 import type { Canaries } from './canary.ts'
 import { makeCrossing, ownersOf, type Found } from './crossing.ts'
-import type { Shot } from './sent-request.ts'
+import type { SentRequest } from './sent-request.ts'
 import { rememberCall } from './source.ts'
 import type { App } from './target.ts'
-import { listenIn } from './method-spy.ts'
+import { spyOn } from './method-spy.ts'
 
 /** A log line with a canary in it. */
 interface LogLine {
@@ -25,7 +25,7 @@ interface LogLine {
 
 /** A value with a canary in it, as a scope was given it or had it at the end. */
 interface HeldValue {
-  readonly life: Life
+  readonly lifetime: Lifetime
   readonly key: string
   readonly line: () => string | undefined
   readonly text: string
@@ -35,14 +35,14 @@ interface HeldValue {
 const LOOK = { depth: 6, maxArrayLength: 1000, maxStringLength: 100_000, breakLength: Infinity } as const
 
 /** Watches an application from within while requests are fired at it: which of them it has, its log lines, the values of its scopes. */
-export class Watch {
+export class Observer {
   readonly #app: App
-  readonly #canaries: Canaries<Shot>
+  readonly #canaries: Canaries<SentRequest>
   readonly #idLabel: string
-  readonly #ports = new Map<number, Shot>()
+  readonly #ports = new Map<number, SentRequest>()
   /** `undefined` for an id that several requests have. */
-  readonly #ids = new Map<unknown, Shot | undefined>()
-  readonly #lives = new Map<Life, Shot>()
+  readonly #ids = new Map<unknown, SentRequest | undefined>()
+  readonly #lifetimes = new Map<Lifetime, SentRequest>()
   readonly #registrations = new Set<Registration>()
   readonly #lines: LogLine[] = []
   readonly #given: HeldValue[] = []
@@ -50,24 +50,24 @@ export class Watch {
   readonly #held: RequestLifetime[] = []
   readonly #stops: Array<() => void> = []
   /** The request whose `request` event is being emitted. */
-  #arriving: Shot | undefined = undefined
+  #arriving: SentRequest | undefined = undefined
 
-  constructor (app: App, canaries: Canaries<Shot>, loggers: readonly object[]) {
+  constructor (app: App, canaries: Canaries<SentRequest>, loggers: readonly object[]) {
     this.#app = app
     this.#canaries = canaries
     this.#idLabel = requestIdLabel(app)
     this.#watchServer(app.server as Server)
     for (const logger of [app.log as object, ...loggers]) this.#watchLogger(logger)
-    this.#stops.push(listenIn(Scope.prototype, 'write', (scope, [name, value]) => { this.#lookAtWrite(scope as Scope, name as string, value) }))
+    this.#stops.push(spyOn(Scope.prototype, 'write', (scope, [name, value]) => { this.#lookAtWrite(scope as Scope, name as string, value) }))
   }
 
   /** Says which request comes next from a port. */
-  expect (port: number, shot: Shot): void {
-    this.#ports.set(port, shot)
+  expect (port: number, sent: SentRequest): void {
+    this.#ports.set(port, sent)
   }
 
   /** The request that the server received, where it is one that was expected. */
-  shotOf (request: IncomingMessage): Shot | undefined {
+  requestOf (request: IncomingMessage): SentRequest | undefined {
     return this.#ports.get(request.socket.remotePort!)
   }
 
@@ -76,7 +76,7 @@ export class Watch {
    * answer is out already, sees the other's value, and not that there is none.
    */
   release (): void {
-    for (const life of this.#held.splice(0)) life.release()
+    for (const lifetime of this.#held.splice(0)) lifetime.release()
   }
 
   /** Waits for the work that requests left behind, until a time in milliseconds since the epoch. */
@@ -102,19 +102,19 @@ export class Watch {
     return [...set, ...left, ...logged]
   }
 
-  #crossingsOf ({ life, key, line, text }: HeldValue): Found[] {
-    const reader = this.#lives.get(life)
+  #crossingsOf ({ lifetime, key, line, text }: HeldValue): Found[] {
+    const reader = this.#lifetimes.get(lifetime)
     if (reader === undefined) return []
     return ownersOf(text, reader, this.#canaries).map((owner) => makeCrossing(reader, owner, { where: 'value', at: key, text, line: line() }, this.#canaries))
   }
 
   #watchServer (server: Server): void {
     const arrive = (request: IncomingMessage, response: ServerResponse): void => {
-      const shot = this.shotOf(request)
-      this.#arriving = shot
-      if (shot === undefined) return
-      shot.arrive()
-      const look = (): void => { this.#lookAtEnd(shot, response) }
+      const sent = this.requestOf(request)
+      this.#arriving = sent
+      if (sent === undefined) return
+      sent.arrive()
+      const look = (): void => { this.#lookAtEnd(sent, response) }
       response.once('finish', look)
       response.once('close', look)
     }
@@ -132,7 +132,7 @@ export class Watch {
     const kStream = symbolOf(logger, pino.symbols.streamSym.description!)
     const stream = kStream === undefined ? undefined : (logger as Record<symbol, unknown>)[kStream]
     if (typeof stream !== 'object' || stream === null) return
-    this.#stops.push(listenIn(stream, 'write', (_stream, [text]) => { if (typeof text === 'string') this.#lookAtLine(text) }))
+    this.#stops.push(spyOn(stream, 'write', (_stream, [text]) => { if (typeof text === 'string') this.#lookAtLine(text) }))
   }
 
   #lookAtLine (text: string): void {
@@ -157,36 +157,36 @@ export class Watch {
   }
 
   #lookAtWrite (scope: Scope, key: string, value: unknown): void {
-    const { life } = scope.root
-    if (life === undefined || value === undefined) return
+    const { lifetime } = scope.root
+    if (lifetime === undefined || value === undefined) return
     const text = textOf(value)
-    if (this.#canaries.ownersIn(text).size > 0) this.#given.push({ life, key, text, line: rememberCall() })
+    if (this.#canaries.ownersIn(text).size > 0) this.#given.push({ lifetime, key, text, line: rememberCall() })
   }
 
-  #claim (id: unknown, shot: Shot): void {
-    this.#ids.set(id, this.#ids.has(id) && this.#ids.get(id) !== shot ? undefined : shot)
+  #claim (id: unknown, sent: SentRequest): void {
+    this.#ids.set(id, this.#ids.has(id) && this.#ids.get(id) !== sent ? undefined : sent)
   }
 
   /** An answer is out, or its connection lost: the scopes of its request still have their values. */
-  #lookAtEnd (shot: Shot, response: ServerResponse): void {
-    const life = lifeOfRaw(response)
-    if (life === undefined || this.#lives.has(life)) return
-    this.#lives.set(life, shot)
-    shot.route = life.scope.route
+  #lookAtEnd (sent: SentRequest, response: ServerResponse): void {
+    const lifetime = lifetimeOfRaw(response)
+    if (lifetime === undefined || this.#lifetimes.has(lifetime)) return
+    this.#lifetimes.set(lifetime, sent)
+    sent.route = lifetime.scope.route
     let isAwaited = false
-    for (let scope: Scope | undefined = life.scope; scope !== undefined; scope = scope.outer) {
-      isAwaited ||= (scope.extras?.ends ?? scope.extras?.afters) !== undefined
+    for (let scope: Scope | undefined = lifetime.scope; scope !== undefined; scope = scope.enclosing) {
+      isAwaited ||= (scope.lazyState?.onEndCallbacks ?? scope.lazyState?.afterTasks) !== undefined
       this.#registrations.add(scope.registration)
-      this.#claim(scope.store.requestId, shot)
+      this.#claim(scope.store.requestId, sent)
       for (const key of Object.keys(scope.store)) {
         const text = textOf(scope.store[key])
-        if (this.#canaries.ownersIn(text).size > 0) this.#left.push({ life, key, text, line: () => undefined })
+        if (this.#canaries.ownersIn(text).size > 0) this.#left.push({ lifetime, key, text, line: () => undefined })
       }
     }
     // What was put off to the end may be what others wait for.
     if (isAwaited) return
-    life.hold()
-    this.#held.push(life)
+    lifetime.hold()
+    this.#held.push(lifetime)
   }
 }
 

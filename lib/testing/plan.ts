@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
 import { makeCanary, type Canaries } from './canary.ts'
 import { Random } from './random.ts'
-import { bytesOf, Shot, type IsolationRequest, type MakeRequest } from './sent-request.ts'
+import { bytesOf, SentRequest, type IsolationRequest, type MakeRequest } from './sent-request.ts'
 
 /**
  * How the requests of a burst meet:
@@ -17,9 +17,9 @@ export type Pace = 'together' | 'gated' | 'staggered' | 'lockstep'
 /** Requests that are on their way at the same time. */
 export interface Burst {
   readonly pace: Pace
-  readonly shots: readonly Shot[]
+  readonly requests: readonly SentRequest[]
   /** The order in which `gated` bodies are completed, and in which requests in `lockstep` proceed. */
-  readonly release: readonly Shot[]
+  readonly release: readonly SentRequest[]
   /** How many awaits pass in `lockstep` after each of `release`, before the next proceeds. */
   readonly steps: readonly number[]
   /** Whether each of these is answered before the next is completed. */
@@ -35,9 +35,9 @@ export interface Schedule {
 
 const PACES: readonly Pace[] = ['staggered', 'together', 'gated', 'lockstep']
 
-const MOST_PIECES = 4
-const LONGEST_WAIT = 3
-const MOST_STEPS = 3
+const MAX_PIECES = 4
+const MAX_WAIT = 3
+const MAX_STEPS = 3
 
 /**
  * Plans a run. In each round each request meets itself, in a burst of its own, and the others, in bursts of all; with four
@@ -45,7 +45,7 @@ const MOST_STEPS = 3
  *
  * @throws FST_CTX_INVALID_ARGUMENT what was made is no request, or one that does not carry its canary
  */
-export async function plan (makes: readonly MakeRequest[], { seed, rounds, concurrency }: Schedule, canaries: Canaries<Shot>): Promise<Burst[]> {
+export async function plan (makes: readonly MakeRequest[], { seed, rounds, concurrency }: Schedule, canaries: Canaries<SentRequest>): Promise<Burst[]> {
   const random = new Random(seed)
   const offset = random.below(PACES.length)
   const numbers = { next: 1 }
@@ -57,9 +57,9 @@ export async function plan (makes: readonly MakeRequest[], { seed, rounds, concu
     ]
     for (const [i, group] of random.shuffled([...groups.entries()])) {
       const pace = PACES[(offset + round + (i < makes.length ? 0 : 1)) % PACES.length]!
-      const shots = await Promise.all(group.map((make) => shoot(make, makes[make]!, numbers.next++, seed, canaries)))
-      const [release, oneByOne, stepped] = [random.shuffled(shots), random.below(2) === 0, random.below(2) === 0]
-      bursts.push({ pace, shots, release, oneByOne, steps: shots.map(() => stepped ? random.below(MOST_STEPS + 1) : 0) })
+      const requests = await Promise.all(group.map((make) => prepare(make, makes[make]!, numbers.next++, seed, canaries)))
+      const [release, oneByOne, stepped] = [random.shuffled(requests), random.below(2) === 0, random.below(2) === 0]
+      bursts.push({ pace, requests, release, oneByOne, steps: requests.map(() => stepped ? random.below(MAX_STEPS + 1) : 0) })
     }
   }
   checkPlaced(makes, bursts)
@@ -75,18 +75,18 @@ function mixed (count: number, concurrency: number, random: Random): number[][] 
   return groups
 }
 
-async function shoot (index: number, make: MakeRequest, number: number, seed: number, canaries: Canaries<Shot>): Promise<Shot> {
+async function prepare (index: number, make: MakeRequest, number: number, seed: number, canaries: Canaries<SentRequest>): Promise<SentRequest> {
   const canary = makeCanary()
   const request: unknown = await make(canary)
   if (!isRequest(request)) throw new FST_CTX_INVALID_ARGUMENT('assertIsolated', `functions that return { method, url, headers, body }, with a url that begins with '/', where request ${index + 1} is another`)
   const random = new Random(seed, number)
-  const shot = new Shot(number, canary, request, index, {
+  const sent = new SentRequest(number, canary, request, index, {
     pieces: piecesOf(bytesOf(request.body), random),
     chunked: random.below(2) === 0,
-    wait: random.below(LONGEST_WAIT + 1)
+    wait: random.below(MAX_WAIT + 1)
   })
-  canaries.give(canary, shot)
-  return shot
+  canaries.give(canary, sent)
+  return sent
 }
 
 function isRequest (made: unknown): made is IsolationRequest {
@@ -99,15 +99,15 @@ function isRequest (made: unknown): made is IsolationRequest {
 
 function piecesOf (bytes: Buffer, random: Random): Buffer[] {
   if (bytes.length === 0) return []
-  const cuts = Array.from({ length: random.below(MOST_PIECES) }, () => random.below(bytes.length)).sort((a, b) => a - b)
+  const cuts = Array.from({ length: random.below(MAX_PIECES) }, () => random.below(bytes.length)).sort((a, b) => a - b)
   return [0, ...cuts].map((from, i) => bytes.subarray(from, cuts[i])).filter((piece) => piece.length > 0)
 }
 
 /** A request that is the same whatever its canary could never be told from another. */
 function checkPlaced (makes: readonly MakeRequest[], bursts: readonly Burst[]): void {
-  const shots = bursts.flatMap(({ shots }) => shots)
+  const requests = bursts.flatMap(({ requests }) => requests)
   for (const index of makes.keys()) {
-    const [first, second] = shots.filter((shot) => shot.index === index)
+    const [first, second] = requests.filter((sent) => sent.index === index)
     if (isDeepStrictEqual(first!.request, second!.request)) {
       throw new FST_CTX_INVALID_ARGUMENT('assertIsolated', `requests that carry their canary, where request ${index + 1}, ${first!.method} ${first!.request.url}, is the same whatever its canary: put it where the application takes a value from`)
     }

@@ -1,9 +1,9 @@
 import { AssertionError } from 'node:assert'
 import type { Crossing, FiredRequest, Found } from './crossing.ts'
-import type { Shot } from './sent-request.ts'
+import type { SentRequest } from './sent-request.ts'
 
 /** How many kinds of crossings a report describes. */
-const MOST = 10
+const MAX_KINDS = 10
 
 /** What `assertIsolated` rejects with: its message is the report. */
 export interface IsolationError extends AssertionError {
@@ -15,7 +15,7 @@ export interface IsolationError extends AssertionError {
 
 /** What an error says of the run it ends. */
 export interface Run {
-  readonly fired: number
+  readonly sent: number
   readonly seed: number
   /** The function that the user called: the stack begins below it. */
   readonly caller: (...args: any[]) => unknown
@@ -24,13 +24,13 @@ export interface Run {
 }
 
 /** The error of a run in which something crossed. */
-export function crossingError (found: readonly Found[], { fired, seed, caller, again }: Run): IsolationError {
+export function crossingError (found: readonly Found[], { sent: fired, seed, caller, again }: Run): IsolationError {
   const kinds = kindsOf(found)
-  const told = kinds.slice(0, MOST)
+  const told = kinds.slice(0, MAX_KINDS)
   const message = [
     `${found.length} ${found.length === 1 ? 'value' : 'values'} crossed between ${fired} requests (seed ${seed})`,
     ...told.map((alike, i) => `${i + 1}. ${describe(alike)}`),
-    ...(kinds.length > MOST ? [`and ${kinds.length - MOST} kinds more`] : []),
+    ...(kinds.length > MAX_KINDS ? [`and ${kinds.length - MAX_KINDS} kinds more`] : []),
     canariesOf(told.map(([first]) => first!)),
     repeat(again)
   ].join('\n\n')
@@ -39,8 +39,8 @@ export function crossingError (found: readonly Found[], { fired, seed, caller, a
 }
 
 /** The error of a run in which something was not answered, and so not checked. */
-export function unansweredError (unanswered: readonly Shot[], { fired, seed, caller, again }: Run): IsolationError {
-  const lines = unanswered.slice(0, MOST).map(({ number, method, request, failure }) => `request ${number}, ${method} ${request.url}: ${(failure as Error).message}`)
+export function unansweredError (unanswered: readonly SentRequest[], { sent: fired, seed, caller, again }: Run): IsolationError {
+  const lines = unanswered.slice(0, MAX_KINDS).map(({ number, method, request, failure }) => `request ${number}, ${method} ${request.url}: ${(failure as Error).message}`)
   const message = [`${unanswered.length} of ${fired} requests had no answer, and were not checked (seed ${seed})`, lines.join('\n'), repeat(again)].join('\n\n')
   return errorOf(message, { seed, crossings: [], cause: unanswered[0]!.failure }, caller)
 }
@@ -75,7 +75,7 @@ function describe ([first, ...others]: readonly Found[]): string {
     `   ${placeOf(first!)}: ${excerpt}`,
     ...(reader.route === undefined ? [] : [`   route ${reader.route}`]),
     ...(line === undefined ? [] : [`   at ${line}`]),
-    ...(others.length === 0 ? [] : [`   and so did ${others.length === 1 ? 'another' : `${others.length} others`}: ${others.slice(0, MOST).map(({ reader, owner }) => `${reader.number} that of ${owner.number}`).join(', ')}${others.length > MOST ? '…' : ''}`])
+    ...(others.length === 0 ? [] : [`   and so did ${others.length === 1 ? 'another' : `${others.length} others`}: ${others.slice(0, MAX_KINDS).map(({ reader, owner }) => `${reader.number} that of ${owner.number}`).join(', ')}${others.length > MAX_KINDS ? '…' : ''}`])
   ].join('\n')
 }
 

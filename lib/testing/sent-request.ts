@@ -27,7 +27,7 @@ export interface Answer {
 }
 
 /** One request of a run: what the plan says of it, and what became of it. */
-export class Shot {
+export class SentRequest {
   readonly number: number
   readonly canary: string
   readonly request: IsolationRequest
@@ -50,7 +50,7 @@ export class Shot {
   /** Whether its own canary was seen where another's would have been. */
   seen = false
 
-  constructor (number: number, canary: string, request: IsolationRequest, index: number, sending: Pick<Shot, 'pieces' | 'chunked' | 'wait'>) {
+  constructor (number: number, canary: string, request: IsolationRequest, index: number, sending: Pick<SentRequest, 'pieces' | 'chunked' | 'wait'>) {
     this.number = number
     this.canary = canary
     this.request = request

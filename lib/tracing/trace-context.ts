@@ -23,13 +23,13 @@ export interface Tracing {
   /** The span that is active here, if any. */
   current (): Trace | undefined
   /** The span of a request, where it begins. */
-  ofRequest (request: object): Trace | undefined
+  requestSpan (request: object): Trace | undefined
   /** Calls `fn` with a span of another process as the parent of the spans it starts. */
-  within<R> (trace: Trace, fn: () => R): R
+  withParent<R> (trace: Trace, fn: () => R): R
   /** The keys that become attributes of spans, and the attributes' names. */
   readonly attributes: ReadonlyMap<string, string>
   /** Tells a span, by what `current` gave, the value of an attribute: what log lines carry of the key. */
-  tell (trace: Trace, attribute: string, field: unknown): void
+  setAttribute (trace: Trace, attribute: string, field: unknown): void
 }
 
 const TRACEPARENT = /^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/

@@ -30,7 +30,7 @@ t.test('what holds a scope shows no value', async (t) => {
     const held: Record<string, unknown> = {
       store: currentStore(),
       scope: scopeOfStore(currentStore()),
-      life: scopeOfStore(currentStore())?.life,
+      life: scopeOfStore(currentStore())?.lifetime,
       promise: new Promise(() => {}),
       resolved: Promise.resolve(),
       immediate: setImmediate(() => {}),

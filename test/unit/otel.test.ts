@@ -50,16 +50,16 @@ t.test('the place is that of the active span, the same object for the same span'
 t.test('the place of a request is that of the span which @fastify/otel made for it, else the active one', async (t) => {
   const span = tracer.startSpan('request')
   within((active) => {
-    t.equal(tracing.ofRequest({ opentelemetry: () => ({ span }) }), span.spanContext())
-    t.equal(tracing.ofRequest({ opentelemetry: () => ({ span: null }) }), active.spanContext(), 'of a route that is not traced')
-    t.equal(tracing.ofRequest({}), active.spanContext(), 'without that plugin')
+    t.equal(tracing.requestSpan({ opentelemetry: () => ({ span }) }), span.spanContext())
+    t.equal(tracing.requestSpan({ opentelemetry: () => ({ span: null }) }), active.spanContext(), 'of a route that is not traced')
+    t.equal(tracing.requestSpan({}), active.spanContext(), 'without that plugin')
   })
-  t.equal(tracing.ofRequest({}), undefined)
+  t.equal(tracing.requestSpan({}), undefined)
 })
 
 t.test('within the place of another process, spans have it as their parent', async (t) => {
   const place = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7', traceFlags: 1 }
-  const spans = [undefined, { serialize: () => 'vendor=1' }].map((traceState) => tracing.within({ ...place, traceState }, () => {
+  const spans = [undefined, { serialize: () => 'vendor=1' }].map((traceState) => tracing.withParent({ ...place, traceState }, () => {
     t.match(tracing.current(), place)
     const span = tracer.startSpan('below')
     span.end()
@@ -197,8 +197,8 @@ t.test('a span that is over, or is not recorded, is told nothing', async (t) => 
     span.end()
     return tracing.current()!
   })
-  t.doesNotThrow(() => { tracing.tell(place, 'app.tenant', 'acme') })
-  t.doesNotThrow(() => { tracing.tell({ ...place }, 'app.tenant', 'acme') }, 'nor one that nobody has met')
+  t.doesNotThrow(() => { tracing.setAttribute(place, 'app.tenant', 'acme') })
+  t.doesNotThrow(() => { tracing.setAttribute({ ...place }, 'app.tenant', 'acme') }, 'nor one that nobody has met')
 })
 
 t.test('without attributes there are none; the processor has nothing to keep', async (t) => {

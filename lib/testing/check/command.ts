@@ -2,7 +2,7 @@ import { AssertionError } from 'node:assert'
 import { inspect, parseArgs } from 'node:util'
 import { FST_CTX_INVALID_ARGUMENT } from '../../common/errors.ts'
 import { readOptions, readRequests, runIsolation, statusesOf, type IsolationOptions } from '../isolation.ts'
-import type { MakeRequest, Shot } from '../sent-request.ts'
+import type { MakeRequest, SentRequest } from '../sent-request.ts'
 import { importFile, loadApplication, type Loaded } from './application.ts'
 import { CANARY } from './example.ts'
 import { requestsOf, type CheckedRoute } from './routes.ts'
@@ -60,8 +60,8 @@ export async function main (args: readonly string[], print: (text: string) => vo
       const { checked, skipped } = await requestsFor(loaded, headers, values.requests)
       if (checked.length === 0) throw new FST_CTX_INVALID_ARGUMENT('fastify-ctx check', `a request that carries a canary, and none of ${skipped.length} routes has one${listed(skipped)}`)
       const again = `npx fastify-ctx ${args.filter((_, i) => !isSeed(args, i)).map(quoted).join(' ')} --seed ${settings.seed}`
-      const { shots, unseen } = await runIsolation(loaded.app, checked.map(({ make }) => make), settings, () => ({ caller: main, again }))
-      print(report(checked, shots, unseen, skipped, again))
+      const { requests, unseen } = await runIsolation(loaded.app, checked.map(({ make }) => make), settings, () => ({ caller: main, again }))
+      print(report(checked, requests, unseen, skipped, again))
       return unseen.length < checked.length ? 0 : 2
     } finally {
       await loaded.app.close()
@@ -124,22 +124,22 @@ function filled (template: object): MakeRequest {
   return (canary) => JSON.parse(text.replaceAll(CANARY, canary)) as ReturnType<MakeRequest>
 }
 
-function report (checked: readonly Named[], shots: readonly Shot[], unseen: readonly Shot[], skipped: readonly CheckedRoute[], again: string): string {
+function report (checked: readonly Named[], requests: readonly SentRequest[], unseen: readonly SentRequest[], skipped: readonly CheckedRoute[], again: string): string {
   const blind = new Set(unseen.map(({ index }) => index))
-  const seen = checked.flatMap(({ name }, index) => blind.has(index) ? [] : [`  ${name}: ${statusesText(shots.filter((shot) => shot.index === index))}`])
+  const seen = checked.flatMap(({ name }, index) => blind.has(index) ? [] : [`  ${name}: ${statusesText(requests.filter((sent) => sent.index === index))}`])
   const others = [
     ...skipped,
-    ...[...blind].map((index) => ({ name: checked[index]!.name, reason: `its canary was in no answer, on no log line and in no value of a context (${statusesText(shots.filter((shot) => shot.index === index))})` }))
+    ...[...blind].map((index) => ({ name: checked[index]!.name, reason: `its canary was in no answer, on no log line and in no value of a context (${statusesText(requests.filter((sent) => sent.index === index))})` }))
   ]
   return [
-    seen.length === 0 ? 'Nothing was checked.' : `No value crossed between ${shots.length} requests.\n\nchecked\n${seen.join('\n')}`,
+    seen.length === 0 ? 'Nothing was checked.' : `No value crossed between ${requests.length} requests.\n\nchecked\n${seen.join('\n')}`,
     ...(others.length === 0 ? [] : [`not checked${listed(others)}`]),
     `The same requests in the same order: ${again}`
   ].join('\n\n')
 }
 
-function statusesText (shots: readonly Shot[]): string {
-  const statuses = Object.entries(statusesOf(shots))
+function statusesText (requests: readonly SentRequest[]): string {
+  const statuses = Object.entries(statusesOf(requests))
   const text = statuses.map(([status, times]) => `${status} × ${times}`).join(', ')
   return statuses.every(([status]) => Number(status) >= 400) ? `${text}, only refused: hardly checked` : text
 }

@@ -1,8 +1,8 @@
 import t from 'tap'
 import { Context, requestAccess, type RequestContext } from '../../../lib/api/context.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
-import { Owner } from '../../../lib/lifecycle/context-definition.ts'
-import { Scope, type Life } from '../../../lib/scope/scope.ts'
+import { ContextDefinition } from '../../../lib/lifecycle/context-definition.ts'
+import { Scope, type Lifetime } from '../../../lib/scope/scope.ts'
 import { enter } from '../../../lib/scope/storage.ts'
 
 interface Values { readonly requestId: string, readonly tenant: string, readonly 'x-user': string }
@@ -12,22 +12,22 @@ type Access = RequestContext<Values>
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
 /** The scope of a request. */
-function scopeOf (owner: Owner, values: Record<string, unknown>): Scope {
-  const life = { phase: 'handler', aborted: false, defer: () => false } as unknown as Mutable<Life>
-  life.scope = new Scope(owner, owner.registration, undefined, undefined, life)
-  life.innermost = life.scope
-  Object.assign(life.scope.store, { requestId: 'id-1' }, values)
-  return life.scope
+function scopeOf (definition: ContextDefinition, values: Record<string, unknown>): Scope {
+  const lifetime = { phase: 'handler', aborted: false, defer: () => false } as unknown as Mutable<Lifetime>
+  lifetime.scope = new Scope(definition, definition.registration, undefined, undefined, lifetime)
+  lifetime.innermost = lifetime.scope
+  Object.assign(lifetime.scope.store, { requestId: 'id-1' }, values)
+  return lifetime.scope
 }
 
 const keys = readKeys({ tenant: {}, 'x-user': {} })
 
 for (const open of [false, true]) {
   t.test(`request.ctx, ${open ? 'where any name may be a key' : 'with the keys of its context'}`, async (t) => {
-    const owner = open ? new Owner() : new Owner(keys)
-    const ctx = new Context<Values>(owner)
-    const make = requestAccess(owner, keys.names, open) as (root: Scope | undefined) => Access
-    const scope = scopeOf(owner, { tenant: 'acme' })
+    const definition = open ? new ContextDefinition() : new ContextDefinition(keys)
+    const ctx = new Context<Values>(definition)
+    const make = requestAccess(definition, keys.names, open) as (root: Scope | undefined) => Access
+    const scope = scopeOf(definition, { tenant: 'acme' })
     const access = make(scope)
 
     t.test('each key is a property', async (t) => {
@@ -41,7 +41,7 @@ for (const open of [false, true]) {
     })
 
     t.test('it acts on its request where no scope is current, and where that of another is', async (t) => {
-      const other = scopeOf(owner, { tenant: 'other' })
+      const other = scopeOf(definition, { tenant: 'other' })
       t.equal(enter(other.store, () => access.tenant), 'acme')
       t.equal(enter(other.store, () => ctx.get('tenant')), 'other')
       enter(other.store, () => { access.set('x-user', 'eve') })

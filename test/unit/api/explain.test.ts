@@ -206,7 +206,7 @@ t.test('explain and policy: a key that the copies for detached work leave out', 
 
 t.test('policy tells the attributes of spans', async (t) => {
   const trace: Tracing = {
-    current: () => undefined, ofRequest: () => undefined, within: (_trace, fn) => fn(), attributes: new Map([['tenant', 'app.tenant']]), tell: () => {}
+    current: () => undefined, requestSpan: () => undefined, withParent: (_trace, fn) => fn(), attributes: new Map([['tenant', 'app.tenant']]), setAttribute: () => {}
   }
   t.same(createContext({ tenant: key<string>({ log: true }), user: key<string>({ log: true }) }, { trace }).policy(), [
     { ...CLOSED, key: 'tenant', logged: 'value', attribute: 'app.tenant' },

@@ -331,7 +331,7 @@ t.test('the place in a trace goes along, and is the tracer\'s where there is one
   const span: Trace = { traceId: '1'.repeat(32), spanId: '2'.repeat(16), traceFlags: 1 }
   const within: Trace[] = []
   const active: { span?: Trace } = {}
-  const tracing: Tracing = { current: () => active.span, ofRequest: () => undefined, within: (trace, fn) => { within.push(trace); return fn() }, attributes: new Map(), tell: () => {} }
+  const tracing: Tracing = { current: () => active.span, requestSpan: () => undefined, withParent: (trace, fn) => { within.push(trace); return fn() }, attributes: new Map(), setAttribute: () => {} }
   const traced = createContext({ tenant: key<string>({ carry: true }) }, { trace: tracing })
   t.equal(await traced.hydrate(envelope, () => traced.trace?.traceId), '0af7651916cd43dd8448eb211c80319c')
   t.match(within, [{ spanId: 'b7ad6b7169203331' }])

@@ -14,7 +14,7 @@ t.test('readKeys: the names, the seeds, and what is logged, locked and answered,
 t.test('readKeys: what is carried, as it is or packed, and by which header, in lower case', async (t) => {
   const carry = { pack: String, unpack: Number }
   const policy = readKeys({ a: { carry: true, header: 'X-A' }, b: { carry }, c: { carry: false }, d: { carry: undefined, header: undefined }, e: { header: "x-!#$%&'*+.^_`|~" }, f: () => 1 })
-  t.same([...policy.carried], [['a', undefined], ['b', carry]])
+  t.same([...policy.serializedKeys], [['a', undefined], ['b', carry]])
   t.same([...policy.headers], [['a', 'x-a'], ['e', "x-!#$%&'*+.^_`|~"]])
 })
 
@@ -23,7 +23,7 @@ t.test('readKeys: what the copies for detached work leave out', async (t) => {
 })
 
 t.test('a context without keys carries nothing', async (t) => {
-  t.same([NO_KEYS.carried.size, NO_KEYS.headers.size, NO_KEYS.names.size], [0, 0, 0])
+  t.same([NO_KEYS.serializedKeys.size, NO_KEYS.headers.size, NO_KEYS.names.size], [0, 0, 0])
 })
 
 t.test('readKeys takes a plain object, with a prototype or without', async (t) => {

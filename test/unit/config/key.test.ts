@@ -6,11 +6,11 @@ t.test('key: its policy as it was given; closed without one', async (t) => {
   const log = (user: { id: string }): string => user.id
   t.same(readKeys({ tenant: key<string>() }).logged, [])
   t.same(readKeys({ tenant: key<string>() }).seeds, [])
-  t.same([...readKeys({ tenant: key<string>() }).carried], [])
+  t.same([...readKeys({ tenant: key<string>() }).serializedKeys], [])
   t.same([...readKeys({ tenant: key<string>() }).headers], [])
   t.same(readKeys({ user: key<{ id: string }>({ log }) }).logged, [{ name: 'user', log }])
   const carry = { pack: log, unpack: (id: string) => ({ id }) }
-  t.same([...readKeys({ user: key<{ id: string }>({ carry, header: 'x-user' }) }).carried], [['user', carry]])
+  t.same([...readKeys({ user: key<{ id: string }>({ carry, header: 'x-user' }) }).serializedKeys], [['user', carry]])
 })
 
 t.test('each name that the types refuse is refused when the program runs, too', async (t) => {

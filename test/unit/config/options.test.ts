@@ -7,7 +7,7 @@ import { readSettings } from '../../../lib/config/options.ts'
 const SECRET = 'a secret of 32 characters, or so'
 
 const tracing = {
-  current: () => undefined, ofRequest: () => undefined, within: <R>(_trace: unknown, fn: () => R): R => fn(), attributes: new Map<string, string>(), tell: () => {}
+  current: () => undefined, requestSpan: () => undefined, withParent: <R>(_trace: unknown, fn: () => R): R => fn(), attributes: new Map<string, string>(), setAttribute: () => {}
 }
 
 t.test('without options: 8,192 bytes, no secrets, any age, nothing goes anywhere, traces are read', async (t) => {
@@ -67,7 +67,7 @@ const WRONG: ReadonlyArray<[options: object, name: string]> = [
   ...[0, -1, NaN, '60000', null].map((ttl) => [{ envelope: { secrets: [SECRET], ttl } }, 'envelope.ttl'] as [object, string]),
   // Without a signature anybody could make it young again.
   [{ envelope: { ttl: 60_000 } }, 'envelope.ttl'],
-  ...[null, 'off', 0, {}, { current: () => undefined }, { ...tracing, current: true }, { ...tracing, ofRequest: undefined }, { ...tracing, attributes: undefined }, { ...tracing, attributes: {} }]
+  ...[null, 'off', 0, {}, { current: () => undefined }, { ...tracing, current: true }, { ...tracing, requestSpan: undefined }, { ...tracing, attributes: undefined }, { ...tracing, attributes: {} }]
     .map((trace) => [{ trace }, 'trace'] as [object, string]),
   [{ trace: { ...tracing, attributes: new Map([['token', 'app.token']]) } }, 'trace.attributes.token'],
   [{ trace: { ...tracing, attributes: new Map([['unknown', 'app.unknown']]) } }, 'trace.attributes.unknown'],

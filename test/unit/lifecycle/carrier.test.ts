@@ -1,15 +1,15 @@
 import { inspect } from 'node:util'
 import t from 'tap'
-import { lifeOf, lifeOfRaw, setLife } from '../../../lib/lifecycle/carrier.ts'
+import { lifetimeOf, lifetimeOfRaw, setLifetime } from '../../../lib/lifecycle/carrier.ts'
 
 t.test('an object carries a lifetime that nothing shows', async (t) => {
   const raw = { url: '/' }
-  const life = { secret: 'value' } as never
-  t.equal(lifeOfRaw(raw), undefined)
-  setLife(raw, life)
-  t.equal(lifeOfRaw(raw), life)
-  t.equal(lifeOf({ raw } as never), life)
+  const lifetime = { secret: 'value' } as never
+  t.equal(lifetimeOfRaw(raw), undefined)
+  setLifetime(raw, lifetime)
+  t.equal(lifetimeOfRaw(raw), lifetime)
+  t.equal(lifetimeOf({ raw } as never), lifetime)
   t.same(Reflect.ownKeys(raw), ['url'])
   t.equal(inspect(raw, { showHidden: true }), "{ url: '/' }")
-  t.equal(lifeOfRaw({ ...raw }), undefined, 'a copy has none')
+  t.equal(lifetimeOfRaw({ ...raw }), undefined, 'a copy has none')
 })

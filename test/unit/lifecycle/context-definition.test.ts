@@ -1,52 +1,52 @@
 import t from 'tap'
 import { readKeys } from '../../../lib/config/key-policies.ts'
-import { Owner, type ComposeFetch } from '../../../lib/lifecycle/context-definition.ts'
+import { ContextDefinition, type ComposeFetch } from '../../../lib/lifecycle/context-definition.ts'
 import type { Registration } from '../../../lib/scope/scope.ts'
 import { readSettings } from '../../../lib/config/options.ts'
 
-const registration = (idLabel: string, ...names: string[]): Registration => ({ ...new Owner(readKeys(Object.fromEntries(names.map((name) => [name, {}])))).registration, idLabel })
+const registration = (idLabel: string, ...names: string[]): Registration => ({ ...new ContextDefinition(readKeys(Object.fromEntries(names.map((name) => [name, {}])))).registration, idLabel })
 
 t.test('unregistered: the keys of createContext, and the label that Fastify has by default', async (t) => {
   const keys = readKeys({ tenant: {} })
-  t.equal(new Owner(keys).registration.policy, keys)
-  t.equal(new Owner(keys).registration.idLabel, 'reqId')
-  t.equal(new Owner(keys).registration.log, undefined)
-  t.equal(new Owner().registration.policy.names.size, 0)
+  t.equal(new ContextDefinition(keys).registration.policy, keys)
+  t.equal(new ContextDefinition(keys).registration.idLabel, 'reqId')
+  t.equal(new ContextDefinition(keys).registration.log, undefined)
+  t.equal(new ContextDefinition().registration.policy.names.size, 0)
 })
 
 t.test('registered: the application; of several with one policy the last that is open, closed in whatever order', async (t) => {
-  const owner = new Owner(readKeys({ tenant: {} }))
-  const [a, b, c] = ['a', 'b', 'c'].map((idLabel) => ({ ...owner.registration, idLabel })) as [Registration, Registration, Registration]
-  for (const each of [a, b, c]) owner.register(each)
-  t.equal(owner.registration, c)
-  t.same(owner.registrations, [a, b, c])
-  owner.unregister(b)
-  t.equal(owner.registration, c)
-  owner.unregister(c)
-  t.equal(owner.registration, a)
+  const definition = new ContextDefinition(readKeys({ tenant: {} }))
+  const [a, b, c] = ['a', 'b', 'c'].map((idLabel) => ({ ...definition.registration, idLabel })) as [Registration, Registration, Registration]
+  for (const each of [a, b, c]) definition.register(each)
+  t.equal(definition.registration, c)
+  t.same(definition.registrations, [a, b, c])
+  definition.unregister(b)
+  t.equal(definition.registration, c)
+  definition.unregister(c)
+  t.equal(definition.registration, a)
 })
 
 t.test('closed: the last policy stays, without the logger', async (t) => {
-  const owner = new Owner()
+  const definition = new ContextDefinition()
   const last = { ...registration('a', 'tenant'), log: {} as never }
-  owner.register(last)
-  owner.unregister(last)
-  t.same(owner.registration, { ...last, log: undefined })
-  t.same(owner.registrations, [])
+  definition.register(last)
+  definition.unregister(last)
+  t.same(definition.registration, { ...last, log: undefined })
+  t.same(definition.registrations, [])
 })
 
 t.test('checkKey', async (t) => {
   t.test('of a context of your own: its keys alone', async (t) => {
-    const owner = new Owner(readKeys({ tenant: {} }))
-    t.doesNotThrow(() => { owner.checkKey('tenant') })
-    for (const name of ['tenat', 'run', '__proto__', 'requestId']) t.throws(() => { owner.checkKey(name) }, { code: 'FST_CTX_UNKNOWN_KEY' }, name)
+    const definition = new ContextDefinition(readKeys({ tenant: {} }))
+    t.doesNotThrow(() => { definition.checkKey('tenant') })
+    for (const name of ['tenat', 'run', '__proto__', 'requestId']) t.throws(() => { definition.checkKey(name) }, { code: 'FST_CTX_UNKNOWN_KEY' }, name)
   })
 
   t.test('of the ready-made one: any name that could be a key', async (t) => {
-    const owner = new Owner()
-    owner.register(registration('reqId', 'tenant'))
-    for (const name of ['tenant', 'anything']) t.doesNotThrow(() => { owner.checkKey(name) }, name)
-    for (const name of ['run', '__proto__', 'requestId', '']) t.throws(() => { owner.checkKey(name) }, { code: 'FST_CTX_INVALID_KEY' }, name)
+    const definition = new ContextDefinition()
+    definition.register(registration('reqId', 'tenant'))
+    for (const name of ['tenant', 'anything']) t.doesNotThrow(() => { definition.checkKey(name) }, name)
+    for (const name of ['run', '__proto__', 'requestId', '']) t.throws(() => { definition.checkKey(name) }, { code: 'FST_CTX_INVALID_KEY' }, name)
   })
 })
 
@@ -60,35 +60,35 @@ t.test('fetch is intercepted while an application sends headers, or from the fir
   }
 
   t.test('of a context of your own', async (t) => {
-    const owner = new Owner(policy, listed, composeFetch)
+    const definition = new ContextDefinition(policy, listed, composeFetch)
     t.same(calls, [], 'an import changes nothing')
-    const [a, b] = [{ ...owner.registration }, { ...owner.registration }]
-    owner.register(a)
-    t.same(calls.splice(0), [owner.interceptor])
-    owner.register(b)
-    owner.unregister(a)
+    const [a, b] = [{ ...definition.registration }, { ...definition.registration }]
+    definition.register(a)
+    t.same(calls.splice(0), [definition.interceptor])
+    definition.register(b)
+    definition.unregister(a)
     t.same(calls, [])
-    owner.unregister(b)
+    definition.unregister(b)
     t.same(calls.splice(0), ['restored'])
-    t.equal(owner.openOutside(), owner.registration)
-    owner.openOutside()
-    t.same(calls.splice(0), [owner.interceptor], 'again where a job needs it, once')
+    t.equal(definition.openOutside(), definition.registration)
+    definition.openOutside()
+    t.same(calls.splice(0), [definition.interceptor], 'again where a job needs it, once')
   })
 
   t.test('of the ready-made one, by each registration that lists an origin', async (t) => {
-    const owner = new Owner(undefined, undefined, composeFetch)
-    owner.openOutside()
+    const definition = new ContextDefinition(undefined, undefined, composeFetch)
+    definition.openOutside()
     const [none, some] = [registration('reqId'), { ...registration('reqId'), settings: listed }]
-    owner.register(none)
+    definition.register(none)
     t.same(calls, [], 'where nothing is listed it stays as it is')
-    owner.register(some)
-    t.same(calls.splice(0), [owner.interceptor])
-    owner.unregister(some)
-    owner.unregister(none)
+    definition.register(some)
+    t.same(calls.splice(0), [definition.interceptor])
+    definition.unregister(some)
+    definition.unregister(none)
     t.same(calls.splice(0), ['restored'])
   })
 
   t.test('where nothing composes it', async (t) => {
-    t.doesNotThrow(() => { new Owner(policy, listed).openOutside() })
+    t.doesNotThrow(() => { new ContextDefinition(policy, listed).openOutside() })
   })
 })

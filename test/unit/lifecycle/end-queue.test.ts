@@ -6,8 +6,8 @@ t.test('what ends in one turn is looked at in the next, by one callback', async 
   const seen: string[] = []
   let scheduled = 0
   const queue = new EndQueue((callback) => { scheduled++; setImmediate(callback) })
-  queue.add({ over () { seen.push('first'); queue.add({ over () { seen.push('third') } }) } })
-  queue.add({ over () { seen.push('second') } })
+  queue.add({ tryToEnd () { seen.push('first'); queue.add({ tryToEnd () { seen.push('third') } }) } })
+  queue.add({ tryToEnd () { seen.push('second') } })
   t.same(seen, [])
   await turns()
   t.same(seen, ['first', 'second', 'third'])
@@ -17,10 +17,10 @@ t.test('what ends in one turn is looked at in the next, by one callback', async 
 t.test('what closes an application does not wait for the turn: each is looked at once', async (t) => {
   const seen: string[] = []
   const queue = new EndQueue()
-  queue.add({ over () { seen.push('first') } })
+  queue.add({ tryToEnd () { seen.push('first') } })
   queue.drain()
   t.same(seen, ['first'])
-  queue.add({ over () { seen.push('second') } })
+  queue.add({ tryToEnd () { seen.push('second') } })
   await turns()
   t.same(seen, ['first', 'second'])
 })
@@ -28,7 +28,7 @@ t.test('what closes an application does not wait for the turn: each is looked at
 t.test('a turn that never comes, as with faked timers: what is added later does what it should have done', async (t) => {
   let ends = 0
   const queue = new EndQueue(() => {})
-  const add = (): void => { queue.add({ over () { ends++ } }) }
+  const add = (): void => { queue.add({ tryToEnd () { ends++ } }) }
   for (let i = 0; i < 31; i++) add()
   t.equal(ends, 0)
   await new Promise((resolve) => { setTimeout(resolve, 120) })
@@ -43,8 +43,8 @@ t.test('an end that throws stops no other, and is reported', async (t) => {
   t.teardown(() => { for (const listener of before) process.on('uncaughtException', listener) })
   let ended = false
   const queue = new EndQueue()
-  queue.add({ over () { throw new Error('broken') } })
-  queue.add({ over () { ended = true } })
+  queue.add({ tryToEnd () { throw new Error('broken') } })
+  queue.add({ tryToEnd () { ended = true } })
   t.match(await thrown, { message: 'broken' })
   t.equal(ended, true)
 })

@@ -377,7 +377,7 @@ t.test('a run that is refused leaves nothing behind: no warning, no timer, no at
   const told: unknown[] = []
   const span = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331', traceFlags: 1 } as never
   const own = createContext({ tenant: key<string>({ log: true }), plan: key<string>({ locked: true }) }, {
-    trace: { current: () => span, ofRequest: () => span, within: (_trace, fn) => fn(), attributes: new Map([['tenant', 'app.tenant']]), tell: (_trace, ...what) => { told.push(what) } }
+    trace: { current: () => span, requestSpan: () => span, withParent: (_trace, fn) => fn(), attributes: new Map([['tenant', 'app.tenant']]), setAttribute: (_trace, ...what) => { told.push(what) } }
   })
   const app = Fastify()
   await app.register(own.plugin)

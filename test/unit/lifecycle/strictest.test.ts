@@ -1,12 +1,12 @@
 import t from 'tap'
 import { readKeys } from '../../../lib/config/key-policies.ts'
 import { readSettings, type CreateOptions } from '../../../lib/config/options.ts'
-import { Owner } from '../../../lib/lifecycle/context-definition.ts'
+import { ContextDefinition } from '../../../lib/lifecycle/context-definition.ts'
 import { strictestOf } from '../../../lib/lifecycle/strictest.ts'
 import { policyOf } from '../../../lib/api/explain.ts'
 import type { Registration } from '../../../lib/scope/scope.ts'
 
-const NONE = new Owner().registration
+const NONE = new ContextDefinition().registration
 
 function registration (keys: Record<string, unknown>, options: CreateOptions = {}, other: Partial<Registration> = {}): Registration {
   const policy = readKeys(keys)
@@ -38,7 +38,7 @@ t.test('log: what all allow', async (t) => {
 
 t.test('carry and header: what all pack alike', async (t) => {
   const of = (...keys: object[]): string[][] => {
-    const { carried, headers } = strictestOf(keys.map((key) => registration({ user: key }))).policy
+    const { serializedKeys: carried, headers } = strictestOf(keys.map((key) => registration({ user: key }))).policy
     return [[...carried.keys()], [...headers.values()]]
   }
   t.same(of({ carry: true, header: 'x-user' }, { carry: true, header: 'X-User' }), [['user'], ['x-user']])
@@ -80,14 +80,14 @@ t.test('origins: keys that all of them send there', async (t) => {
   t.equal(strictestOf([a, registration(keys)]).settings.keysFor!('https://a.example'), undefined)
   t.equal(strictestOf([registration(keys), a]).settings.keysFor!('https://a.example'), undefined)
   t.same(settings.propagate, { 'https://*.example': [], 'https://a.example': ['user'], 'https://c.example': [] })
-  const owner = new Owner()
-  for (const each of [a, b]) owner.register(each)
-  t.same(policyOf(owner).map(({ origins }) => origins), [[], ['https://a.example']])
+  const definition = new ContextDefinition()
+  for (const each of [a, b]) definition.register(each)
+  t.same(policyOf(definition).map(({ origins }) => origins), [[], ['https://a.example']])
   t.equal(policy.headers.size, 2)
 })
 
 t.test('ids, traces, diagnostics', async (t) => {
-  const tracing = { current: () => undefined, ofRequest: () => undefined, within: <R>(_trace: unknown, fn: () => R) => fn(), attributes: new Map([['tenant', 'app.tenant']]), tell () {} }
+  const tracing = { current: () => undefined, requestSpan: () => undefined, withParent: <R>(_trace: unknown, fn: () => R) => fn(), attributes: new Map([['tenant', 'app.tenant']]), setAttribute () {} }
   const logged = { tenant: { log: true } }
   const traced = registration(logged, { trace: tracing })
   t.equal(strictestOf([traced, registration(logged, { trace: tracing })]).settings.tracing, tracing)

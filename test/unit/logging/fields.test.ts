@@ -1,21 +1,21 @@
 import t from 'tap'
 import { openJobTrace } from '../../../lib/scope/active-trace.ts'
 import { KeptField } from '../../../lib/logging/field-text.ts'
-import { fieldOf, keepLine, lineOf, tellingOf, wantFields } from '../../../lib/logging/fields.ts'
-import { Owner } from '../../../lib/lifecycle/context-definition.ts'
+import { fieldOf, keepLine, lineOf, attributeWriter, wantFields } from '../../../lib/logging/fields.ts'
+import { ContextDefinition } from '../../../lib/lifecycle/context-definition.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
-import { Scope, type Life, type Registration } from '../../../lib/scope/scope.ts'
+import { Scope, type Lifetime, type Registration } from '../../../lib/scope/scope.ts'
 import { readSettings } from '../../../lib/config/options.ts'
 import type { Trace, Tracing } from '../../../lib/tracing/trace-context.ts'
 import { turns, warnings } from '../../support/support.ts'
 
-const registrationOf = (keys: object): Registration => new Owner(readKeys(keys as Record<string, unknown>)).registration
+const registrationOf = (keys: object): Registration => new ContextDefinition(readKeys(keys as Record<string, unknown>)).registration
 
-const owner = {}
+const definition = {}
 
 /** The root of a request with these keys and values. */
 function root (keys: object, values: Record<string, unknown> = {}): Scope {
-  const scope = new Scope(owner, registrationOf(keys), undefined, undefined, {} as Life)
+  const scope = new Scope(definition, registrationOf(keys), undefined, undefined, {} as Lifetime)
   Object.assign(scope.store, { requestId: 'id-1' }, values)
   return scope
 }
@@ -49,7 +49,7 @@ t.test('it is made once, and again when a value is another, here or in the paren
   let calls = 0
   const keys = { tenant: { log: true }, user: { log: (user: string) => { calls++; return user } }, token: {} }
   const scope = root(keys, { user: 'ada' })
-  const child = new Scope(owner, scope.registration, scope)
+  const child = new Scope(definition, scope.registration, scope)
   const line = lineOf(scope)
   t.equal(lineOf(scope), line)
   scope.store.token = 'hush'
@@ -127,7 +127,7 @@ t.test('a line names the place in a trace that its root began at, in scopes belo
   const expected = { reqId: 'id-1', ...PLACE_FIELDS, tenant: 'acme' }
   t.same(lineOf(scope).fields, expected)
   t.equal(lineOf(scope), lineOf(scope))
-  t.same(lineOf(new Scope(owner, scope.registration, scope)).fields, expected)
+  t.same(lineOf(new Scope(definition, scope.registration, scope)).fields, expected)
   t.same(ended(scope), expected)
 })
 
@@ -138,16 +138,16 @@ function tracer (attributes: Record<string, string> = {}): Tracing & { active: T
     told: [],
     attributes: new Map(Object.entries(attributes)),
     current () { return this.active },
-    ofRequest: () => undefined,
-    within: (_place, fn) => fn(),
-    tell (...told) { this.told.push(told) }
+    requestSpan: () => undefined,
+    withParent: (_place, fn) => fn(),
+    setAttribute (...told) { this.told.push(told) }
   }
 }
 
 /** A root of a context with a tracer. */
 function traced (tracing: Tracing): Scope {
   const policy = readKeys({ ...logged, failing: { log: () => { throw new Error('private') } } })
-  const scope = new Scope(owner, new Owner(policy, readSettings({ trace: tracing }, policy)).registration)
+  const scope = new Scope(definition, new ContextDefinition(policy, readSettings({ trace: tracing }, policy)).registration)
   scope.store.requestId = 'id-1'
   return scope
 }
@@ -166,12 +166,12 @@ t.test('with a tracer it names the span that is active now, and is made again fo
   t.same(lineOf(scope).fields, { reqId: 'id-1' })
 })
 
-t.test('tellingOf: nobody listens where no key is an attribute', async (t) => {
-  t.equal(tellingOf(undefined), undefined)
-  t.equal(tellingOf(tracer()), undefined)
+t.test('attributeWriter: nobody listens where no key is an attribute', async (t) => {
+  t.equal(attributeWriter(undefined), undefined)
+  t.equal(attributeWriter(tracer()), undefined)
 })
 
-t.test('tellingOf: the span that a root began in is told what log lines carry of its attributes', async (t) => {
+t.test('attributeWriter: the span that a root began in is told what log lines carry of its attributes', async (t) => {
   const tracing = tracer({ tenant: 'app.tenant', user: 'app.user', failing: 'app.failing' })
   const scope = traced(tracing)
   scope.write('tenant', 'early')
@@ -182,7 +182,7 @@ t.test('tellingOf: the span that a root began in is told what log lines carry of
   scope.write('user', { id: 'ada' })
   scope.write('token', 'hush')
   scope.write('failing', 1)
-  new Scope(owner, scope.registration, scope).write('tenant', 'globex')
+  new Scope(definition, scope.registration, scope).write('tenant', 'globex')
   scope.end(() => {})
   t.same(tracing.told, [[PLACE, 'app.tenant', 'acme'], [PLACE, 'app.user', 'ada'], [PLACE, 'app.failing', undefined]])
 })
@@ -194,7 +194,7 @@ t.test('fieldOf: what log lines carry of a key', async (t) => {
 
 t.test('a scope that is used after its function settled: what its lines keep is current', async (t) => {
   const scope = root(logged, { tenant: 'acme' })
-  const child = new Scope(owner, scope.registration, scope)
+  const child = new Scope(definition, scope.registration, scope)
   child.write('user', { id: 'ada' })
   child.settle()
   t.ok(child.unlinked)
@@ -205,8 +205,8 @@ t.test('a scope that is used after its function settled: what its lines keep is 
 t.test('an impersonation: who acts, by the keys that are logged, and why', async (t) => {
   const scope = root(logged, { tenant: 'acme', user: { id: 'eve' } })
   const impersonate = (actors: Record<string, unknown>): object => {
-    const child = new Scope(owner, scope.registration, scope)
-    child.use().impersonation = { actors: new Map(Object.entries(actors)), reason: 'ticket' }
+    const child = new Scope(definition, scope.registration, scope)
+    child.state().impersonation = { actors: new Map(Object.entries(actors)), reason: 'ticket' }
     return lineOf(child).fields
   }
   t.same(impersonate({ tenant: 'admins', user: { id: 'ada' } }), { reqId: 'id-1', tenant: 'acme', user: 'eve', actor: { tenant: 'admins', user: 'ada' }, reason: 'ticket' })

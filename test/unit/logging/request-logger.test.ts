@@ -2,9 +2,9 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import t from 'tap'
 import { tieLogger, tieOf, tieRequestLoggers } from '../../../lib/logging/request-logger.ts'
-import type { Life } from '../../../lib/scope/scope.ts'
+import type { Lifetime } from '../../../lib/scope/scope.ts'
 
-const life = {} as Life
+const lifetime = {} as Lifetime
 const raw = {}
 const newRoot = () => pino({}, { write () {} })
 
@@ -12,18 +12,18 @@ t.test('a logger is tied to a request before its scope opens, and then to its li
   const root = newRoot()
   const logger = root.child({})
   tieLogger(logger, root, raw, undefined)
-  t.match(tieOf(logger.child({})), { raw, life: undefined })
-  tieLogger(logger, root, raw, life)
-  t.match(tieOf(logger.child({})), { raw: undefined, life })
+  t.match(tieOf(logger.child({})), { raw, lifetime: undefined })
+  tieLogger(logger, root, raw, lifetime)
+  t.match(tieOf(logger.child({})), { raw: undefined, lifetime })
   t.same(Object.keys(logger), Object.keys(root.child({})))
 })
 
 t.test('one that is first seen when the scope opens', async (t) => {
   const root = newRoot()
   const logger = root.child({})
-  tieLogger(logger, root, raw, life)
-  t.equal(tieOf(logger)!.life, life)
-  tieLogger(logger, root, {}, life)
+  tieLogger(logger, root, raw, lifetime)
+  t.equal(tieOf(logger)!.lifetime, lifetime)
+  tieLogger(logger, root, {}, lifetime)
   t.equal(tieOf(logger), undefined, 'and that a second request has as well')
 })
 
@@ -31,7 +31,7 @@ t.test('the logger of the application belongs to no request, nor does one around
   const outer = newRoot()
   const root = outer.child({})
   for (const logger of [outer, root]) {
-    tieLogger(logger, root, raw, life)
+    tieLogger(logger, root, raw, lifetime)
     t.equal(tieOf(logger), undefined)
   }
   const logger = root.child({})
@@ -43,8 +43,8 @@ t.test('a frozen logger', async (t) => {
   const root = newRoot()
   const logger = Object.freeze(root.child({}))
   tieLogger(logger, root, raw, undefined)
-  tieLogger(logger, root, raw, life)
-  t.equal(tieOf(Object.create(logger) as object)!.life, life)
+  tieLogger(logger, root, raw, lifetime)
+  t.equal(tieOf(Object.create(logger) as object)!.lifetime, lifetime)
   t.equal(tieOf(root), undefined)
 })
 

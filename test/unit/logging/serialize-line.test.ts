@@ -22,7 +22,7 @@ function setting (t: Tap, options: LoggerOptions = {}, isForeign = false): Setti
 }
 
 function lineOf (fields: Record<string, unknown>): Line {
-  return { values: [], trace: undefined, outer: undefined, own: fields, fields, text: undefined, bound: [] }
+  return { values: [], trace: undefined, enclosing: undefined, own: fields, fields, text: undefined, bound: [] }
 }
 
 const ours = ({ reqId, tenant, part }: LogLine): LogLine => ({ reqId, tenant, part })

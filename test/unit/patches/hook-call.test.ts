@@ -7,29 +7,29 @@ function counting () {
 
 t.test('HookCall: a count goes up once and down once, however often a hook settles', async (t) => {
   for (const isBeforeHandler of [true, false]) {
-    const life = counting()
-    const call = new HookCall(life as never, 'preHandler', isBeforeHandler)
-    t.equal(life.holds + life.hooks, 1)
+    const lifetime = counting()
+    const call = new HookCall(lifetime as never, 'preHandler', isBeforeHandler)
+    t.equal(lifetime.holds + lifetime.hooks, 1)
     call.settle()
     call.settle()
     t.equal(call.failed('error'), 'error')
-    t.same([life.holds, life.hooks, life.phase], [0, 0, 'preHandler'])
+    t.same([lifetime.holds, lifetime.hooks, lifetime.phase], [0, 0, 'preHandler'])
     t.equal(call.returned('value'), 'value')
   }
 })
 
 t.test('Settling: hands on to the thenable itself, and holds until it has settled', async (t) => {
-  const life = counting()
-  const call = new HookCall(life as never, 'preHandler', true)
+  const lifetime = counting()
+  const call = new HookCall(lifetime as never, 'preHandler', true)
   let resolve: (value: unknown) => void = () => {}
   const settling = call.returned({ then (ok: (value: unknown) => void) { resolve = ok } }) as Settling
   t.ok(isThenable(settling))
   const seen: unknown[] = []
   settling.then((value: unknown) => { seen.push(value) }, t.error)
-  t.same([life.holds, life.hooks], [1, 0])
+  t.same([lifetime.holds, lifetime.hooks], [1, 0])
   resolve('once')
   resolve('twice')
-  t.same([life.holds, life.hooks], [0, 0])
+  t.same([lifetime.holds, lifetime.hooks], [0, 0])
   t.same(seen, ['once', 'twice'])
 })
 

@@ -4,7 +4,7 @@ import net from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import { createContext, key } from '../../../lib/index.ts'
-import { Owner } from '../../../lib/lifecycle/context-definition.ts'
+import { ContextDefinition } from '../../../lib/lifecycle/context-definition.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
 import { emitWithin, timeoutSignal } from '../../../lib/patches/node-events.ts'
 import { RequestLifetime } from '../../../lib/lifecycle/request-lifetime.ts'
@@ -23,7 +23,7 @@ async function start (t: Tap, routes: (app: FastifyInstance) => void): Promise<n
 
 const lifeIn = (scope: Scope): RequestLifetime => Object.assign(new RequestLifetime({ sent: false } as never), { scope, current: scope.store, innermost: scope })
 
-const makeScope = (): Scope => new Scope({}, new Owner(readKeys({})).registration)
+const makeScope = (): Scope => new Scope({}, new ContextDefinition(readKeys({})).registration)
 
 t.test('emitWithin: listeners run in the scope, wherever it is emitted, with their arguments and this', async (t) => {
   const scope = makeScope()

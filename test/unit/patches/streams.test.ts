@@ -4,13 +4,13 @@ import t from 'tap'
 import type { RequestLifetime } from '../../../lib/lifecycle/request-lifetime.ts'
 import { watchStream } from '../../../lib/patches/streams.ts'
 
-function life (): RequestLifetime & { readonly held: Set<unknown> } {
+function lifetime (): RequestLifetime & { readonly held: Set<unknown> } {
   const held = new Set()
   return { held, current: {}, holdStream: (stream: unknown) => { held.add(stream) }, closeStream: (stream: unknown) => { held.delete(stream) } } as never
 }
 
 t.test('watchStream: holds the request until the stream has closed, and shows nothing on it', async (t) => {
-  const request = life()
+  const request = lifetime()
   const stream = new Readable({ read () { this.push(null) } })
   const keys = Object.keys(stream)
   watchStream(stream, request)
@@ -26,7 +26,7 @@ t.test('watchStream: holds the request until the stream has closed, and shows no
 })
 
 t.test('watchStream: what is no stream, or will not emit close, is not waited for', async (t) => {
-  const request = life()
+  const request = lifetime()
   const old = Object.assign(new EventEmitter(), { pipe () {} })
   for (const payload of [undefined, null, 'text', {}, { pipe () {} }, old, new Readable({ emitClose: false }), new Readable({ autoDestroy: false }), new Readable().destroy()]) watchStream(payload, request)
   t.equal(request.held.size, 0)

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { createContext, key, type Packing } from '../../../lib/index.ts'
 import { outboundHeaders } from '../../../lib/propagation/headers.ts'
-import { Owner } from '../../../lib/lifecycle/context-definition.ts'
+import { ContextDefinition } from '../../../lib/lifecycle/context-definition.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
 import { Scope } from '../../../lib/scope/scope.ts'
 import { readSettings, type CreateOptions } from '../../../lib/config/options.ts'
@@ -15,7 +15,7 @@ const PLACE: Trace = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f
 function scope (values: Record<string, unknown>, { trace, ...options }: CreateOptions & { trace?: Tracing } = {}, place?: Trace): Scope {
   const policy = readKeys({ tenant: { header: 'X-Tenant' }, user: { header: 'x-user' }, token: {} })
   const settings = readSettings({ propagate: { [API]: ['requestId', 'tenant', 'user'], 'https://ids.example': ['requestId'] }, ...options, ...trace && { trace } }, policy)
-  const { registration } = new Owner(policy, settings)
+  const { registration } = new ContextDefinition(policy, settings)
   const root = new Scope({}, registration)
   Object.assign(root.store, { requestId: 'id-1' }, values)
   root.trace = place
@@ -40,7 +40,7 @@ t.test('the headers of an origin: those of the keys that are listed for it and s
 
 t.test('the value of the innermost scope is what is sent', async (t) => {
   const root = scope({ tenant: 'acme', user: 'ada' })
-  const child = new Scope(root.owner, root.registration, root)
+  const child = new Scope(root.definition, root.registration, root)
   child.store.tenant = 'globex'
   t.same(headersOf(child), { 'x-request-id': 'id-1', 'x-tenant': 'globex', 'x-user': 'ada' })
 })
@@ -48,7 +48,7 @@ t.test('the value of the innermost scope is what is sent', async (t) => {
 t.test('without propagate, and of an ended scope: none', async (t) => {
   t.same(headersOf(scope({ tenant: 'acme' }, { propagate: undefined! })), {})
   const root = scope({ tenant: 'acme' }, {}, PLACE)
-  const child = new Scope(root.owner, root.registration, root)
+  const child = new Scope(root.definition, root.registration, root)
   child.store.tenant = 'globex'
   root.end(() => {})
   t.same(headersOf(root), {})
@@ -162,7 +162,7 @@ t.test('the place in a trace goes to each listed origin', async (t) => {
 
   t.test('with one, its active span is the parent', async (t) => {
     const active = { ...PLACE, spanId: 'ffffffffffffffff' }
-    const trace: Tracing = { current: () => active, ofRequest: () => PLACE, within: (_place, fn) => fn(), attributes: new Map(), tell () {} }
+    const trace: Tracing = { current: () => active, requestSpan: () => PLACE, withParent: (_place, fn) => fn(), attributes: new Map(), setAttribute () {} }
     t.match(headersOf(scope({}, { trace }, PLACE)), { traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-ffffffffffffffff-01' })
   })
 

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import t from 'tap'
-import { Owner } from '../../../lib/lifecycle/context-definition.ts'
+import { ContextDefinition } from '../../../lib/lifecycle/context-definition.ts'
 import { NO_KEYS } from '../../../lib/config/key-policies.ts'
 import { Scope } from '../../../lib/scope/scope.ts'
 import { readSettings } from '../../../lib/config/options.ts'
@@ -13,10 +13,10 @@ const HEADER = place('a')
 
 /** A tracer at the places given. */
 function tracer (current?: Trace, ofRequest?: Trace): Tracing {
-  return { current: () => current, ofRequest: () => ofRequest, within: (_place, fn) => fn(), attributes: new Map(), tell () {} }
+  return { current: () => current, requestSpan: () => ofRequest, withParent: (_place, fn) => fn(), attributes: new Map(), setAttribute () {} }
 }
 
-const rootOf = (trace?: boolean | Tracing): Scope => new Scope({}, new Owner(NO_KEYS, readSettings(trace === undefined ? {} : { trace }, NO_KEYS)).registration)
+const rootOf = (trace?: boolean | Tracing): Scope => new Scope({}, new ContextDefinition(NO_KEYS, readSettings(trace === undefined ? {} : { trace }, NO_KEYS)).registration)
 
 /** Where a request with these headers begins. */
 function opened (trace?: boolean | Tracing, headers: IncomingHttpHeaders = { traceparent: `00-${HEADER.traceId}-${HEADER.spanId}-01`, tracestate: 'foo=1' }): Trace | undefined {
@@ -48,7 +48,7 @@ t.test('a scope is where its root began', async (t) => {
   t.equal(traceOf(root), undefined)
   root.trace = HEADER
   t.equal(traceOf(root), HEADER)
-  t.equal(traceOf(new Scope(root.owner, root.registration, root)), HEADER, 'and one below it, too')
+  t.equal(traceOf(new Scope(root.definition, root.registration, root)), HEADER, 'and one below it, too')
 })
 
 t.test('with a tracer it is at the active span, unless that is of another trace', async (t) => {

@@ -1,44 +1,44 @@
 import t from 'tap'
-import { Owner } from '../../../lib/lifecycle/context-definition.ts'
+import { ContextDefinition } from '../../../lib/lifecycle/context-definition.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
-import { Scope, type Life } from '../../../lib/scope/scope.ts'
+import { Scope, type Lifetime } from '../../../lib/scope/scope.ts'
 import { contains, impersonationOf, isOfRequest, scopeOf } from '../../../lib/scope/lookup.ts'
 
-const { registration } = new Owner(readKeys({ tenant: {} }))
-const owner = {}
+const { registration } = new ContextDefinition(readKeys({ tenant: {} }))
+const definition = {}
 
 t.test('scopeOf: the innermost scope of one context, from a scope outwards', async (t) => {
   const other = {}
-  const outer = new Scope(owner, registration)
+  const outer = new Scope(definition, registration)
   const inner = new Scope(other, registration, undefined, outer)
-  t.equal(scopeOf(owner, inner), outer)
+  t.equal(scopeOf(definition, inner), outer)
   t.equal(scopeOf(other, inner), inner)
   t.equal(scopeOf({}, inner), undefined)
-  t.equal(scopeOf(owner, undefined), undefined)
+  t.equal(scopeOf(definition, undefined), undefined)
 })
 
-t.test('isOfRequest: of the scope that its life names, in each context; of no other', async (t) => {
-  const life = {} as Life
-  const scope = new Scope(owner, registration, undefined, undefined, life)
-  const inner = new Scope({}, registration, undefined, scope, life)
-  Object.assign(life, { scope: inner })
+t.test('isOfRequest: of the scope that its lifetime names, in each context; of no other', async (t) => {
+  const lifetime = {} as Lifetime
+  const scope = new Scope(definition, registration, undefined, undefined, lifetime)
+  const inner = new Scope({}, registration, undefined, scope, lifetime)
+  Object.assign(lifetime, { scope: inner })
   t.same([scope, inner].map(isOfRequest), [true, true])
-  t.equal(isOfRequest(new Scope(owner, registration, undefined, undefined, life)), false, 'a copy for detached work')
-  t.equal(isOfRequest(new Scope(owner, registration)), false, 'a job')
+  t.equal(isOfRequest(new Scope(definition, registration, undefined, undefined, lifetime)), false, 'a copy for detached work')
+  t.equal(isOfRequest(new Scope(definition, registration)), false, 'a job')
 })
 
 t.test('impersonationOf: the innermost around a scope', async (t) => {
-  const root = new Scope(owner, registration)
-  const scope = new Scope(owner, registration, root)
+  const root = new Scope(definition, registration)
+  const scope = new Scope(definition, registration, root)
   t.equal(impersonationOf(scope), undefined)
   const impersonation = { actors: new Map(), reason: 'ticket' }
-  root.use().impersonation = impersonation
+  root.state().impersonation = impersonation
   t.equal(impersonationOf(scope), impersonation)
 })
 
 t.test('contains: itself, and what was opened within, through the scopes of other contexts', async (t) => {
-  const scope = new Scope(owner, registration)
-  const other = new Scope({}, registration, undefined, new Scope(owner, registration, scope))
+  const scope = new Scope(definition, registration)
+  const other = new Scope({}, registration, undefined, new Scope(definition, registration, scope))
   const inner = new Scope({}, registration, other)
-  t.same([contains(scope, scope), contains(scope, inner), contains(inner, scope), contains(scope, undefined), contains(scope, new Scope(owner, registration))], [true, true, false, false, false])
+  t.same([contains(scope, scope), contains(scope, inner), contains(inner, scope), contains(scope, undefined), contains(scope, new Scope(definition, registration))], [true, true, false, false, false])
 })

@@ -1,25 +1,25 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
-import { Owner } from '../../../lib/lifecycle/context-definition.ts'
+import { ContextDefinition } from '../../../lib/lifecycle/context-definition.ts'
 import { deadlineOf } from '../../../lib/lifecycle/cancellation.ts'
 import { impersonationOf } from '../../../lib/scope/lookup.ts'
 import { turns, warnings } from '../../support/support.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
-import { Scope, scopeOfStore, type Life, type Registration } from '../../../lib/scope/scope.ts'
+import { Scope, scopeOfStore, type Lifetime, type Registration } from '../../../lib/scope/scope.ts'
 
-const registration: Registration = new Owner(readKeys({ tenant: {} })).registration
-const owner = {}
+const registration: Registration = new ContextDefinition(readKeys({ tenant: {} })).registration
+const definition = {}
 
 /** The root of a request. */
 function request (): Scope {
-  const life = {} as Life
-  const scope = new Scope(owner, registration, undefined, undefined, life)
-  life.scope = scope
+  const lifetime = {} as Lifetime
+  const scope = new Scope(definition, registration, undefined, undefined, lifetime)
+  lifetime.scope = scope
   return scope
 }
 
-const child = (parent: Scope): Scope => new Scope(owner, registration, parent)
+const child = (parent: Scope): Scope => new Scope(definition, registration, parent)
 
 t.test('a child reads what its parent has, now and later, unless it has its own', async (t) => {
   const parent = request()
@@ -60,16 +60,16 @@ t.test('owns: whether a key was given its value in a scope, not around it', asyn
 })
 
 t.test('a child of a scope with locked keys has them locked', async (t) => {
-  const locked = new Owner(readKeys({ tenant: { locked: true } })).registration
-  const parent = new Scope(owner, locked)
+  const locked = new ContextDefinition(readKeys({ tenant: { locked: true } })).registration
+  const parent = new Scope(definition, locked)
   parent.write('tenant', 'acme')
-  const { store } = new Scope(owner, locked, parent)
+  const { store } = new Scope(definition, locked, parent)
   t.equal(store.tenant, 'acme')
   t.throws(() => { store.tenant = 'evil' }, TypeError)
 })
 
 t.test('all stores have one shape: reading one is as cheap as reading any', async (t) => {
-  const shaped = (parent: Scope | undefined): object => new Scope(owner, registration, parent).store
+  const shaped = (parent: Scope | undefined): object => new Scope(definition, registration, parent).store
   t.equal(Object.getPrototypeOf(shaped(request())), Object.getPrototypeOf(shaped(undefined)))
 })
 
@@ -236,8 +236,8 @@ t.test('a loop whose every step opens a scope from within the last holds no more
     const first = child(root)
     first.write('step', 0)
     first.write('first', 'kept')
-    first.use().impersonation = { actors: new Map([['user', 'ada']]), reason: 'ticket 4711' }
-    first.use().cancellation = { deadline: 4711, controller: undefined, followers: undefined, release: undefined }
+    first.state().impersonation = { actors: new Map([['user', 'ada']]), reason: 'ticket 4711' }
+    first.state().cancellation = { deadline: 4711, controller: undefined, followers: undefined, release: undefined }
     return first
   }
   for (const settles of ['before the next is open', 'after']) {

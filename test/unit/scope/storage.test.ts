@@ -1,12 +1,12 @@
 import { asyncLocalStorage } from '@fastify/request-context'
 import t from 'tap'
-import { Owner } from '../../../lib/lifecycle/context-definition.ts'
+import { ContextDefinition } from '../../../lib/lifecycle/context-definition.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
 import { Scope, type Registration, type Store } from '../../../lib/scope/scope.ts'
 import { bound, currentScope, currentStore, enter } from '../../../lib/scope/storage.ts'
 import { gate, turns } from '../../support/support.ts'
 
-const registration: Registration = new Owner(readKeys({})).registration
+const registration: Registration = new ContextDefinition(readKeys({})).registration
 const scopeA = new Scope({}, registration)
 const scopeB = new Scope({}, registration)
 const a = scopeA.store

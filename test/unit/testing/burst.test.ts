@@ -3,44 +3,44 @@ import type { AddressInfo } from 'node:net'
 import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
-import { fire } from '../../../lib/testing/burst.ts'
+import { sendBurst } from '../../../lib/testing/burst.ts'
 import { Client } from '../../../lib/testing/client.ts'
 import { Lockstep } from '../../../lib/testing/lockstep.ts'
 import type { Pace } from '../../../lib/testing/plan.ts'
-import { Shot } from '../../../lib/testing/sent-request.ts'
+import { SentRequest } from '../../../lib/testing/sent-request.ts'
 
-type Listener = (shot: Shot, request: IncomingMessage, response: ServerResponse) => void
+type Listener = (sent: SentRequest, request: IncomingMessage, response: ServerResponse) => void
 
 /** Fires some requests with bodies, in the order of their numbers, and completes them in the opposite one where that matters. */
-async function play (t: Test, pace: Pace, oneByOne: boolean, listener: Listener): Promise<readonly Shot[]> {
-  const ports = new Map<number, Shot>()
+async function play (t: Test, pace: Pace, oneByOne: boolean, listener: Listener): Promise<readonly SentRequest[]> {
+  const ports = new Map<number, SentRequest>()
   const server = http.createServer((request, response) => {
-    const shot = ports.get(request.socket.remotePort!)!
-    shot.arrive()
-    listener(shot, request, response)
+    const sent = ports.get(request.socket.remotePort!)!
+    sent.arrive()
+    listener(sent, request, response)
   })
   await once(server.listen(0, '127.0.0.1'), 'listening')
   t.teardown(() => { server.close() })
   const target = { server, secure: false, host: '127.0.0.1', port: (server.address() as AddressInfo).port, close: async () => {} }
-  const client = new Client(target, { connections: 8, timeout: 5_000, onPort: (port, shot) => { ports.set(port, shot) } })
+  const client = new Client(target, { connections: 8, timeout: 5_000, onPort: (port, sent) => { ports.set(port, sent) } })
   t.teardown(() => { client.close() })
   const pieces = ['first, ', 'last'].map((piece) => Buffer.from(piece))
-  const shots = [1, 2, 3, 4].map((number) => new Shot(number, 'canary', { url: '/', method: 'POST' }, 0, { pieces, chunked: false, wait: number % 2 }))
-  const shotOf = (request: IncomingMessage): Shot | undefined => ports.get(request.socket.remotePort!)
-  await fire({ pace, oneByOne, shots, release: shots.toReversed(), steps: [0, 0, 0, 0] }, client, (shots) => new Lockstep(server, shots, shotOf))
-  t.ok(shots.every(({ answer }) => answer?.status === 200), 'all were answered')
-  return shots
+  const requests = [1, 2, 3, 4].map((number) => new SentRequest(number, 'canary', { url: '/', method: 'POST' }, 0, { pieces, chunked: false, wait: number % 2 }))
+  const requestOf = (request: IncomingMessage): SentRequest | undefined => ports.get(request.socket.remotePort!)
+  await sendBurst({ pace, oneByOne, requests, release: requests.toReversed(), steps: [0, 0, 0, 0] }, client, (requests) => new Lockstep(server, requests, requestOf))
+  t.ok(requests.every(({ answer }) => answer?.status === 200), 'all were answered')
+  return requests
 }
 
 /** Answers when the body is there, and a turn has passed; says what happened, in its order. */
 function telling (events: string[]): Listener {
-  return (shot, request, response) => {
-    events.push(`${shot.number} came`)
+  return (sent, request, response) => {
+    events.push(`${sent.number} came`)
     request.resume()
     request.once('end', async () => {
-      events.push(`${shot.number} complete`)
+      events.push(`${sent.number} complete`)
       await turn()
-      events.push(`${shot.number} answered`)
+      events.push(`${sent.number} answered`)
       response.end()
     })
   }
@@ -70,7 +70,7 @@ t.test('gated, not one by one: the bodies are complete in their order', async (t
 
 t.test('gated, of which none is answered before all are complete: they are completed nevertheless', async (t) => {
   const waiting: ServerResponse[] = []
-  await play(t, 'gated', true, (_shot, request, response) => {
+  await play(t, 'gated', true, (_sent, request, response) => {
     request.resume()
     request.once('end', () => {
       waiting.push(response)
@@ -87,9 +87,9 @@ t.test('staggered: each comes when the one before is there', async (t) => {
 
 t.test('lockstep: all are there before the first proceeds, in their order and in one turn, where no handler is known', async (t) => {
   const events: string[] = []
-  await play(t, 'lockstep', false, (shot, request, response) => {
+  await play(t, 'lockstep', false, (sent, request, response) => {
     if (events.length === 0) setImmediate(() => { events.push('a turn later') })
-    events.push(`${shot.number} came`)
+    events.push(`${sent.number} came`)
     request.resume()
     response.end()
   })

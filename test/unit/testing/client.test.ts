@@ -6,26 +6,26 @@ import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { text } from 'node:stream/consumers'
 import t, { type Test } from 'tap'
 import { Client } from '../../../lib/testing/client.ts'
-import { Shot, type IsolationRequest } from '../../../lib/testing/sent-request.ts'
+import { SentRequest, type IsolationRequest } from '../../../lib/testing/sent-request.ts'
 import { gate } from '../../support/support.ts'
 import { CERTIFICATE, KEY } from './certificate.ts'
 
-/** A server on a socket, and a client for it that tells the server's requests which shots they are. */
+/** A server on a socket, and a client for it that tells the server's requests which requests they are. */
 async function connect (t: Test, server: http.Server, { secure = false, timeout = 5_000, connections = 8 } = {}) {
   await once(server.listen(0, '127.0.0.1'), 'listening')
   t.teardown(() => { server.close() })
-  const shots = new Map<number, Shot>()
+  const requests = new Map<number, SentRequest>()
   const { port } = server.address() as AddressInfo
   const target = { server, secure, host: '127.0.0.1', port, close: async () => {} }
-  const client = new Client(target, { connections, timeout, onPort: (port, shot) => { shots.set(port, shot) } })
+  const client = new Client(target, { connections, timeout, onPort: (port, sent) => { requests.set(port, sent) } })
   t.teardown(() => { client.close() })
-  const shotOf = (request: IncomingMessage): Shot => shots.get(request.socket.remotePort!)!
-  return { client, shotOf }
+  const requestOf = (request: IncomingMessage): SentRequest => requests.get(request.socket.remotePort!)!
+  return { client, requestOf }
 }
 
 let numbers = 0
-function shot (request: IsolationRequest, pieces: readonly string[] = [], chunked = false): Shot {
-  return new Shot(++numbers, 'canary', request, 0, { pieces: pieces.map((piece) => Buffer.from(piece)), chunked, wait: 0 })
+function newRequest (request: IsolationRequest, pieces: readonly string[] = [], chunked = false): SentRequest {
+  return new SentRequest(++numbers, 'canary', request, 0, { pieces: pieces.map((piece) => Buffer.from(piece)), chunked, wait: 0 })
 }
 
 t.test('an answer is kept with its status, all its headers and trailers, and its body', async (t) => {
@@ -35,7 +35,7 @@ t.test('an answer is kept with its status, all its headers and trailers, and its
     response.addTrailers({ 'x-t': 'late' })
     response.end('pot')
   }))
-  const sent = shot({ url: '/' })
+  const sent = newRequest({ url: '/' })
   await client.send(sent)
   t.match(sent.answer, { status: 418, body: 'teapot' })
   t.same(sent.answer!.headers.filter(([name]) => name.startsWith('x-')), [['x-a', '1'], ['x-a', '2'], ['x-t', 'late']])
@@ -50,7 +50,7 @@ t.test('a compressed body is read; one that says so wrongly is kept as it is', a
     response.end(body)
   }))
   for (const url of Object.keys(bodies)) {
-    const sent = shot({ url })
+    const sent = newRequest({ url })
     await client.send(sent)
     t.equal(sent.answer!.body, url === '/empty' ? '' : 'text', url)
   }
@@ -65,7 +65,7 @@ for (const chunked of [false, true]) {
         text(request).then((body) => { response.end(`${request.method} ${request.headers['content-length']} ${request.headers['content-type']} ${body}`) })
       }))
       const hold = gate()
-      const sent = shot({ url: '/', method: 'PUT', headers: { 'content-type': 'text/plain' } }, pieces, chunked)
+      const sent = newRequest({ url: '/', method: 'PUT', headers: { 'content-type': 'text/plain' } }, pieces, chunked)
       const answered = client.send(sent, hold.promise)
       const request = await arrived.promise
       t.equal(request.complete, false)
@@ -81,20 +81,20 @@ t.test('a length that the request gives is kept, and without a gate all goes at 
   const { client } = await connect(t, http.createServer((request, response) => {
     text(request).then((body) => { response.end(`${request.headers['content-length']} ${body}`) })
   }))
-  const sent = shot({ url: '/', method: 'POST', headers: { 'Content-Length': '6' } }, ['one', 'two'])
+  const sent = newRequest({ url: '/', method: 'POST', headers: { 'Content-Length': '6' } }, ['one', 'two'])
   await client.send(sent)
   t.equal(sent.answer!.body, '6 onetwo')
 })
 
 t.test('the server can tell each request by its port, on new connections and on those that are shared', async (t) => {
   const ports = new Set<number>()
-  const { client, shotOf } = await connect(t, http.createServer((request: IncomingMessage, response: ServerResponse) => {
+  const { client, requestOf } = await connect(t, http.createServer((request: IncomingMessage, response: ServerResponse) => {
     ports.add(request.socket.remotePort!)
-    response.end(String(shotOf(request).number))
+    response.end(String(requestOf(request).number))
   }), { connections: 3 })
-  const shots = Array.from({ length: 12 }, () => shot({ url: '/' }))
-  await Promise.all(shots.map((shot) => client.send(shot)))
-  t.same(shots.map(({ answer }) => answer!.body), shots.map(({ number }) => String(number)))
+  const requests = Array.from({ length: 12 }, () => newRequest({ url: '/' }))
+  await Promise.all(requests.map((sent) => client.send(sent)))
+  t.same(requests.map(({ answer }) => answer!.body), requests.map(({ number }) => String(number)))
   t.equal(ports.size, 3)
 })
 
@@ -103,11 +103,11 @@ t.test('warm connections are as many as may be used, those that are free include
   let connections = 0
   server.on('connection', () => { connections++ })
   const { client } = await connect(t, server, { connections: 4 })
-  await client.send(shot({ url: '/' }))
+  await client.send(newRequest({ url: '/' }))
   await client.warm()
   t.equal(connections, 4)
   await client.warm()
-  await Promise.all(Array.from({ length: 4 }, () => client.send(shot({ url: '/' }))))
+  await Promise.all(Array.from({ length: 4 }, () => client.send(newRequest({ url: '/' }))))
   t.equal(connections, 4)
 })
 
@@ -116,14 +116,14 @@ t.test('a server that accepts fewer connections is not waited for long', async (
   server.maxConnections = 2
   const { client } = await connect(t, server, { connections: 4 })
   await client.warm()
-  const shots = Array.from({ length: 2 }, () => shot({ url: '/' }))
-  await Promise.all(shots.map((shot) => client.send(shot)))
-  t.same(shots.map(({ answer }) => answer?.body), ['ok', 'ok'])
+  const requests = Array.from({ length: 2 }, () => newRequest({ url: '/' }))
+  await Promise.all(requests.map((sent) => client.send(sent)))
+  t.same(requests.map(({ answer }) => answer?.body), ['ok', 'ok'])
 })
 
 t.test('over TLS any certificate will do', async (t) => {
-  const { client, shotOf } = await connect(t, https.createServer({ key: KEY, cert: CERTIFICATE }, (request, response) => { response.end(String(shotOf(request).number)) }), { secure: true })
-  const sent = shot({ url: '/' })
+  const { client, requestOf } = await connect(t, https.createServer({ key: KEY, cert: CERTIFICATE }, (request, response) => { response.end(String(requestOf(request).number)) }), { secure: true })
+  const sent = newRequest({ url: '/' })
   await client.warm()
   await client.send(sent)
   t.equal(sent.answer!.body, String(sent.number))
@@ -135,7 +135,7 @@ t.test('what is not answered in time, cut off, or cannot be sent, keeps its fail
     if (url === '/gone') response.destroy()
   }), { timeout: 100 })
   for (const [url, failure] of [['/silent', /no answer within 100 ms/], ['/cut', /aborted/], ['/gone', /socket hang up|ECONNRESET/], ['/not a path', /unescaped/]] as const) {
-    const sent = shot({ url })
+    const sent = newRequest({ url })
     sent.arrive()
     await client.send(sent)
     t.match(sent.failure, { message: failure }, url)
@@ -149,9 +149,9 @@ t.test('a connection that the server closed while it was idle is replaced', asyn
     sockets.push(request.socket)
     response.end(String(sockets.length))
   }))
-  const first = shot({ url: '/' })
+  const first = newRequest({ url: '/' })
   await client.send(first)
-  const [second, third] = [shot({ url: '/' }), shot({ url: '/', method: 'POST' }, ['body'])]
+  const [second, third] = [newRequest({ url: '/' }), newRequest({ url: '/', method: 'POST' }, ['body'])]
   for (const sent of [second, third]) {
     // In one turn: the client has not heard of it when it sends.
     sockets.at(-1)!.resetAndDestroy()

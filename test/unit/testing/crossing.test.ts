@@ -1,15 +1,15 @@
 import t from 'tap'
 import { Canaries, makeCanary } from '../../../lib/testing/canary.ts'
 import { crossingsInAnswer, firedRequest, makeCrossing, ownersOf } from '../../../lib/testing/crossing.ts'
-import { Shot, type Answer } from '../../../lib/testing/sent-request.ts'
+import { SentRequest, type Answer } from '../../../lib/testing/sent-request.ts'
 
-const canaries = new Canaries<Shot>()
+const canaries = new Canaries<SentRequest>()
 const [ada, lin, eve] = [1, 2, 3].map((number) => {
   const canary = makeCanary()
-  const shot = new Shot(number, canary, { url: `/${canary}` }, 0, { pieces: [], chunked: false, wait: 0 })
-  canaries.give(canary, shot)
-  return shot
-}) as [Shot, Shot, Shot]
+  const sent = new SentRequest(number, canary, { url: `/${canary}` }, 0, { pieces: [], chunked: false, wait: 0 })
+  canaries.give(canary, sent)
+  return sent
+}) as [SentRequest, SentRequest, SentRequest]
 
 function crossings (answer: Partial<Answer>): unknown[] {
   ada.answer = { status: 200, headers: [], body: '', ...answer }

@@ -5,10 +5,10 @@ import { setImmediate as turn } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { Barrier, Lockstep } from '../../../lib/testing/lockstep.ts'
-import { Shot } from '../../../lib/testing/sent-request.ts'
+import { SentRequest } from '../../../lib/testing/sent-request.ts'
 import { listen } from '../../support/support.ts'
 
-const shot = (number: number): Shot => new Shot(number, 'canary', { url: '/' }, 0, { pieces: [], chunked: false, wait: 0 })
+const newRequest = (number: number): SentRequest => new SentRequest(number, 'canary', { url: '/' }, 0, { pieces: [], chunked: false, wait: 0 })
 
 interface Answer { readonly status: number, readonly body: string }
 
@@ -25,20 +25,20 @@ function get (app: FastifyInstance, path: string, headers: Record<string, string
 }
 
 /** An application whose requests of one burst say by a header which they are. */
-async function start (t: Test, build: (app: FastifyInstance) => void): Promise<{ app: FastifyInstance, shots: Shot[], lockstep: Lockstep }> {
+async function start (t: Test, build: (app: FastifyInstance) => void): Promise<{ app: FastifyInstance, requests: SentRequest[], lockstep: Lockstep }> {
   const app = Fastify()
   build(app)
   await listen(t, app)
-  const shots = [shot(1), shot(2)]
-  const lockstep = new Lockstep(app.server, shots, ({ headers }) => shots[Number(headers['x-shot'])])
+  const requests = [newRequest(1), newRequest(2)]
+  const lockstep = new Lockstep(app.server, requests, ({ headers }) => requests[Number(headers['x-request'])])
   t.teardown(() => { lockstep.stop() })
-  return { app, shots, lockstep }
+  return { app, requests, lockstep }
 }
 
 const zeros = [0, 0]
 
 t.test('a barrier is full when each has reached it or passed it, and opens in the order given, in one turn', async (t) => {
-  const [a, b, c] = [shot(1), shot(2), shot(3)]
+  const [a, b, c] = [newRequest(1), newRequest(2), newRequest(3)]
   const storage = new AsyncLocalStorage<string>()
   const barrier = new Barrier([a, b, c])
   const events: string[] = []
@@ -59,7 +59,7 @@ t.test('a barrier is full when each has reached it or passed it, and opens in th
 })
 
 t.test('a barrier lets as many awaits pass as its steps say', async (t) => {
-  const [a, b] = [shot(1), shot(2)]
+  const [a, b] = [newRequest(1), newRequest(2)]
   for (const steps of [0, 1, 3]) {
     const barrier = new Barrier([a, b])
     const events: unknown[] = []
@@ -72,35 +72,35 @@ t.test('a barrier lets as many awaits pass as its steps say', async (t) => {
 
 t.test('requests stop where they arrive, then before their handlers; others do not', async (t) => {
   const events: string[] = []
-  const { app, shots, lockstep } = await start(t, (app) => {
+  const { app, requests, lockstep } = await start(t, (app) => {
     app.addHook('onRequest', async ({ url }) => { events.push(`${url} begins`) })
     app.get('/:name', async ({ url }) => { events.push(`${url} handled`); return url })
   })
-  const answers = [get(app, '/a', { 'x-shot': '0' }), get(app, '/b', { 'x-shot': '1' })]
+  const answers = [get(app, '/a', { 'x-request': '0' }), get(app, '/b', { 'x-request': '1' })]
   await lockstep.arrivals.full
   t.same(await get(app, '/other'), { status: 200, body: '/other' })
   t.same(events.splice(0), ['/other begins', '/other handled'])
-  await lockstep.arrivals.open(shots, zeros)
+  await lockstep.arrivals.open(requests, zeros)
   await lockstep.handlers.full
   t.same(events.splice(0), ['/a begins', '/b begins'])
   t.same(await get(app, '/other'), { status: 200, body: '/other' }, 'a request that is none of the burst passes its handler')
   events.splice(0)
-  await lockstep.handlers.open(shots.toReversed(), zeros)
+  await lockstep.handlers.open(requests.toReversed(), zeros)
   t.same(events, ['/b handled', '/a handled'])
   t.same(await Promise.all(answers), [{ status: 200, body: '/a' }, { status: 200, body: '/b' }])
 })
 
 t.test('a request that a hook answers is not waited for', async (t) => {
-  const { app, shots, lockstep } = await start(t, (app) => {
+  const { app, requests, lockstep } = await start(t, (app) => {
     app.addHook('preHandler', async ({ url }, reply) => { if (url === '/b') await reply.code(401).send('no') })
     app.get('/:name', async ({ url }) => url)
   })
-  const answers = [get(app, '/a', { 'x-shot': '0' }), get(app, '/b', { 'x-shot': '1' })]
+  const answers = [get(app, '/a', { 'x-request': '0' }), get(app, '/b', { 'x-request': '1' })]
   await lockstep.arrivals.full
-  await lockstep.arrivals.open(shots, zeros)
+  await lockstep.arrivals.open(requests, zeros)
   t.same(await answers[1], { status: 401, body: 'no' })
   await lockstep.handlers.full
-  await lockstep.handlers.open(shots, zeros)
+  await lockstep.handlers.open(requests, zeros)
   t.same(await answers[0], { status: 200, body: '/a' })
 })
 
@@ -119,19 +119,19 @@ t.test('a handler of any kind answers as it does without the stop', async (t) =>
   const plain = await Promise.all(paths.map((path) => get(app, path)))
   await lockstep.arrivals.open([], [])
   await lockstep.handlers.open([], [])
-  t.same(await Promise.all(paths.map((path) => get(app, path, { 'x-shot': '0' }))), plain)
+  t.same(await Promise.all(paths.map((path) => get(app, path, { 'x-request': '0' }))), plain)
   t.same(plain.map(({ status }) => status), [200, 418, 418, 200, 200, 200, 200, 200])
 })
 
 t.test('stopped, everything is as it was: the server\'s emit, the channel, the handlers', async (t) => {
-  const { app, shots, lockstep } = await start(t, (app) => { app.get('/:name', async ({ url }) => url) })
-  const answers = [get(app, '/a', { 'x-shot': '0' }), get(app, '/b', { 'x-shot': '1' })]
+  const { app, requests, lockstep } = await start(t, (app) => { app.get('/:name', async ({ url }) => url) })
+  const answers = [get(app, '/a', { 'x-request': '0' }), get(app, '/b', { 'x-request': '1' })]
   for (const barrier of [lockstep.arrivals, lockstep.handlers]) {
     await barrier.full
-    await barrier.open(shots, zeros)
+    await barrier.open(requests, zeros)
   }
   await Promise.all(answers)
   lockstep.stop()
   t.notOk(Object.hasOwn(app.server, 'emit'))
-  t.same(await get(app, '/a', { 'x-shot': '0' }), { status: 200, body: '/a' })
+  t.same(await get(app, '/a', { 'x-request': '0' }), { status: 200, body: '/a' })
 })

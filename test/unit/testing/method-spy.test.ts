@@ -1,5 +1,5 @@
 import t from 'tap'
-import { intercept, listenIn } from '../../../lib/testing/method-spy.ts'
+import { intercept, spyOn } from '../../../lib/testing/method-spy.ts'
 
 class Log {
   readonly lines: string[] = []
@@ -13,7 +13,7 @@ for (const first of [0, 1]) {
   t.test(`a method with two listeners, of which listener ${first} goes first, is as it was when both are gone`, async (t) => {
     const log = new Log()
     const heard: string[] = []
-    const stops = ['a', 'b'].map((name) => listenIn(log, 'write', (self, [line]) => { heard.push(`${name} ${String(line)} ${self === log}`) }))
+    const stops = ['a', 'b'].map((name) => spyOn(log, 'write', (self, [line]) => { heard.push(`${name} ${String(line)} ${self === log}`) }))
     t.equal(log.write('one'), 1)
     t.same(heard.splice(0), ['a one true', 'b one true'])
     stops[first]!()
@@ -34,7 +34,7 @@ t.test('a method of the object itself is put back as it was, and may be listened
   const log = { write }
   const heard: unknown[] = []
   for (const round of [1, 2]) {
-    const stop = listenIn(log, 'write', (_self, args) => { heard.push(...args) })
+    const stop = spyOn(log, 'write', (_self, args) => { heard.push(...args) })
     t.equal((log.write as (...args: unknown[]) => string)(round), 'own')
     stop()
     t.equal(log.write, write)

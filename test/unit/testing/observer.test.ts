@@ -8,8 +8,8 @@ import t, { type Test } from 'tap'
 import { createContext, key } from '../../../lib/index.ts'
 import { Scope } from '../../../lib/scope/scope.ts'
 import { Canaries, makeCanary } from '../../../lib/testing/canary.ts'
-import { Shot } from '../../../lib/testing/sent-request.ts'
-import { Watch } from '../../../lib/testing/observer.ts'
+import { SentRequest } from '../../../lib/testing/sent-request.ts'
+import { Observer } from '../../../lib/testing/observer.ts'
 import { gate, Lines, listen } from '../../support/support.ts'
 
 /** A context, and an application that is watched while some requests are made. */
@@ -21,22 +21,22 @@ function start (t: Test, options: FastifyServerOptions = {}) {
 }
 
 async function watched (t: Test, app: FastifyInstance, loggers: readonly object[] = []) {
-  const canaries = new Canaries<Shot>()
+  const canaries = new Canaries<SentRequest>()
   await listen(t, app)
   const { port } = app.server.address() as AddressInfo
-  const watch = new Watch(app, canaries, loggers)
+  const watch = new Observer(app, canaries, loggers)
   t.teardown(() => { watch.stop() })
-  const shots: Shot[] = []
-  const make = (): Shot => {
+  const requests: SentRequest[] = []
+  const make = (): SentRequest => {
     const canary = makeCanary()
-    const shot = new Shot(shots.length + 1, canary, { url: '/' }, 0, { pieces: [], chunked: false, wait: 0 })
-    canaries.give(canary, shot)
-    shots.push(shot)
-    return shot
+    const sent = new SentRequest(requests.length + 1, canary, { url: '/' }, 0, { pieces: [], chunked: false, wait: 0 })
+    canaries.give(canary, sent)
+    requests.push(sent)
+    return sent
   }
-  const send = (shot: Shot, headers = {}): Promise<void> => new Promise((resolve, reject) => {
-    const request = open({ port, host: '127.0.0.1', agent: false, headers: { 'x-tenant-id': shot.canary, ...headers } })
-    request.once('socket', (socket) => { socket.once('connect', () => { watch.expect(socket.localPort!, shot) }) })
+  const send = (sent: SentRequest, headers = {}): Promise<void> => new Promise((resolve, reject) => {
+    const request = open({ port, host: '127.0.0.1', agent: false, headers: { 'x-tenant-id': sent.canary, ...headers } })
+    request.once('socket', (socket) => { socket.once('connect', () => { watch.expect(socket.localPort!, sent) }) })
     request.once('error', reject)
     request.once('response', (response: IncomingMessage) => { response.resume().once('end', resolve) })
     request.end()
@@ -104,9 +104,9 @@ t.test('lines without an id, with one that several requests have, or of requests
   })
   const aside = pino({}, { write () {} })
   const { make, send, crossings } = await watched(t, app, [aside])
-  const shots = [make(), make()]
-  for (const shot of shots) await send(shot, { 'x-request-id': 'constant' })
-  const ofOther = { 'x-tenant-id': shots[0]!.canary, 'x-other': shots[1]!.canary }
+  const requests = [make(), make()]
+  for (const sent of requests) await send(sent, { 'x-request-id': 'constant' })
+  const ofOther = { 'x-tenant-id': requests[0]!.canary, 'x-other': requests[1]!.canary }
   await (await fetch(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}/`, { headers: ofOther })).text()
   t.same(crossings(), [])
 })
@@ -125,7 +125,7 @@ t.test('another pino logger is watched where it is given, text that is no JSON i
     return 'ok'
   })
   const { make, send, crossings } = await watched(t, app, [audit, { info () {} }])
-  for (const shot of [make(), make()]) await send(shot)
+  for (const sent of [make(), make()]) await send(sent)
   t.match(crossings(), [{ reader: 2, owner: 1, where: 'log', at: '', logger: '35' }])
 })
 
@@ -147,7 +147,7 @@ t.test('a value that a scope is given crosses where it is written, or is found t
     return 'ok'
   })
   const { make, send, crossings } = await watched(t, app)
-  for (const shot of [make(), make()]) await send(shot)
+  for (const sent of [make(), make()]) await send(sent)
   const told = { reader: 2, owner: 1, where: 'value', line: /handler \(.*observer\.test\.ts/ }
   t.match(crossings(), [{ ...told, at: 'user' }, { ...told, at: 'tenant' }, { ...told, at: 'user' }, { ...told, at: 'basket', line: undefined }])
   t.equal(crossings().length, 4)
@@ -166,11 +166,11 @@ t.test('values are kept until they are released, but not where something waits f
       return 'ok'
     })
     const { watch, make, send } = await watched(t, app)
-    const shot = make()
-    await send(shot)
+    const sent = make()
+    await send(sent)
     const get = await read.promise
     for (let i = 0; i < 5; i++) await turn()
-    t.equal(get(), waits === undefined ? shot.canary : undefined)
+    t.equal(get(), waits === undefined ? sent.canary : undefined)
     t.equal(ended, waits === undefined ? 0 : 1)
     watch.release()
     await turn()

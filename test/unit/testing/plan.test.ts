@@ -1,23 +1,23 @@
 import t from 'tap'
 import { Canaries } from '../../../lib/testing/canary.ts'
 import { plan, type Burst } from '../../../lib/testing/plan.ts'
-import type { MakeRequest, Shot } from '../../../lib/testing/sent-request.ts'
+import type { MakeRequest, SentRequest } from '../../../lib/testing/sent-request.ts'
 
 const get: MakeRequest = (canary) => ({ url: `/${canary}` })
 const post: MakeRequest = async (canary) => ({ url: '/', method: 'POST', body: `${canary} and more of it` })
 
-const planned = (makes: readonly MakeRequest[], { seed = 7, rounds = 4, concurrency = 4 } = {}): Promise<Burst[]> => plan(makes, { seed, rounds, concurrency }, new Canaries<Shot>())
+const planned = (makes: readonly MakeRequest[], { seed = 7, rounds = 4, concurrency = 4 } = {}): Promise<Burst[]> => plan(makes, { seed, rounds, concurrency }, new Canaries<SentRequest>())
 
 /** All of a plan but what the canaries make different. */
 function outline (bursts: readonly Burst[]): unknown {
-  return bursts.map(({ pace, shots, release, oneByOne, steps }) => [pace, oneByOne, steps, release.map(({ number }) => number), shots.map(({ number, index, pieces, chunked, wait }) => [number, index, pieces.map(({ length }) => length), chunked, wait])])
+  return bursts.map(({ pace, requests, release, oneByOne, steps }) => [pace, oneByOne, steps, release.map(({ number }) => number), requests.map(({ number, index, pieces, chunked, wait }) => [number, index, pieces.map(({ length }) => length), chunked, wait])])
 }
 
 t.test('a plan is the same for the same seed but for the canaries, and another for another', async (t) => {
   const [first, second] = [await planned([get, post]), await planned([get, post])]
   t.same(outline(first), outline(second))
   t.notSame(outline(first), outline(await planned([get, post], { seed: 8 })))
-  const canaries = [...first, ...second].flatMap(({ shots }) => shots.map(({ canary }) => canary))
+  const canaries = [...first, ...second].flatMap(({ requests }) => requests.map(({ canary }) => canary))
   t.equal(new Set(canaries).size, canaries.length)
 })
 
@@ -26,20 +26,20 @@ for (const count of [1, 3, 9]) {
     const makes = Array.from({ length: count }, (_, i): MakeRequest => (canary) => ({ url: `/${i}/${canary}` }))
     const bursts = await planned(makes)
     for (const index of makes.keys()) {
-      const alone = bursts.filter(({ shots }) => shots.length === 4 && shots.every((shot) => shot.index === index))
+      const alone = bursts.filter(({ requests }) => requests.length === 4 && requests.every((sent) => sent.index === index))
       t.same([...new Set(alone.map(({ pace }) => pace))].sort(), ['gated', 'lockstep', 'staggered', 'together'], `request ${index}`)
     }
-    const met = bursts.filter(({ shots }) => new Set(shots.map(({ index }) => index)).size > 1).flatMap(({ shots }) => shots.map(({ index }) => index))
+    const met = bursts.filter(({ requests }) => new Set(requests.map(({ index }) => index)).size > 1).flatMap(({ requests }) => requests.map(({ index }) => index))
     t.equal(new Set(met).size, count === 1 ? 0 : count)
-    t.ok(bursts.every(({ shots }) => shots.length <= 4))
-    t.same(bursts.flatMap(({ shots }) => shots.map(({ number }) => number)).sort((a, b) => a - b), Array.from({ length: bursts.flatMap(({ shots }) => shots).length }, (_, i) => i + 1))
-    for (const { shots, release } of bursts) t.same(new Set(release), new Set(shots))
+    t.ok(bursts.every(({ requests }) => requests.length <= 4))
+    t.same(bursts.flatMap(({ requests }) => requests.map(({ number }) => number)).sort((a, b) => a - b), Array.from({ length: bursts.flatMap(({ requests }) => requests).length }, (_, i) => i + 1))
+    for (const { requests, release } of bursts) t.same(new Set(release), new Set(requests))
   })
 }
 
 t.test('in some bursts all proceed at once, in others some awaits pass between one and the next', async (t) => {
   const bursts = await planned([get, post])
-  for (const { shots, steps } of bursts) t.equal(steps.length, shots.length)
+  for (const { requests, steps } of bursts) t.equal(steps.length, requests.length)
   const sums = bursts.map(({ steps }) => steps.reduce((sum, step) => sum + step, 0))
   t.ok(sums.includes(0))
   t.ok(sums.some((sum) => sum > 0))
@@ -47,14 +47,14 @@ t.test('in some bursts all proceed at once, in others some awaits pass between o
 })
 
 t.test('the pieces of a body make up the body, are never empty, and are cut anew for each request', async (t) => {
-  const shots = (await planned([post])).flatMap(({ shots }) => shots)
-  for (const { pieces, canary } of shots) {
+  const requests = (await planned([post])).flatMap(({ requests }) => requests)
+  for (const { pieces, canary } of requests) {
     t.equal(Buffer.concat(pieces).toString(), `${canary} and more of it`)
     t.ok(pieces.every(({ length }) => length > 0))
   }
-  t.ok(new Set(shots.map(({ pieces }) => pieces.length)).size > 1)
-  t.ok(new Set(shots.map(({ chunked }) => chunked)).size === 2)
-  t.same((await planned([get]))[0]!.shots[0]!.pieces, [])
+  t.ok(new Set(requests.map(({ pieces }) => pieces.length)).size > 1)
+  t.ok(new Set(requests.map(({ chunked }) => chunked)).size === 2)
+  t.same((await planned([get]))[0]!.requests[0]!.pieces, [])
 })
 
 t.test('a request that is the same whatever its canary is refused, by its place in the list', async (t) => {

@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 import t from 'tap'
 import type { Found } from '../../../lib/testing/crossing.ts'
 import { crossingError, unansweredError, type Run } from '../../../lib/testing/report.ts'
-import { Shot } from '../../../lib/testing/sent-request.ts'
+import { SentRequest } from '../../../lib/testing/sent-request.ts'
 
 const canaryOf = (number: number): string => `canary-${number}`
 const request = (number: number): Found['reader'] => ({ number, method: 'GET', url: `/of/${canaryOf(number)}`, route: '/of/:tenant', canary: canaryOf(number) })
@@ -12,7 +12,7 @@ const found = (more: Partial<Found>): Found => ({
 })
 
 function caller (fails: (run: Run) => Error): Error {
-  return fails({ fired: 48, seed: 7, caller: caller as never, again: 'assertIsolated(app, requests, { seed: 7 })' })
+  return fails({ sent: 48, seed: 7, caller: caller as never, again: 'assertIsolated(app, requests, { seed: 7 })' })
 }
 
 t.test('the report says who saw whose value, where, at which route and line, and how to repeat it', async (t) => {
@@ -66,9 +66,9 @@ t.test('the error has the seed and the crossings, which runners do not print, an
 })
 
 t.test('requests that had no answer are named, with the reason', async (t) => {
-  const shots = Array.from({ length: 11 }, (_, i) => new Shot(i + 1, '', { url: '/' }, 0, { pieces: [], chunked: false, wait: 0 }))
-  for (const shot of shots) shot.failure = new Error('socket hang up')
-  const error = caller((run) => unansweredError(shots, run))
+  const requests = Array.from({ length: 11 }, (_, i) => new SentRequest(i + 1, '', { url: '/' }, 0, { pieces: [], chunked: false, wait: 0 }))
+  for (const sent of requests) sent.failure = new Error('socket hang up')
+  const error = caller((run) => unansweredError(requests, run))
   t.match(error.message, /^11 of 48 requests had no answer, and were not checked \(seed 7\)\n\nrequest 1, GET \/: socket hang up\n/)
   t.notMatch(error.message, 'request 11')
   t.match(error, { seed: 7, crossings: [], cause: { message: 'socket hang up' } })

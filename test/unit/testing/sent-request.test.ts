@@ -1,5 +1,5 @@
 import t from 'tap'
-import { bytesOf, headersOf, Shot } from '../../../lib/testing/sent-request.ts'
+import { bytesOf, headersOf, SentRequest } from '../../../lib/testing/sent-request.ts'
 
 t.test('a body that is text or bytes is sent as it is, anything else as JSON', async (t) => {
   t.equal(bytesOf(undefined).length, 0)
@@ -18,13 +18,13 @@ t.test('JSON has its content type, unless the request names one', async (t) => {
   t.same(headersOf({ url, body: {}, headers: { 'Content-Type': 'application/merge-patch+json' } }), { 'Content-Type': 'application/merge-patch+json' })
 })
 
-t.test('a shot has a method in capitals, and tells when it arrived', async (t) => {
+t.test('a sent has a method in capitals, and tells when it arrived', async (t) => {
   const sending = { pieces: [], chunked: false, wait: 0 }
-  t.equal(new Shot(1, 'canary', { url: '/' }, 0, sending).method, 'GET')
-  const shot = new Shot(1, 'canary', { url: '/', method: 'post' }, 0, sending)
-  t.equal(shot.method, 'POST')
-  t.equal(shot.hasArrived, false)
-  shot.arrive()
-  await shot.arrived
-  t.equal(shot.hasArrived, true)
+  t.equal(new SentRequest(1, 'canary', { url: '/' }, 0, sending).method, 'GET')
+  const sent = new SentRequest(1, 'canary', { url: '/', method: 'post' }, 0, sending)
+  t.equal(sent.method, 'POST')
+  t.equal(sent.hasArrived, false)
+  sent.arrive()
+  await sent.arrived
+  t.equal(sent.hasArrived, true)
 })
