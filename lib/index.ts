@@ -35,11 +35,11 @@ export type ValuesOf<C> = C extends Context<infer V> ? V & Own<V> : never
  */
 export function createContext<K extends Keys> (keys: K & FreeNames<K>, options: CreateOptions = {}): OwnContext<ValuesOfKeys<K>> {
   const policy = readKeys(keys)
-  const definition = new ContextDefinition(policy, readSettings(readOptions(options), policy), patchFetch)
+  const definition = new ContextDefinition(policy, readSettings(readCreateOptions(options), policy), patchFetch)
   return Object.assign(new Context<ValuesOfKeys<K>>(definition), { plugin: pluginOf<ContextOptions>(definition) })
 }
 
-function readOptions (options: CreateOptions): CreateOptions {
+function readCreateOptions (options: CreateOptions): CreateOptions {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) throw new FST_CTX_INVALID_OPTION('createContext', 'takes an object of options second')
   for (const name of Object.keys(options)) if (!CREATE_OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(name, `does not exist: createContext() takes ${[...CREATE_OPTIONS].join(', ')}, and register takes requestId and closeTimeout`)
   return options

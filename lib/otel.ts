@@ -46,7 +46,7 @@ export function otel ({ attributes = {} }: OtelOptions = {}): OtelTracing {
   const spans = new WeakMap<object, Span>()
 
   /** The place of a span, by which it is found again. */
-  function placeOf (span: Span | null | undefined): Trace | undefined {
+  function traceOfSpan (span: Span | null | undefined): Trace | undefined {
     const place = span?.spanContext()
     if (place === undefined || !isSpanContextValid(place)) return undefined
     spans.set(place, span!)
@@ -55,9 +55,9 @@ export function otel ({ attributes = {} }: OtelOptions = {}): OtelTracing {
 
   const tracing: OtelTracing = {
     attributes: names,
-    current: () => placeOf(trace.getActiveSpan()),
+    current: () => traceOfSpan(trace.getActiveSpan()),
     // The span that is active in a hook may be that of the hook alone.
-    requestSpan: (request: TracedRequest) => placeOf(request.opentelemetry?.().span ?? trace.getActiveSpan()),
+    requestSpan: (request: TracedRequest) => traceOfSpan(request.opentelemetry?.().span ?? trace.getActiveSpan()),
     withParent: ({ traceState, ...place }, fn) => context.with(trace.setSpanContext(context.active(), {
       ...place, isRemote: true, ...traceState && { traceState: createTraceState(traceState.serialize()) }
     }), fn),

@@ -24,6 +24,7 @@ import { CREATE_OPTIONS, readSettings, type CreateOptions } from './config/optio
 import { scopeOf } from './scope/lookup.ts'
 import { currentScope } from './scope/storage.ts'
 import type { ContextValues, KeyOf, RequestValues, ValueOf, WritableKeyOf } from './types.ts'
+import { kRegistered, kRequestContext } from './common/symbols.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -61,14 +62,11 @@ const FASTIFY_OPTIONS: ReadonlySet<string> = new Set(['prefix', 'logLevel', 'log
 /** Milliseconds that closing waits for work by default. */
 const CLOSE_TIMEOUT = 10_000
 
-const kRegistered = Symbol('fastify-ctx.registered')
-const kAccess = Symbol('fastify-ctx.access')
-
 /** An instance, with the contexts that are registered in it or around it. */
 interface Registered extends FastifyInstance { [kRegistered]?: ReadonlyMap<ContextDefinition, ContextOptions> }
 
 /** A request, with what its `ctx` is, made when it is first read. */
-interface Accessed extends FastifyRequest { [kAccess]?: object | null }
+interface Accessed extends FastifyRequest { [kRequestContext]?: object | null }
 
 /** What avvio gives each instance, and the types do not tell. */
 interface Closing extends FastifyInstance { onClose (fn: () => Promise<void>): void }
@@ -80,7 +78,7 @@ export function pluginOf<O extends ContextOptions> (definition: ContextDefinitio
 }
 
 function register (definition: ContextDefinition, instance: Registered, given: ContextOptions): void {
-  const options = readOptions(given, definition)
+  const options = readRegisterOptions(given, definition)
   const registered = instance[kRegistered]
   const before = registered?.get(definition)
   if (before !== undefined) {
@@ -114,8 +112,8 @@ function register (definition: ContextDefinition, instance: Registered, given: C
   if (!instance.hasRequestDecorator('ctx')) {
     const access = requestAccess(definition, policy.names, definition.keys === undefined)
     // Kept on the request, where a read finds it in one step.
-    instance.decorateRequest(kAccess, null)
-    instance.decorateRequest('ctx', { getter (this: Accessed) { return (this[kAccess] ?? accessOf(this, definition, access)) as RequestContext<RequestValues> } })
+    instance.decorateRequest(kRequestContext, null)
+    instance.decorateRequest('ctx', { getter (this: Accessed) { return (this[kRequestContext] ?? accessOf(this, definition, access)) as RequestContext<RequestValues> } })
     checkRoutes(instance, definition, policy)
     refuseUncovered(instance, (instance: Registered) => instance[kRegistered] !== undefined)
   }
@@ -141,7 +139,7 @@ function reenterScopes (instance: FastifyInstance, isFirst: boolean, undo: Undo)
   instance.addHook('onReady', async function fastifyCtxOnReady () { if (refused) throw new FST_CTX_REQUEST_CONTEXT_REGISTERED() })
 }
 
-function readOptions (given: ContextOptions, definition: ContextDefinition): ReadyMadeOptions {
+function readRegisterOptions (given: ContextOptions, definition: ContextDefinition): ReadyMadeOptions {
   const options = ownOptions(Object.fromEntries(Object.entries(given).filter(([name]) => !FASTIFY_OPTIONS.has(name)))) as ReadyMadeOptions
   for (const name of Object.keys(options)) {
     const ofContext = name === 'keys' || CREATE_OPTIONS.has(name)
@@ -181,7 +179,7 @@ function accessOf (request: Accessed, definition: ContextDefinition, make: (root
   const root = scopeOf(definition, lifetimeOf(request)?.scope)
   const access = make(root)
   // Before the scope opens it belongs to none, and is not kept.
-  if (root !== undefined) request[kAccess] = access
+  if (root !== undefined) request[kRequestContext] = access
   return access
 }
 

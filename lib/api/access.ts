@@ -2,7 +2,7 @@ import type { EventEmitter } from 'node:events'
 import pino from 'pino'
 import { bindListeners } from '../scope/bind-emitter.ts'
 import { iterableInStore, type BoundIterable } from '../scope/bind-iterable.ts'
-import { kEntryPoints, kCurrentStore, kRequireScope, kDefinition, kScope } from '../common/symbols.ts'
+import { kEntryPoints, kCurrentStore, kRequireScope, kDefinition, kCurrentScope } from '../common/symbols.ts'
 import type { EntryPoint } from '../common/warnings.ts'
 import { FST_CTX_ENDED, FST_CTX_INVALID_ARGUMENT, FST_CTX_NO_SCOPE, FST_CTX_NOT_SET, FST_CTX_REQUEST_ID_FIXED } from '../common/errors.ts'
 import { noteOrigin } from './explain.ts'
@@ -30,7 +30,7 @@ export abstract class Access<V> {
    * @throws FST_CTX_ENDED
    */
   protected [kRequireScope] (call: string): Scope {
-    const scope = this[kScope]()
+    const scope = this[kCurrentScope]()
     if (scope === undefined) throw new FST_CTX_NO_SCOPE(call)
     if (scope.root.ended) throw new FST_CTX_ENDED(call)
     return scope
@@ -40,7 +40,7 @@ export abstract class Access<V> {
   protected abstract [kCurrentStore] (): Store | undefined
 
   /** The scope these calls act on. */
-  protected [kScope] (key?: string): Scope | undefined {
+  protected [kCurrentScope] (key?: string): Scope | undefined {
     const scope = scopeOf(this[kDefinition], scopeOfStore(this[kCurrentStore]()))
     if (scope === undefined && this[kDefinition].registration.settings.diagnostics) warnCopied(key === undefined ? [] : this[kEntryPoints](key))
     return scope
@@ -71,7 +71,7 @@ export abstract class Access<V> {
 
   /** A read gave nothing, which may be a mistake. */
   #warn (key: string): void {
-    const scope = this[kScope](key)
+    const scope = this[kCurrentScope](key)
     const { settings } = (scope ?? this[kDefinition]).registration
     if (!settings.diagnostics) return
     if (scope === undefined) warnEarly(key, this[kEntryPoints](key))
@@ -97,7 +97,7 @@ export abstract class Access<V> {
   require<K extends KeyOf<V>> (key: K): ValueOf<V, K> {
     const value = this.#read(key)
     if (value !== undefined) return value as ValueOf<V, K>
-    const scope = this[kScope]()
+    const scope = this[kCurrentScope]()
     if (scope === undefined) throw new FST_CTX_NO_SCOPE(key)
     if (scope.root.ended) throw new FST_CTX_ENDED(key)
     this[kDefinition].checkKey(key)
@@ -106,7 +106,7 @@ export abstract class Access<V> {
 
   /** Whether a key has a value in the current scope. Never throws, never warns. */
   has (key: KeyOf<V>): boolean {
-    return this[kScope]()?.store[key] !== undefined
+    return this[kCurrentScope]()?.store[key] !== undefined
   }
 
   /**
@@ -144,7 +144,7 @@ export abstract class Access<V> {
    */
   run<R> (values: Values<V>, fn: () => R, options?: RunOptions): R {
     checkRun(fn, options)
-    const parent = options?.inherit === false ? undefined : this[kScope]()
+    const parent = options?.inherit === false ? undefined : this[kCurrentScope]()
     return runIn(openScope(this[kDefinition], parent, values, 'ctx.run'), fn, options)
   }
 
@@ -182,7 +182,7 @@ export abstract class Access<V> {
 
   /** The logger of the current request; outside one, that of the application; without one, a silent logger. */
   get log (): Logger {
-    return this[kScope]()?.root.log ?? this[kDefinition].registration.log ?? (silent ??= pino({ enabled: false }))
+    return this[kCurrentScope]()?.root.log ?? this[kDefinition].registration.log ?? (silent ??= pino({ enabled: false }))
   }
 
   /**

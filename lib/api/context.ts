@@ -1,4 +1,4 @@
-import { kEntryPoints, kCurrentStore, kDefinition } from '../common/symbols.ts'
+import { kCurrentStore, kDefinition, kEntryPoints, kIsOpen } from '../common/symbols.ts'
 import type { EntryPoint } from '../common/warnings.ts'
 import type { ContextDefinition } from '../lifecycle/context-definition.ts'
 import { scopeOfStore, type Scope, type Store } from '../scope/scope.ts'
@@ -32,8 +32,6 @@ export type RequestContext<V> =
     /** The id of the request, the same as `request.id`. */
     readonly requestId: string
   }
-
-const kIsOpen = Symbol('fastify-ctx.isOpen')
 
 /**
  * What `request.ctx` is: it acts on the scope of its request, or on the one within it that is current. Its keys are

@@ -1,4 +1,4 @@
-import { kRequireScope, kDefinition, kScope } from '../common/symbols.ts'
+import { kRequireScope, kDefinition, kCurrentScope } from '../common/symbols.ts'
 import { deadlineOf, untilAborted } from '../lifecycle/cancellation.ts'
 import { acceptedId, readEnvelope, writeEnvelope } from '../envelope/format.ts'
 import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
@@ -91,7 +91,7 @@ export abstract class Travel<V> extends Work<V> {
    * http.request(url, { headers: { ...ctx.headersFor(url), accept: 'text/csv' } })
    */
   headersFor (url: string | URL): Record<string, string> {
-    const scope = this[kScope]()
+    const scope = this[kCurrentScope]()
     return scope === undefined ? {} : outboundHeaders(scope, url, { traced: false })
   }
 
@@ -108,7 +108,7 @@ export abstract class Travel<V> extends Work<V> {
 
   /** The current place in a distributed trace: that of OpenTelemetry's active span, where it is used; else what the request's `traceparent` header told. */
   get trace (): Trace | undefined {
-    const scope = this[kScope]()
+    const scope = this[kCurrentScope]()
     return scope === undefined ? undefined : traceOf(scope)
   }
 }

@@ -1,5 +1,5 @@
 import { Access } from './access.ts'
-import { kCurrentStore, kRequireScope, kDefinition, kScope } from '../common/symbols.ts'
+import { kCurrentStore, kRequireScope, kDefinition, kCurrentScope } from '../common/symbols.ts'
 import { copyOf, addOnEnd, startDetached } from '../lifecycle/detached.ts'
 import { Cache, Memos } from '../scope/cache.ts'
 import { deadlineOf, signalOf } from '../lifecycle/cancellation.ts'
@@ -47,7 +47,7 @@ export abstract class Work<V> extends Access<V> {
 
   /** The real value of a key: what it is outside every impersonation of it. `undefined` where it is not set. Never throws. */
   actor<K extends KeyOf<V>> (key: K): ValueOf<V, K> | undefined {
-    const scope = this[kScope]()
+    const scope = this[kCurrentScope]()
     if (scope === undefined) return undefined
     const actors = impersonationOf(scope)?.actors
     return (actors?.has(key) === true ? actors.get(key) : scope.store[key]) as ValueOf<V, K> | undefined
@@ -77,7 +77,7 @@ export abstract class Work<V> extends Access<V> {
   memo<F extends (this: any, ...args: any[]) => unknown> (fn: F, { keyOf }: MemoOptions<F> = {}): F {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.memo', 'a function to call once for the same arguments')
     // The innermost scope: that of another context within ours has other values, too.
-    const here = (): Scope | undefined => this[kScope]()?.root.ended === false ? scopeOfStore(this[kCurrentStore]()) : undefined
+    const here = (): Scope | undefined => this[kCurrentScope]()?.root.ended === false ? scopeOfStore(this[kCurrentStore]()) : undefined
     function memoized (this: unknown, ...args: any[]): unknown {
       const scope = here()
       if (scope === undefined) return fn.apply(this, args)
@@ -107,14 +107,14 @@ export abstract class Work<V> extends Access<V> {
    */
   detach (fn: () => unknown): void {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.detach', 'a function that starts the work, not its promise')
-    const scope = this[kScope]()
+    const scope = this[kCurrentScope]()
     startDetached(scope?.registration ?? this[kDefinition].registration, this.#copy(), fn)
   }
 
   /** Like `detach`, but the work starts once this scope is over: for a request, when the answer is out. */
   after (fn: () => unknown): void {
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.after', 'a function that starts the work, not its promise')
-    const scope = this[kScope]()
+    const scope = this[kCurrentScope]()
     const copy = this.#copy()
     const start = (): void => { startDetached(scope?.registration ?? this[kDefinition].registration, copy, fn) }
     if (scope === undefined || scope.root.done) start()
@@ -129,19 +129,19 @@ export abstract class Work<V> extends Access<V> {
    * await fetch(url, { signal: ctx.signal })
    */
   get signal (): AbortSignal {
-    const scope = this[kScope]()
+    const scope = this[kCurrentScope]()
     return scope === undefined ? new AbortController().signal : signalOf(scope)
   }
 
   /** The milliseconds that are left for the work of this scope, 0 or more; `undefined` where nothing limits it. */
   get deadline (): number | undefined {
-    const at = deadlineOf(this[kScope]())
+    const at = deadlineOf(this[kCurrentScope]())
     return at === Infinity ? undefined : Math.max(0, at - Date.now())
   }
 
   /** Why a key has its value here, or none: for people. It never holds a value. */
   explain (key: KeyOf<V>): Explanation {
-    return explainKey(key, this[kScope]())
+    return explainKey(key, this[kCurrentScope]())
   }
 
   /** The keys, where each comes from and where it may go: for a review, or a snapshot test. */

@@ -1,11 +1,39 @@
-/** Names of the members that `ctx` and `request.ctx` keep to themselves: symbols, so that a key may have any name. */
-export const kCurrentStore: unique symbol = Symbol('fastify-ctx.here')
-export const kScope: unique symbol = Symbol('fastify-ctx.scope')
-export const kRequireScope: unique symbol = Symbol('fastify-ctx.open')
-export const kDefinition: unique symbol = Symbol('fastify-ctx.owner')
-export const kEntryPoints: unique symbol = Symbol('fastify-ctx.entrances')
+/** Members of `ctx` and `request.ctx` that are ours. They are symbols, so that a key may have any name. */
+export const kDefinition: unique symbol = Symbol('fastify-ctx.definition')
+export const kCurrentStore: unique symbol = Symbol('fastify-ctx.currentStore')
+export const kCurrentScope: unique symbol = Symbol('fastify-ctx.currentScope')
+export const kRequireScope: unique symbol = Symbol('fastify-ctx.requireScope')
+export const kEntryPoints: unique symbol = Symbol('fastify-ctx.entryPoints')
+export const kIsOpen: unique symbol = Symbol('fastify-ctx.isOpen')
 
-/** The symbol of the given description that an object or one of its prototypes has. */
+/** The scope that a store belongs to. */
+export const kScope: unique symbol = Symbol('fastify-ctx.scope')
+
+/** Whether an emitter binds its listeners. */
+export const kBound: unique symbol = Symbol('fastify-ctx.bound')
+
+/** Which request a logger belongs to. */
+export const kTie: unique symbol = Symbol('fastify-ctx.tie')
+
+/** Whether the hooks of a route are wrapped. */
+export const kWrapped: unique symbol = Symbol('fastify-ctx.wrapped')
+
+/** The contexts that an instance of Fastify has. */
+export const kRegistered: unique symbol = Symbol('fastify-ctx.registered')
+
+/** The `ctx` of a request, once it was read. */
+export const kRequestContext: unique symbol = Symbol('fastify-ctx.requestContext')
+
+/** Where OpenTelemetry's API keeps what is registered with it, so that each copy of it finds the same. */
+export const kOpenTelemetry: unique symbol = Symbol.for('opentelemetry.js.api.1') as never
+
+/** Where pino keeps the formatters of a logger. `pino.symbols` does not list it. */
+export const kFormatters: unique symbol = Symbol.for('pino.formatters') as never
+
+/** Where Node and undici keep the dispatcher that `fetch` uses. */
+export const GLOBAL_DISPATCHERS: readonly symbol[] = [Symbol.for('undici.globalDispatcher.1'), Symbol.for('undici.globalDispatcher.2')]
+
+/** Finds the symbol with this description among the properties of an object and its prototypes. */
 export function symbolOf (object: object, description: string): symbol | undefined {
   for (let holder: object | null = object; holder !== null; holder = Object.getPrototypeOf(holder) as object | null) {
     const found = Object.getOwnPropertySymbols(holder).find((symbol) => symbol.description === description)

@@ -51,10 +51,10 @@ export function requestIds (options: RequestIdOptions, inherited: RequestIds | u
     try {
       const made = generate(raw)
       if (isSafeId(made) && allowed?.test(made) !== false) return made
-      warn('returned something that is no safe id', made)
+      warnAboutGenerator('returned something that is no safe id', made)
     } catch (error) {
       // Fastify calls this before anything could answer the request: a throw would end the process.
-      warn('threw', error)
+      warnAboutGenerator('threw', error)
     }
     return randomUUID()
   }
@@ -84,7 +84,7 @@ export function isCounter (generate: RequestIds): boolean {
 /** The id of a request whose generator was set after the plugin: a new one where it is not safe in a header. */
 export function checkedId (id: unknown): string {
   if (isSafeId(id)) return id
-  warn('returned something that is no safe id', id)
+  warnAboutGenerator('returned something that is no safe id', id)
   return randomUUID()
 }
 
@@ -123,7 +123,7 @@ export function isSafeId (value: unknown): value is string {
   return true
 }
 
-function warn (what: string, cause: unknown): void {
+function warnAboutGenerator (what: string, cause: unknown): void {
   warnOnce('FST_CTX_REQUEST_ID', what, `the generator of request ids ${what}: a random UUID is used instead, until it returns 1 to 128 visible ASCII characters`, shown(cause))
 }
 

@@ -62,7 +62,7 @@ export function writeEnvelope (envelope: Omit<Envelope, 'v' | 'issued'>, { secre
  * @throws FST_CTX_ENVELOPE_REFUSED
  */
 export function readEnvelope (given: unknown, settings: EnvelopeSettings, purpose?: string): Envelope | undefined {
-  const read = check(given, settings, purpose)
+  const read = checkEnvelope(given, settings, purpose)
   if (typeof read !== 'string') return read
   if (settings.secrets.length > 0) throw new FST_CTX_ENVELOPE_REFUSED(read)
   warnOnce('FST_CTX_ENVELOPE', read, `ctx.hydrate was given what is no envelope: ${read}. Its work runs in a scope without values: hand on the string that ctx.dehydrate() made as it is`)
@@ -80,7 +80,7 @@ export function acceptedId ({ requestId }: Envelope, { secrets }: EnvelopeSettin
 }
 
 /** The envelope, or why it is none. */
-function check (given: unknown, { maxBytes, secrets, ttl }: EnvelopeSettings, purpose: string | undefined): Envelope | string {
+function checkEnvelope (given: unknown, { maxBytes, secrets, ttl }: EnvelopeSettings, purpose: string | undefined): Envelope | string {
   if (typeof given !== 'string') return 'it is no string'
   if (given.length > maxBytes || Buffer.byteLength(given) > maxBytes) return `it has more than ${maxBytes} bytes`
   const { text, valid } = readSignature(given, secrets, purpose)

@@ -1,4 +1,4 @@
-import { symbolOf } from '../common/symbols.ts'
+import { kFormatters, symbolOf } from '../common/symbols.ts'
 import { hasField, membersOf } from './bindings-text.ts'
 
 /** A pino logger, with what it keeps under symbols. */
@@ -51,8 +51,7 @@ function findPinoSymbols (logger: object): PinoSymbols | undefined {
   return symbols.every(([, symbol]) => symbol !== undefined) ? Object.fromEntries(symbols) as PinoSymbols : undefined
 }
 
-/** pino's formatters, which it keeps under a public symbol. */
-export const kFormatters: unique symbol = Symbol.for('pino.formatters') as never
+export { kFormatters }
 
 export interface Formatters { readonly level: unknown, readonly bindings: unknown, readonly log?: (object: object) => object | undefined }
 

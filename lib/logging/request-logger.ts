@@ -1,8 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { pinoSymbols } from './pino-seams.ts'
 import type { Lifetime } from '../scope/scope.ts'
-
-const kTie = Symbol('fastify-ctx.tie')
+import { kTie } from '../common/symbols.ts'
 
 /** Which request a logger belongs to. */
 export interface Tie {

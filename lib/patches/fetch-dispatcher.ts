@@ -1,7 +1,5 @@
 import type { Interceptor } from '../propagation/undici-interceptor.ts'
-
-/** Where Node and undici keep the dispatcher that `fetch` goes through. */
-const GLOBAL_DISPATCHERS = ['undici.globalDispatcher.1', 'undici.globalDispatcher.2'].map((name) => Symbol.for(name))
+import { GLOBAL_DISPATCHERS } from '../common/symbols.ts'
 
 interface Composable { compose (interceptor: Interceptor): object }
 

@@ -7,6 +7,7 @@ import { HookCall, isThenable, Settling } from './hook-call.ts'
 import { isOpener } from './opener.ts'
 import { watchedHook } from '../scope/misuse-warnings.ts'
 import { watchStream } from './streams.ts'
+import { kWrapped } from '../common/symbols.ts'
 
 type Hook = (...args: any[]) => unknown
 
@@ -23,9 +24,7 @@ const ASIDE: ReadonlySet<string> = new Set(['onTimeout'])
 /** The lists of hooks that are wrapped, and the functions that wrap them: Fastify shares some between routes. */
 const wrapped = new WeakSet<object>()
 
-/** Marks a route that is wrapped: looked at for each request, which a WeakSet is too slow for. */
-const kWrapped = Symbol('fastify-ctx.wrapped')
-
+/** A wrapped route is marked by a symbol. It is read for each request, and a WeakSet is too slow for that. */
 interface WrappedRoute extends RouteContext { [kWrapped]?: true }
 
 /**

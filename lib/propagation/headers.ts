@@ -43,15 +43,15 @@ function headerValue (key: string, value: unknown, packing: Packing<unknown> | u
   try {
     packed = packing === undefined ? value : packing.pack(value)
   } catch {
-    return warn(key, 'its pack threw: let it take every value of the key')
+    return warnNotSent(key, 'its pack threw: let it take every value of the key')
   }
   if (packed === undefined || packed === null) return undefined
-  if (!isPrimitive(packed)) return warn(key, 'it is no string, number or boolean: give the key carry with a pack that makes one')
+  if (!isPrimitive(packed)) return warnNotSent(key, 'it is no string, number or boolean: give the key carry with a pack that makes one')
   const text = String(packed)
   // Encoded it is longer, never shorter. A client may have chosen it: no work is done for one that is not sent.
   const encoded = text.length <= MAX_LENGTH ? encode(text) : text
-  if (encoded === undefined) return warn(key, 'it is no well-formed text: give the key carry with a pack that makes some')
-  return encoded.length <= MAX_LENGTH ? encoded : warn(key, `it takes more than ${MAX_LENGTH} bytes: give the key carry with a pack that makes less`)
+  if (encoded === undefined) return warnNotSent(key, 'it is no well-formed text: give the key carry with a pack that makes some')
+  return encoded.length <= MAX_LENGTH ? encoded : warnNotSent(key, `it takes more than ${MAX_LENGTH} bytes: give the key carry with a pack that makes less`)
 }
 
 function isPrimitive (value: unknown): value is string | number | boolean {
@@ -73,6 +73,6 @@ function encode (text: string): string | undefined {
   }
 }
 
-function warn (key: string, why: string): undefined {
+function warnNotSent (key: string, why: string): undefined {
   warnOnce('FST_CTX_HEADER', `${key} ${why}`, `the value of '${key}' was not sent by its header: ${why}`)
 }

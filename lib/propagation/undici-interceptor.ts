@@ -4,6 +4,7 @@ import { Redirects, type Call } from './redirects.ts'
 import { scopeOfStore, type Scope, type Store } from '../scope/scope.ts'
 import { bound, currentStore } from '../scope/storage.ts'
 import { scopeOf } from '../scope/lookup.ts'
+import { kOpenTelemetry } from '../common/symbols.ts'
 
 /** How undici dispatches a request; its own types are those of the copy that the user has. */
 export type Dispatch = (options: any, handler: any) => boolean
@@ -15,9 +16,6 @@ interface Options { readonly origin?: string | URL, readonly path?: string, read
 
 /** OpenTelemetry's instrumentation adds `traceparent` when undici tells of a request. */
 const created = channel('undici:request:create')
-
-/** Where OpenTelemetry's API keeps what is registered with it, so that each copy of it finds the same. */
-const OPENTELEMETRY = Symbol.for('opentelemetry.js.api.1')
 
 /** Makes an interceptor that adds the headers of one context's scopes, for listed origins only. */
 export function interceptorOf (definition: object): Interceptor {
@@ -37,7 +35,7 @@ export function interceptorOf (definition: object): Interceptor {
   }
 
   function withHeaders (options: Options, origin: string | URL, scope: Scope): Options {
-    const traced = created.hasSubscribers && OPENTELEMETRY in globalThis
+    const traced = created.hasSubscribers && kOpenTelemetry in globalThis
     const added = outboundHeaders(scope, origin, { traced })
     return Object.keys(added).length === 0 ? options : { ...options, headers: joined(options.headers, added) }
   }

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
 import { bound, currentStore } from './storage.ts'
+import { kBound } from '../common/symbols.ts'
 
 type Listener = (...args: any[]) => unknown
 
@@ -11,8 +12,6 @@ type Add = (this: EventEmitter, event: string | symbol, listener: Listener, ...r
 
 const ADDING = ['on', 'addListener', 'prependListener', 'once', 'prependOnceListener'] as const
 const USED = [...ADDING, 'off', 'removeListener', 'rawListeners'] as const
-
-const kBound = Symbol('fastify-ctx.bound')
 
 /** What each of our wrappers was made for. A wrapper that somebody else made of ours counts as ours. */
 const originals = new WeakMap<Listener, Listener>()

@@ -6,8 +6,7 @@ import type { Settings } from '../config/options.ts'
 import type { Trace } from '../tracing/trace-context.ts'
 import { describe, warn } from '../common/warnings.ts'
 import { SettledScopes } from './settled-scopes.ts'
-
-const kScope = Symbol('fastify-ctx.scope')
+import { kScope } from '../common/symbols.ts'
 
 /**
  * The values of one scope, by name: a child's own, and those of the scopes around it. Values are copied, not inherited: a

@@ -46,7 +46,7 @@ export function crossingsInAnswer (sent: SentRequest, canaries: Canaries<SentReq
     return makeCrossing(sent, owner, { where: 'header', at: name, text: value }, canaries)
   }))
   const inBody = ownersOf(body, sent, canaries).map((owner) => {
-    return makeCrossing(sent, owner, { where: 'body', at: placeOf(body, owner, canaries), text: body }, canaries)
+    return makeCrossing(sent, owner, { where: 'body', at: placeInBody(body, owner, canaries), text: body }, canaries)
   })
   return [...inHeaders, ...inBody]
 }
@@ -68,7 +68,7 @@ export function firedRequest ({ number, method, request: { url }, route, canary 
 }
 
 /** Where in a body a canary is: `orders[0].tenant`, or the number of characters before it. */
-function placeOf (body: string, owner: SentRequest, canaries: Canaries<SentRequest>): string {
+function placeInBody (body: string, owner: SentRequest, canaries: Canaries<SentRequest>): string {
   let parsed: unknown
   try {
     parsed = JSON.parse(body)

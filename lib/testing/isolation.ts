@@ -58,8 +58,8 @@ export type Settings = Required<IsolationOptions>
  * ])
  */
 export async function assertIsolated (app: App, requests: MakeRequest | readonly MakeRequest[], options: IsolationOptions = {}): Promise<Isolation> {
-  const makes = readRequests(requests)
-  const settings = readOptions(options)
+  const makes = readMakers(requests)
+  const settings = readIsolationOptions(options)
   const { requests: sent, unseen } = await runIsolation(app, makes, settings, (seed) => ({ caller: assertIsolated, again: `assertIsolated(app, requests, { seed: ${seed} })` }))
   if (unseen[0] !== undefined) {
     const { index, method, request, answer } = unseen[0]
@@ -128,7 +128,7 @@ export function statusesOf (requests: readonly SentRequest[]): Record<string, nu
 }
 
 /** A list of functions that make requests. */
-export function readRequests (requests: MakeRequest | readonly MakeRequest[]): readonly MakeRequest[] {
+export function readMakers (requests: MakeRequest | readonly MakeRequest[]): readonly MakeRequest[] {
   const makes: readonly unknown[] = Array.isArray(requests) ? requests : [requests]
   if (makes.length === 0 || makes.some((make) => typeof make !== 'function')) throw new FST_CTX_INVALID_ARGUMENT('assertIsolated', 'a function that makes a request for a canary, or a list of such functions')
   return makes as readonly MakeRequest[]
@@ -137,7 +137,7 @@ export function readRequests (requests: MakeRequest | readonly MakeRequest[]): r
 const NUMBERS = { seed: [0, 2 ** 32 - 1], rounds: [1, Infinity], concurrency: [2, Infinity], timeout: [1, 2 ** 31 - 1] } as const
 
 /** The options of a run, complete. */
-export function readOptions (options: IsolationOptions): Settings {
+export function readIsolationOptions (options: IsolationOptions): Settings {
   const given = options as Readonly<Record<string, unknown>>
   const { seed = randomInt(2 ** 31), rounds = 4, concurrency = 8, timeout = 10_000, loggers = [], ignore = () => false } = options
   for (const name of Object.keys(given)) {

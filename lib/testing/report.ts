@@ -29,24 +29,24 @@ export function crossingError (found: readonly Found[], { sent: fired, seed, cal
   const told = kinds.slice(0, MAX_KINDS)
   const message = [
     `${found.length} ${found.length === 1 ? 'value' : 'values'} crossed between ${fired} requests (seed ${seed})`,
-    ...told.map((alike, i) => `${i + 1}. ${describe(alike)}`),
+    ...told.map((alike, i) => `${i + 1}. ${describeKind(alike)}`),
     ...(kinds.length > MAX_KINDS ? [`and ${kinds.length - MAX_KINDS} kinds more`] : []),
     canariesOf(told.map(([first]) => first!)),
     repeat(again)
   ].join('\n\n')
   const crossings = found.map(({ index, ...crossing }): Crossing => crossing)
-  return errorOf(message, { seed, crossings }, caller)
+  return isolationError(message, { seed, crossings }, caller)
 }
 
 /** The error of a run in which something was not answered, and so not checked. */
 export function unansweredError (unanswered: readonly SentRequest[], { sent: fired, seed, caller, again }: Run): IsolationError {
   const lines = unanswered.slice(0, MAX_KINDS).map(({ number, method, request, failure }) => `request ${number}, ${method} ${request.url}: ${(failure as Error).message}`)
   const message = [`${unanswered.length} of ${fired} requests had no answer, and were not checked (seed ${seed})`, lines.join('\n'), repeat(again)].join('\n\n')
-  return errorOf(message, { seed, crossings: [], cause: unanswered[0]!.failure }, caller)
+  return isolationError(message, { seed, crossings: [], cause: unanswered[0]!.failure }, caller)
 }
 
 /** Runners print what is enumerable, and Jest a sentence about each `operator` but this one: the message says it all. */
-function errorOf (message: string, details: Record<string, unknown>, caller: Run['caller']): IsolationError {
+function isolationError (message: string, details: Record<string, unknown>, caller: Run['caller']): IsolationError {
   const error = new AssertionError({ message, operator: 'fail', stackStartFn: caller })
   for (const [name, value] of Object.entries(details)) Object.defineProperty(error, name, { value, enumerable: false })
   return error as IsolationError
@@ -68,18 +68,18 @@ function kindOf ({ index, where, at, line }: Found): string {
   return JSON.stringify([index, where, where === 'body' ? at.replace(/\d+/g, '0') : at, line])
 }
 
-function describe ([first, ...others]: readonly Found[]): string {
+function describeKind ([first, ...others]: readonly Found[]): string {
   const { reader, owner, excerpt, line } = first!
   return [
     `${nameOf(reader)}, saw the value of ${nameOf(owner)}`,
-    `   ${placeOf(first!)}: ${excerpt}`,
+    `   ${textOfPlace(first!)}: ${excerpt}`,
     ...(reader.route === undefined ? [] : [`   route ${reader.route}`]),
     ...(line === undefined ? [] : [`   at ${line}`]),
     ...(others.length === 0 ? [] : [`   and so did ${others.length === 1 ? 'another' : `${others.length} others`}: ${others.slice(0, MAX_KINDS).map(({ reader, owner }) => `${reader.number} that of ${owner.number}`).join(', ')}${others.length > MAX_KINDS ? '…' : ''}`])
   ].join('\n')
 }
 
-function placeOf ({ where, at, logger }: Crossing): string {
+function textOfPlace ({ where, at, logger }: Crossing): string {
   switch (where) {
     case 'body': return `in the body of its answer, at ${at}`
     case 'header': return `in the header ${at} of its answer`

@@ -45,6 +45,7 @@ const LONGER: Readonly<Record<string, string>> = {
 }
 
 const LIB = filesIn('lib', '.ts').map((file) => relative('lib', file))
+const EXPORTS = LIB.flatMap(exportsOf)
 const DOCS = ['README.md', 'CHANGELOG.md', 'CONTRIBUTING.md', ...filesIn('docs', '.md').filter((file) => !file.startsWith('docs/api/'))]
 const CODE = ['lib', 'test', 'types', 'examples', 'benchmarks', 'scripts'].flatMap((folder) => [...filesIn(folder, '.ts'), ...filesIn(folder, '.mjs')])
 
@@ -77,6 +78,27 @@ t.test('files of lib', async (t) => {
 
   t.test(`none has more than ${MAX_LINES} lines, unless it says why`, async (t) => {
     t.same(LIB.filter((file) => read(`lib/${file}`).trimEnd().split('\n').length > MAX_LINES), Object.keys(LONGER))
+  })
+})
+
+t.test('names in lib', async (t) => {
+  t.test('no two exported functions, classes or constants have the same name', async (t) => {
+    t.same(repeated(EXPORTS.map(({ name }) => name)), [])
+  })
+
+  t.test('no function inside a file has the name of an exported one elsewhere', async (t) => {
+    const exported = new Map(EXPORTS.map(({ file, name }) => [name, file]))
+    const inner = LIB.flatMap((file) => matches(read(`lib/${file}`), /^(?:async )?function (\w+)/gm).map((name) => `${file} ${name}, as in ${exported.get(name)}`))
+    t.same(inner.filter((text) => !text.endsWith('undefined')), [])
+  })
+
+  t.test('no two of them have the same docstring', async (t) => {
+    t.same(repeated(EXPORTS.flatMap(({ docstring }) => docstring ?? [])), [])
+  })
+
+  t.test('symbols are made in common/symbols.ts alone, each with a description of its own', async (t) => {
+    t.same(LIB.filter((file) => symbolsIn(file).length > 0), ['common/symbols.ts'])
+    t.same(repeated(symbolsIn('common/symbols.ts')), [])
   })
 })
 
@@ -306,6 +328,36 @@ function leads (from: string, link: string): boolean {
   if (heading === undefined) return true
   const headings = matches(readFileSync(file, 'utf8'), /^#+ (.*)$/gm).map((text) => text.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-'))
   return headings.includes(heading)
+}
+
+/** What a file of lib exports of its own that exists at run time. */
+function exportsOf (file: string): Array<{ readonly file: string, readonly name: string, readonly docstring: string | undefined }> {
+  const source = ts.createSourceFile(file, read(`lib/${file}`), ts.ScriptTarget.ES2023, true)
+  const exported = source.statements.filter((statement) => ts.canHaveModifiers(statement) && ts.getModifiers(statement)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword))
+  const found = exported.flatMap((statement) => {
+    const [docstring] = ts.getJSDocCommentsAndTags(statement).map((node) => node.getText())
+    // The forms of an overloaded function are one.
+    if (ts.isFunctionDeclaration(statement) || ts.isClassDeclaration(statement)) return [{ file, name: statement.name?.text ?? 'default', docstring }]
+    if (ts.isVariableStatement(statement)) return statement.declarationList.declarations.map(({ name }) => ({ file, name: name.getText(), docstring }))
+    return []
+  })
+  return [...new Map(found.map((each) => [each.name, each])).values()]
+}
+
+/** The descriptions of the symbols that a file of lib makes by `Symbol()` or `Symbol.for()`. */
+function symbolsIn (file: string): string[] {
+  const descriptions: string[] = []
+  const visit = (node: ts.Node): void => {
+    if (ts.isCallExpression(node) && ['Symbol', 'Symbol.for'].includes(node.expression.getText())) descriptions.push(node.arguments[0]?.getText() ?? '')
+    node.forEachChild(visit)
+  }
+  visit(ts.createSourceFile(file, read(`lib/${file}`), ts.ScriptTarget.ES2023, true))
+  return descriptions
+}
+
+/** What stands more than once in a list. */
+function repeated (list: readonly string[]): string[] {
+  return [...new Set(list.filter((item, i) => list.indexOf(item) !== i))]
 }
 
 /** The files of lib that one of them imports or exports from, type imports included. */

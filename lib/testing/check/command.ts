@@ -1,7 +1,7 @@
 import { AssertionError } from 'node:assert'
 import { inspect, parseArgs } from 'node:util'
 import { FST_CTX_INVALID_ARGUMENT } from '../../common/errors.ts'
-import { readOptions, readRequests, runIsolation, statusesOf, type IsolationOptions } from '../isolation.ts'
+import { readIsolationOptions, readMakers, runIsolation, statusesOf, type IsolationOptions } from '../isolation.ts'
 import type { MakeRequest, SentRequest } from '../sent-request.ts'
 import { importFile, loadApplication, type Loaded } from './application.ts'
 import { CANARY } from './example.ts'
@@ -53,7 +53,7 @@ export async function main (args: readonly string[], print: (text: string) => vo
       return 0
     }
     if (command !== 'check' || file === undefined || others.length > 0) throw new FST_CTX_INVALID_ARGUMENT('fastify-ctx', 'check and the file of an application')
-    const settings = readOptions(numbersOf(values))
+    const settings = readIsolationOptions(numbersOf(values))
     const headers = Object.fromEntries((values.header ?? []).map(headerOf))
     const loaded = await loadApplication(file)
     try {
@@ -99,7 +99,7 @@ function quoted (arg: string): string {
 async function requestsFor ({ app, routes }: Loaded, headers: Record<string, string>, file: string | undefined): Promise<{ checked: Named[], skipped: CheckedRoute[] }> {
   if (file !== undefined) {
     const given = [(await importFile(file)).default].flat()
-    const makes = readRequests(given.map((request) => typeof request === 'function' ? request : withHeaders(request as object, headers)) as MakeRequest[])
+    const makes = readMakers(given.map((request) => typeof request === 'function' ? request : withHeaders(request as object, headers)) as MakeRequest[])
     return { checked: makes.map((make, i) => ({ make, name: nameOf(given[i], i) })), skipped: [] }
   }
   const found = requestsOf(routes, headers, app.getSchemas())

@@ -5,7 +5,7 @@ export const CANARY = '{canary}'
 const SAMPLE = '00000000-0000-4000-8000-000000000000'
 
 /** How deep a schema that refers to itself is followed. */
-const MAX_DEPTH = 8
+const MAX_REFERENCES = 8
 
 const FORMATS: Readonly<Record<string, string>> = {
   email: `${CANARY}@example.com`,
@@ -33,7 +33,7 @@ export type Lookup = (ref: string) => Schema | undefined
  * string is the canary, as far as its format allows.
  */
 export function exampleOf (schema: unknown, lookup: Lookup, depth = 0): unknown {
-  if (typeof schema !== 'object' || schema === null || depth > MAX_DEPTH) return CANARY
+  if (typeof schema !== 'object' || schema === null || depth > MAX_REFERENCES) return CANARY
   const { $ref, allOf, anyOf, oneOf, ...rest } = schema as Schema
   if (typeof $ref === 'string') return exampleOf(lookup($ref), lookup, depth + 1)
   const given = givenBy(rest)

@@ -35,14 +35,14 @@ function requestOf (method: string, route: RouteOptions, headers: Readonly<Recor
   const request: Template = {
     method,
     url: urlOf(route.url, objectOf(make(schema.params ?? {})), objectOf(make(schema.querystring ?? schema.query ?? {}))),
-    headers: { ...headersOf(route), ...textsOf(objectOf(make(schema.headers ?? {}))), ...headers },
+    headers: { ...constraintHeaders(route), ...textValues(objectOf(make(schema.headers ?? {}))), ...headers },
     ...(schema.body === undefined ? {} : { body: make(bodySchema(schema.body)) })
   }
   return JSON.stringify(request).includes(CANARY) ? { name, request, reason: undefined } : { name, request: undefined, reason: NO_PLACE }
 }
 
 /** Routes that differ by host or version are told apart by these headers. */
-function headersOf ({ constraints }: RouteOptions): Record<string, string> {
+function constraintHeaders ({ constraints }: RouteOptions): Record<string, string> {
   const { host, version } = (constraints ?? {}) as Readonly<Record<string, unknown>>
   return { ...(typeof host === 'string' ? { host } : {}), ...(typeof version === 'string' ? { 'accept-version': version } : {}) }
 }
@@ -61,7 +61,7 @@ function encode (value: unknown): string {
   return encodeURIComponent(String(value)).replaceAll(encodeURIComponent(CANARY), CANARY)
 }
 
-function textsOf (values: Readonly<Record<string, unknown>>): Record<string, string> {
+function textValues (values: Readonly<Record<string, unknown>>): Record<string, string> {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, String(value)]))
 }
 
