@@ -132,13 +132,12 @@ function reenterScopes (instance: FastifyInstance, isFirst: boolean, undo: Undo)
     if (name === 'ctx' && method === 'decorateRequest') throw new FST_CTX_DECORATED()
     if (name !== 'requestContext') return false
     // `@fastify/request-context` decorates within a callback, where nobody catches a throw: the start of the application fails instead.
+    if (!refused) instance.addHook('onReady', async function fastifyCtxOnReady () { throw new FST_CTX_REQUEST_CONTEXT_REGISTERED() })
     refused = true
     return true
   }
   patchApplication(instance, isFirst, refuses, undo)
-  if (!isFirst) return
-  addRouteHooks(instance)
-  instance.addHook('onReady', async function fastifyCtxOnReady () { if (refused) throw new FST_CTX_REQUEST_CONTEXT_REGISTERED() })
+  if (isFirst) addRouteHooks(instance)
 }
 
 function readOptions (given: ContextOptions, owner: Owner): ReadyMadeOptions {
