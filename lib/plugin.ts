@@ -7,6 +7,7 @@ import { requestAccess, type RequestContext } from './api/context.ts'
 import { ownOptions } from './common/own-options.ts'
 import { FST_CTX_ALREADY_REGISTERED, FST_CTX_DECORATED, FST_CTX_INVALID_OPTION, FST_CTX_REQUEST_CONTEXT_REGISTERED, FST_CTX_REQUEST_ID_HEADER } from './common/errors.ts'
 import { hasOwnIds, requestIdLabel } from './patches/fastify-internals.ts'
+import { idOfRaw } from './patches/id-generators.ts'
 import { patchApplication, patchLoggers, type Undo } from './patches/index.ts'
 import type { KeyPolicy, Seed } from './config/key.ts'
 import { checkFields } from './logging/correlate.ts'
@@ -14,7 +15,7 @@ import { tellingOf } from './logging/fields.ts'
 import type { Owner } from './lifecycle/context-definition.ts'
 import { checkIdHeader, readKeys } from './config/key-policies.ts'
 import { DEFAULT_HEADER, isChecked, isCounter, idPattern, requestIds, responseHeader, type RequestIdOptions, type RequestIds } from './config/request-id.ts'
-import { lifeOf, lifeOfRaw } from './lifecycle/carrier.ts'
+import { lifeOf } from './lifecycle/carrier.ts'
 import { openScope } from './request/open-scope.ts'
 import { addPublicHooks, addRouteHooks } from './request/public-hooks.ts'
 import { checkRoutes } from './request/required-keys.ts'
@@ -93,7 +94,7 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
   const policy = owner.keys ?? readKeys(keys)
   const settings = owner.keys === undefined ? readSettings(options, policy) : owner.settings
   const idLabel = requestIdLabel(instance)
-  const ids = requestIds(requestId, inheritedIds(instance), (raw) => lifeOfRaw(raw)?.scope.store.requestId as string | undefined)
+  const ids = requestIds(requestId, inheritedIds(instance), idOfRaw)
   const idHeader = (requestId.header || DEFAULT_HEADER).toLowerCase()
   checkIdHeader(idHeader, policy)
   checkFields(instance.log, policy, idLabel)

@@ -5,6 +5,7 @@ import type { Interceptor } from '../propagation/undici-interceptor.ts'
 import { decorators } from './decorators.ts'
 import type { RouteContext } from './fastify-internals.ts'
 import { fetchDispatcher } from './fetch-dispatcher.ts'
+import { idGenerators } from './id-generators.ts'
 import { inject } from './inject.ts'
 import { logLines, requestLoggers } from './log-wiring.ts'
 import { rawEvents, timeoutSignal } from './node-events.ts'
@@ -32,7 +33,7 @@ export type Undo = Array<() => void>
 
 /** The register: everything that we replace. docs/internals.md is this table. */
 export const PATCHES: readonly Patch[] = [
-  routeHooks, notFoundHooks, replySend, rawEvents, sentStreams, websockets, timeoutSignal, inject, decorators, fetchDispatcher, logLines, requestLoggers
+  routeHooks, notFoundHooks, replySend, rawEvents, sentStreams, websockets, timeoutSignal, inject, decorators, idGenerators, fetchDispatcher, logLines, requestLoggers
 ]
 
 /** The log wiring, which is installed with `reenter: false`, too. */
@@ -46,6 +47,7 @@ export function patchApplication (instance: FastifyInstance, isFirst: boolean, r
   install(inject, undo, instance)
   if (!isFirst) return
   install(decorators, undo, instance, refuses)
+  install(idGenerators, undo, instance)
   install(replySend, undo, instance)
 }
 

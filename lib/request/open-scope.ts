@@ -29,8 +29,11 @@ type OnRequest = (request: FastifyRequest, reply: FastifyReply, done: HookHandle
 export function openScope (owner: object, registration: Registration, responseHeader: string | undefined, reenter: boolean, undo: Undo): OnRequest {
   return markOpener(function fastifyCtxOnRequest (request, reply, done) {
     const around = lifeOf(request)
-    // Registered in a plugin and later around it: the request has its scope of this context already.
-    if (around !== undefined && scopeOf(owner, around.scope) !== undefined) return done()
+    // Registered in a plugin and later around it, or handed to the router again: the request has its scope of this context already.
+    if (around !== undefined && scopeOf(owner, around.scope) !== undefined) {
+      if (responseHeader !== undefined) reply.header(responseHeader, request.id)
+      return done()
+    }
 
     const life = around ?? new RequestLifetime(reply)
     const scope = new Scope(owner, registration, undefined, around?.scope, life)
