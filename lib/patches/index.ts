@@ -62,13 +62,18 @@ export function patchRequest (request: FastifyRequest, reply: FastifyReply, rout
       install(notFoundHooks, undo, route, diagnostics)
     }
   } else warnUnavailable(routeHooks)
-  const revert = rawEvents.install(request, reply)
-  if (revert !== undefined) undo.push(revert)
-  wrapOwnSend(reply)
-  if (request.raw.headers.upgrade !== undefined && websockets.available(request)) {
-    const revert = websockets.install(request)
+  if (rawEvents.available(request)) {
+    const revert = rawEvents.install(request, reply)
     if (revert !== undefined) undo.push(revert)
-  }
+  } else warnUnavailable(rawEvents)
+  wrapOwnSend(reply)
+  // An application without websockets lacks nothing.
+  if (request.raw.headers.upgrade !== undefined && websockets.available(request)) install(websockets, undo, request)
+}
+
+/** What re-entry replaces where the route has a time limit. It goes with the request. */
+export function patchSignal (signal: AbortSignal, life: RequestLifetime): void {
+  install(timeoutSignal, [], signal, life)
 }
 
 /** Makes `fetch` go through an interceptor, until what it returns is called. */
@@ -92,5 +97,3 @@ function warnUnavailable (patch: Pick<Patch, 'target' | 'property' | 'without'>)
   const { target, property, without } = patch
   warnOnce('FST_CTX_NOT_REPLACED', target, `${property} of ${target} cannot be replaced here, so this does not hold: ${without}. Required keys are checked all the same. Update fastify-ctx, or register it with reenter: false; docs/internals.md explains both`)
 }
-
-export { timeoutSignal }

@@ -13,7 +13,7 @@ import { openTrace } from '../scope/active-trace.ts'
 import { noteOutside } from '../lifecycle/reentry.ts'
 import { lifeOf, setLife } from '../lifecycle/carrier.ts'
 import { RequestLifetime } from '../lifecycle/request-lifetime.ts'
-import { patchRequest, timeoutSignal, type Undo } from '../patches/index.ts'
+import { patchRequest, patchSignal, type Undo } from '../patches/index.ts'
 import { markOpener } from '../patches/opener.ts'
 import { endWithReply, optsOut } from './public-hooks.ts'
 import { checkLast } from './required-keys.ts'
@@ -80,7 +80,7 @@ function isGone ({ raw }: FastifyRequest, reply: FastifyReply): boolean {
 
 /** A route's `handlerTimeout` limits the scope. Its signal is older than the scope, and is aborted for other reasons, too. */
 function limitHandler (signal: AbortSignal, life: RequestLifetime, timeout: number): void {
-  if (life.reenters) timeoutSignal.install(signal, life)
+  if (life.reenters) patchSignal(signal, life)
   const { scope } = life
   cancelAt(scope, Date.now() + timeout)
   signal.addEventListener('abort', () => {
