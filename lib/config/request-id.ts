@@ -45,7 +45,7 @@ export function requestIds (options: RequestIdOptions, inherited: RequestIds | u
   function acceptOrMakeRequestId (raw: Parameters<RequestIds>[0]): string {
     const before = known(raw)
     if (before !== undefined) return before
-    const given = header === undefined ? undefined : raw.headers[header]
+    const given = header === undefined ? undefined : (raw as typeof raw | undefined)?.headers[header]
     if (isSafeId(given) && pattern.test(given)) return given
     return generate === randomUUID ? randomUUID() : madeBy(generate, raw, allowed)
   }

@@ -21,7 +21,7 @@ export const idGenerators = {
   }
 }
 
-/** The id of a request that has one already: `app.routing()` hands it to the router again. */
-export function idOfRaw (raw: object): string | undefined {
-  return lifeOfRaw(raw)?.scope.store.requestId as string | undefined
+/** The id of a request that has one already: `app.routing()` hands it to the router again. `app.genReqId()` may be called with nothing. */
+export function idOfRaw (raw: object | undefined): string | undefined {
+  return raw === undefined ? undefined : lifeOfRaw(raw)?.scope.store.requestId as string | undefined
 }

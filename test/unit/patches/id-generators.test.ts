@@ -78,3 +78,12 @@ t.test('it is put back when the application closes', async (t) => {
   await app.close()
   t.equal(app.setGenReqId, setGenReqId)
 })
+
+t.test('app.genReqId() makes an id without a request, as that of Fastify does', async (t) => {
+  const app = Fastify()
+  await app.register(createContext({}).plugin)
+  const make = (): string => (app as unknown as { genReqId: () => string }).genReqId()
+  t.match(make(), UUID)
+  app.setGenReqId(() => 'id-1')
+  t.equal(make(), 'id-1')
+})
