@@ -4,6 +4,7 @@
  * @module fastify-ctx/otel
  */
 import { context, createTraceState, isSpanContextValid, trace, type AttributeValue, type Context as OtelContext, type Span } from '@opentelemetry/api'
+import { ownOptions } from './common/own-options.ts'
 import { fieldOf } from './logging/fields.ts'
 import { currentScope } from './scope/storage.ts'
 import type { Trace, Tracing } from './tracing/trace-context.ts'
@@ -41,7 +42,8 @@ interface TracedRequest { opentelemetry?: () => { readonly span: Span | null } }
  * const provider = new NodeTracerProvider({ spanProcessors: [tracing, new BatchSpanProcessor(exporter)] })
  * export const ctx = createContext({ tenant: key<string>({ log: true }) }, { trace: tracing })
  */
-export function otel ({ attributes = {} }: OtelOptions = {}): OtelTracing {
+export function otel (options: OtelOptions = {}): OtelTracing {
+  const { attributes = {} } = ownOptions(options)
   const names: ReadonlyMap<string, string> = new Map(Object.entries(attributes))
   const spans = new WeakMap<object, Span>()
 

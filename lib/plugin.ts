@@ -7,6 +7,7 @@ import { requestAccess, type RequestContext } from './api/context.ts'
 import { ownOptions } from './common/own-options.ts'
 import { FST_CTX_ALREADY_REGISTERED, FST_CTX_DECORATED, FST_CTX_INVALID_OPTION, FST_CTX_REQUEST_CONTEXT_REGISTERED, FST_CTX_REQUEST_ID_HEADER } from './common/errors.ts'
 import { hasOwnIds, requestIdLabel } from './patches/fastify-internals.ts'
+import { idOfRaw } from './patches/id-generators.ts'
 import { patchApplication, patchLoggers, type Undo } from './patches/index.ts'
 import type { KeyPolicy, Seed } from './config/key.ts'
 import { checkFields } from './logging/correlate.ts'
@@ -14,7 +15,7 @@ import { attributeWriter } from './logging/fields.ts'
 import type { ContextDefinition } from './lifecycle/context-definition.ts'
 import { checkIdHeader, readKeys } from './config/key-policies.ts'
 import { DEFAULT_HEADER, isChecked, isCounter, idPattern, requestIds, responseHeader, type RequestIdOptions, type RequestIds } from './config/request-id.ts'
-import { lifetimeOf, lifetimeOfRaw } from './lifecycle/carrier.ts'
+import { lifetimeOf } from './lifecycle/carrier.ts'
 import { openOnRequest } from './request/open-scope.ts'
 import { addPublicHooks, addRouteHooks } from './request/public-hooks.ts'
 import { checkRoutes } from './request/required-keys.ts'
@@ -91,7 +92,7 @@ function register (definition: ContextDefinition, instance: Registered, given: C
   const policy = definition.keys ?? readKeys(keys)
   const settings = definition.keys === undefined ? readSettings(options, policy) : definition.settings
   const idLabel = requestIdLabel(instance)
-  const ids = requestIds(requestId, inheritedIds(instance), (raw) => lifetimeOfRaw(raw)?.scope.store.requestId as string | undefined)
+  const ids = requestIds(requestId, inheritedIds(instance), idOfRaw)
   const idHeader = (requestId.header || DEFAULT_HEADER).toLowerCase()
   checkIdHeader(idHeader, policy)
   checkFields(instance.log, policy, idLabel)
@@ -130,13 +131,12 @@ function reenterScopes (instance: FastifyInstance, isFirst: boolean, undo: Undo)
     if (name === 'ctx' && method === 'decorateRequest') throw new FST_CTX_DECORATED()
     if (name !== 'requestContext') return false
     // `@fastify/request-context` decorates within a callback, where nobody catches a throw: the start of the application fails instead.
+    if (!refused) instance.addHook('onReady', async function fastifyCtxOnReady () { throw new FST_CTX_REQUEST_CONTEXT_REGISTERED() })
     refused = true
     return true
   }
   patchApplication(instance, isFirst, refuses, undo)
-  if (!isFirst) return
-  addRouteHooks(instance)
-  instance.addHook('onReady', async function fastifyCtxOnReady () { if (refused) throw new FST_CTX_REQUEST_CONTEXT_REGISTERED() })
+  if (isFirst) addRouteHooks(instance)
 }
 
 function readRegisterOptions (given: ContextOptions, definition: ContextDefinition): ReadyMadeOptions {

@@ -13,17 +13,19 @@ for (const version of VERSIONS) seen[version] = await visitOn(version)
 const all = Object.values(seen)
 const heads = VERSIONS.map((version) => `Node ${version}`)
 const ours = merge(all.map(({ ours }) => ours))
+const publicHooks = merge(all.map(({ publicHooks }) => publicHooks))
 const before = merge(all.map(({ before }) => before))
 const byHand = merge(all.map(({ byHand }) => byHand))
 
 let text = readFileSync(doc, 'utf8')
 text = replaceBlock(text, 'totals', table(['', ...heads], [
   ['fastify-ctx', ...all.map(({ ours }) => total(ours))],
+  ['fastify-ctx, `reenter: false`', ...all.map(({ publicHooks }) => total(publicHooks))],
   ['@fastify/request-context', ...all.map(({ before }) => total(before))]
 ]))
-text = replaceBlock(text, 'points', table(['where', 'over', 'points', ...heads, '@fastify/request-context'], [...ours].map(([name, rows]) => {
+text = replaceBlock(text, 'points', table(['where', 'over', 'points', ...heads, '`reenter: false`', '@fastify/request-context'], [...ours].map(([name, rows]) => {
   const { area, where, over, points } = rows.find((row) => row !== undefined)
-  return [`${area}: ${where}`, over, points, ...rows.map((row) => row?.seen ?? '–'), worst(before.get(name))]
+  return [`${area}: ${where}`, over, points, ...rows.map((row) => row?.seen ?? '–'), each(publicHooks.get(name)), worst(before.get(name))]
 })))
 text = replaceBlock(text, 'by hand', table(['where', 'by hand', ...heads], [...byHand].map(([, rows]) => {
   const [, where, api] = rows.find((row) => row !== undefined).where.match(/^(.*?)(?:, with (.*))?$/)
@@ -63,6 +65,16 @@ function total (rows) {
   const sum = { points: 0, leak: 0, lost: 0 }
   for (const counts of rows.map(countsOf)) for (const name of Object.keys(sum)) sum[name] += counts[name]
   return `${sum.points - sum.leak - sum.lost} of ${sum.points}, ${sum.lost} lost, ${sum.leak} leaked`
+}
+
+/** What all versions of Node saw, in one cell: `✓`, or `lost 1 of 3 on Node 20; ✓ on Node 22, 24, 26`. */
+function each (rows) {
+  const versions = new Map()
+  for (const [i, version] of VERSIONS.entries()) {
+    const seen = rows[i]?.seen ?? '–'
+    versions.set(seen, [...versions.get(seen) ?? [], version])
+  }
+  return versions.size === 1 ? [...versions.keys()][0] : [...versions].map(([seen, on]) => `${seen} on Node ${on.join(', ')}`).join('; ')
 }
 
 /** What the version of Node saw on which it is worst. */

@@ -143,9 +143,9 @@ export abstract class Access<V> {
    * await ctx.run({ tenant: 'acme' }, async () => { await nightlyReport() })
    */
   run<R> (values: Values<V>, fn: () => R, options?: RunOptions): R {
-    checkRun(fn, options)
-    const parent = options?.inherit === false ? undefined : this[kCurrentScope]()
-    return runIn(openScope(this[kDefinition], parent, values, 'ctx.run'), fn, options)
+    const own = checkRun(fn, options)
+    const parent = own?.inherit === false ? undefined : this[kCurrentScope]()
+    return runIn(openScope(this[kDefinition], parent, values, 'ctx.run'), fn, own)
   }
 
   /** A function that runs `fn` in today's scope, whenever and by whomever it is called. Costs nanoseconds. */

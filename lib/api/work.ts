@@ -4,6 +4,7 @@ import { copyOf, addOnEnd, startDetached } from '../lifecycle/detached.ts'
 import { Cache, Memos } from '../scope/cache.ts'
 import { deadlineOf, signalOf } from '../lifecycle/cancellation.ts'
 import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
+import { ownOptions } from '../common/own-options.ts'
 import { explainKey, policyOf, type Explanation, type PolicyRow } from './explain.ts'
 import { openScope, runIn } from '../lifecycle/run.ts'
 import { scopeOfStore, type Scope } from '../scope/scope.ts'
@@ -35,7 +36,7 @@ export abstract class Work<V> extends Access<V> {
    */
   impersonate<R> (values: ImpersonatedValues<V>, options: ImpersonateOptions, fn: () => R): R {
     const scope = this[kRequireScope]('ctx.impersonate')
-    const reason = (options as ImpersonateOptions | undefined)?.reason
+    const reason = ownOptions(options as ImpersonateOptions | undefined)?.reason
     if (typeof reason !== 'string' || reason === '') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', '{ reason } second, a string that is not empty')
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', 'a function to call third, after the reason')
     const inner = openScope(this[kDefinition], scope, values, 'ctx.impersonate')
@@ -74,7 +75,8 @@ export abstract class Work<V> extends Access<V> {
    * @example
    * const loadUser = ctx.memo(async (id: string) => db.users.find(id))
    */
-  memo<F extends (this: any, ...args: any[]) => unknown> (fn: F, { keyOf }: MemoOptions<F> = {}): F {
+  memo<F extends (this: any, ...args: any[]) => unknown> (fn: F, options: MemoOptions<F> = {}): F {
+    const { keyOf } = ownOptions(options)
     if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.memo', 'a function to call once for the same arguments')
     // The innermost scope: that of another context within ours has other values, too.
     const here = (): Scope | undefined => this[kCurrentScope]()?.root.ended === false ? scopeOfStore(this[kCurrentStore]()) : undefined

@@ -45,21 +45,37 @@ export function requestIds (options: RequestIdOptions, inherited: RequestIds | u
   function acceptOrMakeRequestId (raw: Parameters<RequestIds>[0]): string {
     const before = known(raw)
     if (before !== undefined) return before
-    const given = header === undefined ? undefined : raw.headers[header]
+    const given = header === undefined ? undefined : (raw as typeof raw | undefined)?.headers[header]
     if (isSafeId(given) && pattern.test(given)) return given
-    if (generate === randomUUID) return randomUUID()
-    try {
-      const made = generate(raw)
-      if (isSafeId(made) && allowed?.test(made) !== false) return made
-      warnAboutGenerator('returned something that is no safe id', made)
-    } catch (error) {
-      // Fastify calls this before anything could answer the request: a throw would end the process.
-      warnAboutGenerator('threw', error)
-    }
-    return randomUUID()
+    return generate === randomUUID ? randomUUID() : madeBy(generate, raw, allowed)
   }
   ours.add(acceptOrMakeRequestId)
   return acceptOrMakeRequestId
+}
+
+/**
+ * The same for a generator that is set after the plugin: it makes all ids, and they are checked.
+ *
+ * @param known the id of a request that has one already
+ */
+export function checkedIds (generate: RequestIds, known: (raw: object) => string | undefined): RequestIds {
+  if (ours.has(generate)) return generate
+  return function checkRequestId (raw) {
+    return known(raw) ?? madeBy(generate, raw)
+  }
+}
+
+/** An id of a generator; a new one where it gives none that is safe and allowed. */
+function madeBy (generate: RequestIds, raw: Parameters<RequestIds>[0], allowed?: RegExp): string {
+  try {
+    const made = generate(raw)
+    if (isSafeId(made) && allowed?.test(made) !== false) return made
+    warnAboutGenerator('returned something that is no safe id', made)
+  } catch (error) {
+    // Fastify calls this before anything could answer the request: a throw would end the process.
+    warnAboutGenerator('threw', error)
+  }
+  return randomUUID()
 }
 
 /** What an id from outside must match. */

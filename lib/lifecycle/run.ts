@@ -3,6 +3,7 @@ import { startAfterTasks, runOnEnd } from './detached.ts'
 import { checkLimits, limit, releaseLimits, type Limits } from './cancellation.ts'
 import { publishEnd, publishOpen } from '../scope/diagnostics-channel.ts'
 import { FST_CTX_INVALID_ARGUMENT, FST_CTX_LOCKED, FST_CTX_REQUEST_ID_FIXED } from '../common/errors.ts'
+import { ownOptions } from '../common/own-options.ts'
 import type { ContextDefinition } from './context-definition.ts'
 import { isSafeId } from '../config/request-id.ts'
 import { checkNow } from '../config/schema.ts'
@@ -23,13 +24,16 @@ const RUN_OPTIONS: ReadonlySet<string> = new Set(['inherit', 'timeout', 'deadlin
 /**
  * Refuses what `ctx.run` cannot call, before anything is opened.
  *
+ * @returns the options, without what somebody added to `Object.prototype`
  * @throws FST_CTX_INVALID_ARGUMENT
  */
-export function checkRun (fn: unknown, options: RunOptions | undefined): void {
+export function checkRun (fn: unknown, given: RunOptions | undefined): RunOptions | undefined {
   if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a function to call second, after the values')
-  if (options === undefined) return
+  if (given === undefined) return undefined
+  const options = ownOptions(given)
   for (const name of Object.keys(options)) if (!RUN_OPTIONS.has(name)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', `no option '${name}', only ${[...RUN_OPTIONS].join(', ')}`)
   checkLimits(options)
+  return options
 }
 
 /**

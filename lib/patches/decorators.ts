@@ -1,6 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-
-type Decorate = (this: FastifyInstance, name: string, ...rest: unknown[]) => FastifyInstance
+import { replaceMethod } from './replace-method.ts'
 
 const METHODS = ['decorate', 'decorateRequest'] as const
 
@@ -20,20 +19,9 @@ export const decorators = {
 
   /** @param refuses whether a decorator of somebody else is left out; it may throw */
   install (instance: FastifyInstance, refuses: (method: string, name: string) => boolean): () => void {
-    const restores = METHODS.map((method) => {
-      const before = Object.getOwnPropertyDescriptor(instance, method)
-      const decorate = instance[method] as unknown as Decorate
-      const ours: Decorate = function (name, ...rest) {
-        return refuses(method, name) ? this : decorate.call(this, name, ...rest)
-      }
-      Object.defineProperties(ours, { name: { value: decorate.name }, length: { value: decorate.length } })
-      Object.assign(instance, { [method]: ours })
-      return () => {
-        if (instance[method] !== ours as unknown) return
-        if (before === undefined) Reflect.deleteProperty(instance, method)
-        else Object.defineProperty(instance, method, before)
-      }
-    })
+    const restores = METHODS.map((method) => replaceMethod(instance, method, (decorate) => function (this: FastifyInstance, name: string, ...rest: unknown[]) {
+      return refuses(method, name) ? this : decorate.call(this, name, ...rest)
+    }))
     return () => { for (const restore of restores) restore() }
   }
 }

@@ -5,6 +5,7 @@ import type { Interceptor } from '../propagation/undici-interceptor.ts'
 import { decorators } from './decorators.ts'
 import type { RouteContext } from './fastify-internals.ts'
 import { fetchDispatcher } from './fetch-dispatcher.ts'
+import { idGenerators } from './id-generators.ts'
 import { inject } from './inject.ts'
 import { logLines, requestLoggers } from './log-wiring.ts'
 import { rawEvents, timeoutSignal } from './node-events.ts'
@@ -32,7 +33,7 @@ export type Undo = Array<() => void>
 
 /** The register: everything that we replace. docs/internals.md is this table. */
 export const PATCHES: readonly Patch[] = [
-  routeHooks, notFoundHooks, replySend, rawEvents, sentStreams, websockets, timeoutSignal, inject, decorators, fetchDispatcher, logLines, requestLoggers
+  routeHooks, notFoundHooks, replySend, rawEvents, sentStreams, websockets, timeoutSignal, inject, decorators, idGenerators, fetchDispatcher, logLines, requestLoggers
 ]
 
 /** The log wiring, which is installed with `reenter: false`, too. */
@@ -46,6 +47,7 @@ export function patchApplication (instance: FastifyInstance, isFirst: boolean, r
   install(inject, undo, instance)
   if (!isFirst) return
   install(decorators, undo, instance, refuses)
+  install(idGenerators, undo, instance)
   install(replySend, undo, instance)
 }
 
@@ -60,13 +62,18 @@ export function patchRequest (request: FastifyRequest, reply: FastifyReply, rout
       install(notFoundHooks, undo, route, diagnostics)
     }
   } else warnUnavailable(routeHooks)
-  const revert = rawEvents.install(request, reply)
-  if (revert !== undefined) undo.push(revert)
-  wrapOwnSend(reply)
-  if (request.raw.headers.upgrade !== undefined && websockets.available(request)) {
-    const revert = websockets.install(request)
+  if (rawEvents.available(request)) {
+    const revert = rawEvents.install(request, reply)
     if (revert !== undefined) undo.push(revert)
-  }
+  } else warnUnavailable(rawEvents)
+  wrapOwnSend(reply)
+  // An application without websockets lacks nothing.
+  if (request.raw.headers.upgrade !== undefined && websockets.available(request)) install(websockets, undo, request)
+}
+
+/** What re-entry replaces where the route has a time limit. It goes with the request. */
+export function patchSignal (signal: AbortSignal, lifetime: RequestLifetime): void {
+  install(timeoutSignal, [], signal, lifetime)
 }
 
 /** Makes `fetch` go through an interceptor, until what it returns is called. */
@@ -90,5 +97,3 @@ function warnUnavailable (patch: Pick<Patch, 'target' | 'property' | 'without'>)
   const { target, property, without } = patch
   warnOnce('FST_CTX_NOT_REPLACED', target, `${property} of ${target} cannot be replaced here, so this does not hold: ${without}. Required keys are checked all the same. Update fastify-ctx, or register it with reenter: false; docs/internals.md explains both`)
 }
-
-export { timeoutSignal }

@@ -74,8 +74,11 @@ export const notFoundHooks = {
 function wrapRoute (route: WrappedRoute, diagnostics: boolean, undo: Array<() => void>): void {
   Object.defineProperty(route, kWrapped, { value: true, configurable: true })
   undo.push(() => { delete route[kWrapped] })
-  if (diagnostics && Array.isArray(route.onRequest) && !wrapped.has(route.onRequest)) watchEarly(route.onRequest as Hook[])
-  for (const name of PLAIN) replaceHooks(route[name], (hook) => wrapPlain(hook, name), undo)
+  const early = diagnostics && Array.isArray(route.onRequest) ? (route.onRequest as Hook[]).findIndex((hook) => isOpener(hook)) : 0
+  for (const name of PLAIN) {
+    // A read in a hook before the one that opens the scope is reported, from the next request on: for this one they have run.
+    replaceHooks(route[name], (hook, i) => wrapPlain(name === 'onRequest' && i < early ? watchedHook(hook) : hook, name), undo)
+  }
   for (const name of WITH_PAYLOAD) replaceHooks(route[name], (hook) => wrapWithPayload(hook, name), undo)
   replaceHooks(route.onRequestAbort, (hook) => wrapAbort(hook, 'onRequestAbort'), undo)
   replace(route, 'handler', wrapHandler, undo)
@@ -83,12 +86,12 @@ function wrapRoute (route: WrappedRoute, diagnostics: boolean, undo: Array<() =>
   if (errorHandlers !== undefined) replace(route, 'errorHandler', () => errorHandlers, undo)
 }
 
-function replaceHooks (hooks: unknown, wrap: (hook: Hook) => Hook, undo: Array<() => void>): void {
+function replaceHooks (hooks: unknown, wrap: (hook: Hook, i: number) => Hook, undo: Array<() => void>): void {
   if (!Array.isArray(hooks) || wrapped.has(hooks)) return
   wrapped.add(hooks)
   const before = [...hooks] as Hook[]
   // In place: Fastify is walking the list of onRequest hooks just now.
-  before.forEach((hook, i) => { hooks[i] = isOpener(hook) ? hook : likeOriginal(wrap(hook), hook) })
+  before.forEach((hook, i) => { hooks[i] = isOpener(hook) ? hook : likeOriginal(wrap(hook, i), hook) })
   undo.push(() => {
     wrapped.delete(hooks)
     hooks.splice(0, before.length, ...before)
@@ -107,12 +110,6 @@ function replace<K extends string> (route: Record<K, any>, name: K, wrap: (fn: a
 /** What reads the name and length of a hook, as `printRoutes` and tracers do, finds those of the application's function. */
 export function likeOriginal<F extends Hook> (wrapper: F, original: Hook): F {
   return Object.defineProperties(wrapper, { name: { value: original.name, configurable: true }, length: { value: original.length, configurable: true } })
-}
-
-/** Marks what hooks do before the scope opens. They have run for this request: from the next on, a read in them is reported. */
-function watchEarly (hooks: Hook[]): void {
-  const ours = hooks.findIndex((hook) => isOpener(hook))
-  for (let i = 0; i < ours; i++) hooks[i] = watchedHook(hooks[i]!)
 }
 
 function wrapPlain (hook: Hook, name: string): Hook {

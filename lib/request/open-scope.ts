@@ -13,7 +13,7 @@ import { openTrace } from '../scope/active-trace.ts'
 import { noteOutside } from '../lifecycle/reentry.ts'
 import { lifetimeOf, setLifetime } from '../lifecycle/carrier.ts'
 import { RequestLifetime } from '../lifecycle/request-lifetime.ts'
-import { patchRequest, timeoutSignal, type Undo } from '../patches/index.ts'
+import { patchRequest, patchSignal, type Undo } from '../patches/index.ts'
 import { markOpener } from '../patches/opener.ts'
 import { endWithReply, optsOut } from './public-hooks.ts'
 import { checkLast } from './required-keys.ts'
@@ -29,8 +29,11 @@ type OnRequest = (request: FastifyRequest, reply: FastifyReply, done: HookHandle
 export function openOnRequest (definition: object, registration: Registration, responseHeader: string | undefined, reenter: boolean, undo: Undo): OnRequest {
   return markOpener(function fastifyCtxOnRequest (request, reply, done) {
     const around = lifetimeOf(request)
-    // Registered in a plugin and later around it: the request has its scope of this context already.
-    if (around !== undefined && scopeOf(definition, around.scope) !== undefined) return done()
+    // Registered in a plugin and later around it, or handed to the router again: the request has its scope of this context already.
+    if (around !== undefined && scopeOf(definition, around.scope) !== undefined) {
+      if (responseHeader !== undefined) reply.header(responseHeader, request.id)
+      return done()
+    }
 
     const lifetime = around ?? new RequestLifetime(reply)
     const scope = new Scope(definition, registration, undefined, around?.scope, lifetime)
@@ -77,7 +80,7 @@ function isGone ({ raw }: FastifyRequest, reply: FastifyReply): boolean {
 
 /** A route's `handlerTimeout` limits the scope. Its signal is older than the scope, and is aborted for other reasons, too. */
 function limitHandler (signal: AbortSignal, lifetime: RequestLifetime, timeout: number): void {
-  if (lifetime.reenters) timeoutSignal.install(signal, lifetime)
+  if (lifetime.reenters) patchSignal(signal, lifetime)
   const { scope } = lifetime
   cancelAt(scope, Date.now() + timeout)
   signal.addEventListener('abort', () => {

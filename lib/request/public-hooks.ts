@@ -42,9 +42,10 @@ function fastifyCtxPreValidation (request: FastifyRequest, _reply: FastifyReply,
   goOn(request, done)
 }
 
+/** Ends the request. Hooks after this one run in its scope, though the answer is over in a turn that belongs to the connection. */
 function fastifyCtxOnResponse (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
   lifetimeOf(request)?.close(isComplete(reply.raw))
-  done()
+  goOn(request, done)
 }
 
 function goOn (request: FastifyRequest, done: HookHandlerDoneFunction): void {

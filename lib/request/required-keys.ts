@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, HookHandlerDoneFunction, RouteOptions } from 'fastify'
 import { FST_CTX_INVALID_OPTION, FST_CTX_MISSING } from '../common/errors.ts'
 import type { RouteContext } from '../patches/fastify-internals.ts'
+import { keepWhenBound } from '../patches/opener.ts'
 import { DEFAULT_MISSING_STATUS, type Policy } from '../config/key-policies.ts'
 import { lifetimeOf } from '../lifecycle/carrier.ts'
 import { scopeOf } from '../scope/lookup.ts'
@@ -78,11 +79,10 @@ function lateCheck (definition: object, policy: Policy): Check {
     }
     check(request, reply, done)
   }
-  // Fastify binds each hook to its instance, which this one does not need: it stays the function that is found again.
-  Object.defineProperty(fastifyCtxRequireLate, 'bind', { value: () => fastifyCtxRequireLate })
   lateChecks.add(fastifyCtxRequireLate)
   hasLateChecks = true
-  return fastifyCtxRequireLate
+  // It stays the function that is found again.
+  return keepWhenBound(fastifyCtxRequireLate)
 }
 
 function checkOf (definition: object, policy: Policy, required: readonly string[]): Check {

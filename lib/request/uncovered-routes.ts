@@ -16,13 +16,16 @@ export function refuseUncovered (instance: FastifyInstance, isCovered: (instance
   watched.add(root)
   const routes: Array<{ readonly instance: FastifyInstance, readonly url: string }> = []
   root.addHook('onRoute', function fastifyCtxOnAnyRoute (this: FastifyInstance, { config, url }: RouteOptions) {
-    if (Array.isArray(requiredBy(config)) && requiredBy(config).length > 0) routes.push({ instance: this, url })
+    if (!Array.isArray(requiredBy(config)) || requiredBy(config).length === 0) return
+    routes.push({ instance: this, url })
+    // Plugins may be loaded after the routes they cover. The hook is added for such a route only: where an onReady hook takes too long, Fastify's error names the last one.
+    if (routes.length === 1) root.addHook('onReady', fastifyCtxOnReady)
   })
-  // Plugins may be loaded after the routes they cover.
-  root.addHook('onReady', async function fastifyCtxOnReady () {
+
+  async function fastifyCtxOnReady (): Promise<void> {
     const open = routes.find(({ instance }) => !isCovered(instance))
     if (open !== undefined) throw new FST_CTX_INVALID_OPTION('config.context.require', `of ${open.url} is not checked, because the plugin is registered in another part of the application: register it around this route`)
-  })
+  }
 }
 
 /** Fastify makes each instance from the one around it, by `Object.create`. */

@@ -38,6 +38,27 @@ t.test('policies and options are read without it', async (t) => {
   t.match(id, /^[\da-f-]{36}$/)
 })
 
+t.test('calls are made without it: no limit, no root, no reason and no key of a memo that nobody gave', async (t) => {
+  const ctx = createContext({ tenant: key<string>() })
+  pollute(t, { inherit: false, timeout: 0, deadline: 1, reason: 'none', keyOf: () => 'one for all', tenant: 'mallory', requestId: 'polluted' })
+  await ctx.run({}, async () => {
+    t.equal(ctx.get('tenant'), undefined)
+    t.not(ctx.get('requestId'), 'polluted')
+    t.equal(ctx.deadline, undefined)
+    const id = ctx.get('requestId')
+    ctx.run({ tenant: 'acme' }, () => {
+      t.equal(ctx.get('requestId'), id)
+      t.equal(ctx.deadline, undefined)
+    }, {})
+    t.throws(() => ctx.impersonate({ tenant: 'globex' }, {} as never, () => {}), { code: 'FST_CTX_INVALID_ARGUMENT' })
+    const double = ctx.memo((n: number) => 2 * n)
+    const triple = ctx.memo((n: number) => 3 * n, {})
+    t.same([double(1), double(2), triple(1), triple(2)], [2, 4, 3, 6])
+    const inScope = ctx.bind(() => ctx.get('tenant'))
+    t.equal(inScope(), undefined)
+  })
+})
+
 t.test('an envelope is made and read without it', async (t) => {
   const options: CreateOptions = { envelope: { secrets: [SECRET] } }
   const ctx = createContext({ tenant: key<string>({ carry: true }), user: key<string>({ carry: true }) }, options)

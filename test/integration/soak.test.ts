@@ -48,6 +48,13 @@ t.test('a short soak finds nothing wrong, and has seen something of everything',
   t.match(verdict, /heap [+-]\d+\.\d kB per 1,000 requests \(95 %: -?\d+\.\d to -?\d+\.\d\)/)
 })
 
+t.test('a short soak with reenter: false, where code that others call is bound by hand: no crossings, and every scope ends', async (t) => {
+  const { verdict, output } = await run(...SHORT, '--by-hand')
+  t.comment(output)
+  for (const word of ['crossings', 'failed', 'unhandled']) t.equal(countIn(verdict, word), 0, word)
+  t.match(verdict, /[\d,]+ scopes opened and ended, /)
+})
+
 t.test('a soak finds what is planted, and nothing else', async (t) => {
   // A task that runs in the scope of nobody, or of a request that has no user yet, brings losses with it.
   const crossing = await run(...SHORT, '--plant', 'crossing')
@@ -77,7 +84,7 @@ t.test('arguments that are wrong end a soak before it begins, with what they tak
   for (const args of [['--minutes', '0'], ['--minutes', ''], ['--seed', '1.5'], ['--seed', '-1'], ['--plant', 'nothing'], ['--fast'], ['now']]) {
     t.throws(() => readOptions(args), args.join(' '))
   }
-  t.same(readOptions(['--seed', '4', '--plant', 'leak', '--plant', 'loss']), { milliseconds: 180_000, concurrency: 300, seed: 4, plant: new Set(['leak', 'loss']) })
+  t.same(readOptions(['--seed', '4', '--plant', 'leak', '--plant', 'loss']), { milliseconds: 180_000, concurrency: 300, seed: 4, plant: new Set(['leak', 'loss']), byHand: false })
 })
 
 const GOOD: Outcome = {

@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { AREAS, byHand, rowsOf, visit } from './points.ts'
-import { fastifyHas } from '../support/support.ts'
 import type { Point } from './points/bench.ts'
+import { columnOf, documentedPoints } from './points/documentation.ts'
 import { fastifyCtx, fastifyRequestContextPlugin } from './points/subjects.ts'
 
 const points: Point[] = []
@@ -34,24 +33,5 @@ t.test('these are points where a value can be lost, and losses are seen: @fastif
 
 t.test('docs/where-context-holds.md says what was seen on this version of Node', async (t) => {
   const rows = rowsOf(points)
-  const documented = columnOf('points').filter(([row]) => fastifyHas('handlerTimeout') || !isOfHandlerTimeout(row))
-  t.strictSame(documented.sort(), rows.map(({ area, where, seen }) => [`${area}: ${where}`, seen]).sort(), 'if not: npm run where-context-holds')
+  t.strictSame(documentedPoints(`Node ${process.versions.node.split('.')[0]}`).sort(), rows.map(({ area, where, seen }) => [`${area}: ${where}`, seen]).sort(), 'if not: npm run where-context-holds')
 })
-
-/** Whether a row is about the limit of a handler, rather than that of a connection. */
-function isOfHandlerTimeout (row: string): boolean {
-  return (row.startsWith('Time limits: ') && !/onTimeout|connectionTimeout/.test(row)) || /^Work that goes on: .*(?:after the limit|handlerTimeout)$/.test(row)
-}
-
-/** What a table of the documentation says of this version of Node, row by row: where, and what was seen. */
-function columnOf (block: string): Array<[where: string, seen: string]> {
-  const text = readFileSync(new URL('../../docs/where-context-holds.md', import.meta.url), 'utf8')
-  const lines = text.slice(text.indexOf(`<!-- ${block} -->`), text.indexOf(`<!-- end of ${block} -->`)).split('\n').slice(1, -1)
-  const [head = [], , ...rows] = lines.map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()))
-  const column = head.indexOf(`Node ${process.versions.node.split('.')[0]}`)
-  const api = head.indexOf('by hand')
-  return rows.map((cells) => {
-    const carried = api === -1 || cells[api] === '' ? '' : `, with ${cells[api]!.replaceAll('`', '')}`
-    return [cells[0] + carried, cells[column] ?? '']
-  })
-}

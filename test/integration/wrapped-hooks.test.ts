@@ -54,12 +54,13 @@ t.test('names, copies and printed requests are those of the host', async (t) => 
   const ctx = createContext({ tenant: key<string>({ seed: () => 'hush-hush' }) })
   const bare = await look(t, async () => {})
   t.same(await look(t, async (app) => { await app.register(ctx.plugin) }), bare)
-  t.same(bare, [{ handler: 'bound listUsers', shows: null }, { handler: 'bound listUsers', shows: null }, 2, ['authenticate()', 'sign()']])
+  t.same(bare, [{ handler: 'bound listUsers', shows: null }, { handler: 'bound listUsers', shows: null }, 2, ['measure()', 'authenticate()', 'sign()']])
 })
 
 /** What an application reads of its requests and routes. */
 async function look (t: Test, prepare: (app: FastifyInstance) => Promise<void>): Promise<unknown[]> {
   const app = Fastify()
+  app.addHook('onRequest', async function measure () {})
   await prepare(app)
   app.addHook('preHandler', async function authenticate () {})
   app.addHook('onSend', async function sign () {})
@@ -77,5 +78,5 @@ async function look (t: Test, prepare: (app: FastifyInstance) => Promise<void>):
   const answers = [await (await fetch(url)).json(), await (await fetch(url)).json()]
   const printed = app.printRoutes({ includeHooks: true })
   t.notMatch(printed, /inScope|anonymous/)
-  return [...answers, heard, ['authenticate()', 'sign()'].filter((name) => printed.includes(name))]
+  return [...answers, heard, ['measure()', 'authenticate()', 'sign()'].filter((name) => printed.includes(name))]
 }

@@ -1,7 +1,7 @@
 import { PassThrough, Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import type { Ctx } from './context.ts'
-import { planned, tell, type Served } from './bench.ts'
+import { bindByHand, planned, tell, type Served } from './bench.ts'
 import { visitOf } from './visit.ts'
 
 /** Routes that differ in the body that comes and in what is answered. */
@@ -39,13 +39,13 @@ export function addAnswers (served: Served): void {
       }
     }
     const stream = Readable.from(parts())
-    stream.on('close', () => { looker.look(request, 'stream, close') })
+    stream.on('close', bindByHand(served, request, () => { looker.look(request, 'stream, close') }))
     reply.send(stream)
   })
 
   app.get('/sse', (request, reply) => {
     const stream = new PassThrough()
-    stream.on('end', () => { looker.look(request, 'sse, end') })
+    stream.on('end', bindByHand(served, request, () => { looker.look(request, 'sse, end') }))
     reply.type('text/event-stream').send(stream)
     let left = partsOf(request)
     // In the code of whoever comes: only the request itself knows whose it is.
@@ -64,12 +64,14 @@ export function addAnswers (served: Served): void {
   })
 }
 
-function addParser ({ app, looker, shuffle }: Served): void {
+function addParser (served: Served): void {
+  const { app, looker, shuffle } = served
   app.addContentTypeParser('text/parts', (request, payload, done) => {
     let text = ''
-    payload.on('data', (part) => { looker.look(request, 'parser, data'); text += part })
-    payload.on('end', () => { looker.look(request, 'parser, end'); shuffle.later(() => { done(null, text) }) })
-    payload.on('error', done)
+    const bind = <F extends (...args: any[]) => unknown>(fn: F): F => bindByHand(served, request, fn)
+    payload.on('data', bind((part: Buffer) => { looker.look(request, 'parser, data'); text += part }))
+    payload.on('end', bind(() => { looker.look(request, 'parser, end'); shuffle.later(bind(() => { done(null, text) })) }))
+    payload.on('error', bind(done))
   })
 }
 

@@ -25,12 +25,35 @@ export interface Bench {
   readonly track: (object: object) => void
   /** How many requests are open, and the most that were. */
   readonly load: { open: number, most: number }
+  /** Whether nothing re-enters the scope but public hooks, and what `bindByHand` does. */
+  readonly byHand: boolean
 }
 
 /** An application, its context, and how its code looks at it. */
 export interface Served extends Bench {
   readonly app: FastifyInstance
   readonly looker: Looker
+}
+
+/** Binds what others call, such as a listener, to the scope of a request. With re-entry nobody has to. */
+export function bindByHand<F extends (...args: any[]) => unknown> ({ byHand }: Bench, request: FastifyRequest, fn: F): F {
+  return byHand ? (request.ctx as unknown as Pick<Ctx, 'bind'>).bind(fn) : fn
+}
+
+/** The same for each hook and handler of an application, and for what they call back. */
+export function bindAll (served: Served): void {
+  const { app } = served
+  const bind = (fn: (...args: any[]) => unknown) => function (this: unknown, ...args: any[]): unknown {
+    const request = args.find((arg) => arg?.routeOptions !== undefined) as FastifyRequest
+    return bindByHand(served, request, fn).apply(this, args.map((arg) => typeof arg === 'function' ? bindByHand(served, request, arg) : arg))
+  }
+  const { addHook, setErrorHandler, setNotFoundHandler } = app
+  app.addHook('onRoute', (route) => { route.handler = bind(route.handler as (...args: any[]) => unknown) as typeof route.handler })
+  Object.assign(app, {
+    addHook: (kind: string, hook: never) => addHook.call(app, kind as 'onRequest', (kind.startsWith('pre') || /^on(?:Request|Send|Error|Response|Timeout)/.test(kind) ? bind(hook) : hook) as never),
+    setErrorHandler: (handler: never) => setErrorHandler.call(app, bind(handler) as never),
+    setNotFoundHandler: (handler: never) => (setNotFoundHandler as (this: FastifyInstance, handler: never) => unknown).call(app, bind(handler) as never)
+  })
 }
 
 /** Looks around, waits, looks again, and says what was seen. */

@@ -1,5 +1,5 @@
 import { canary } from '../integration/isolation/checker.ts'
-import type { Served } from './bench.ts'
+import { bindByHand, type Served } from './bench.ts'
 import { visitOf } from './visit.ts'
 
 /** Hooks that a scope does not end before, once they have begun. */
@@ -47,9 +47,10 @@ function addUser ({ app, ctx, shuffle, tally, faults, looker, track }: Served): 
 }
 
 /** Listeners of Node's own objects: what is told in the turn of the end has its values still. */
-function addListeners ({ app, looker }: Served): void {
+function addListeners (served: Served): void {
+  const { app, looker } = served
   app.addHook('onRequest', async (request, reply) => {
-    for (const event of ['end', 'close'] as const) request.raw.on(event, () => { looker.look(request, `request.raw ${event}`, { always: event === 'end' }) })
-    for (const event of ['finish', 'close'] as const) reply.raw.on(event, () => { looker.look(request, `reply.raw ${event}`, { always: true }) })
+    for (const event of ['end', 'close'] as const) request.raw.on(event, bindByHand(served, request, () => { looker.look(request, `request.raw ${event}`, { always: event === 'end' }) }))
+    for (const event of ['finish', 'close'] as const) reply.raw.on(event, bindByHand(served, request, () => { looker.look(request, `reply.raw ${event}`, { always: true }) }))
   })
 }

@@ -11,12 +11,15 @@ export interface Options {
   readonly concurrency: number
   readonly seed: number
   readonly plant: ReadonlySet<Fault>
+  /** Whether the plugin is registered with `reenter: false`, and code that others call is bound by hand. */
+  readonly byHand: boolean
 }
 
 export const USAGE = `npm run soak -- [options]
   --minutes <n>      how long there is load: 0.05 to 60, default 3
   --concurrency <n>  how many requests are under way at once: 1 to 2000, default 300
   --seed <n>         a whole number: the same mix of requests, default a new one
+  --by-hand          with reenter: false, where code that others call is bound by hand
   --plant <fault>    does one thing wrong, which is to be found: ${FAULTS.join(', ')}; may be repeated`
 
 /**
@@ -31,7 +34,8 @@ export function readOptions (args: readonly string[]): Options {
       minutes: { type: 'string', default: '3' },
       concurrency: { type: 'string', default: '300' },
       seed: { type: 'string', default: String(Date.now() % 1e9) },
-      plant: { type: 'string', multiple: true, default: [] }
+      plant: { type: 'string', multiple: true, default: [] },
+      'by-hand': { type: 'boolean', default: false }
     }
   })
   const minutes = numberIn('minutes', values.minutes, 0.05, 60)
@@ -41,7 +45,8 @@ export function readOptions (args: readonly string[]): Options {
     milliseconds: minutes * 60_000,
     concurrency: whole('concurrency', values.concurrency, 1, 2000),
     seed: whole('seed', values.seed, 0, 2 ** 32 - 1),
-    plant: new Set(values.plant as Fault[])
+    plant: new Set(values.plant as Fault[]),
+    byHand: values['by-hand']
   }
 }
 

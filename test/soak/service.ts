@@ -3,7 +3,7 @@ import websocket from '@fastify/websocket'
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyRequest } from 'fastify'
 import pino from 'pino'
 import { addAnswers } from './answers.ts'
-import { tell, type Bench, type Served } from './bench.ts'
+import { bindAll, tell, type Bench, type Served } from './bench.ts'
 import { addErrands } from './errands.ts'
 import { addHooks } from './hooks.ts'
 import { Looker } from './look.ts'
@@ -24,9 +24,10 @@ export async function serve (bench: Bench, http2: boolean): Promise<FastifyInsta
   const served = { ...bench, app, looker }
 
   app.addHook('onRequest', async (request, reply) => { follow(served, request, reply.raw) })
-  await app.register(ctx.plugin)
+  await app.register(ctx.plugin, { reenter: !bench.byHand })
   await app.register(multipart)
   if (!http2) await app.register(websocket)
+  if (bench.byHand) bindAll(served)
   addHooks(served)
   app.setErrorHandler(async (error: FastifyError, request, reply) => {
     checkError(served, error, request)

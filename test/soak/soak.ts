@@ -39,7 +39,8 @@ export async function soak (options: Options, tell: (text: string) => void): Pro
     emitter: ctx.bindEmitter(new EventEmitter().setMaxListeners(0)),
     faults: new Faults(ctx, shuffle, options.plant),
     track: (object) => { scopes.track(object) },
-    load: { open: 0, most: 0 }
+    load: { open: 0, most: 0 },
+    byHand: options.byHand
   }
   const http1 = await serve(bench, false)
   const http2 = await serve(bench, true)

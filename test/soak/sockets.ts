@@ -1,8 +1,9 @@
 import type { FastifyReply } from 'fastify'
-import type { Served } from './bench.ts'
+import { bindByHand, type Served } from './bench.ts'
 
 /** Routes that take their connection over. */
-export function addSockets ({ app, ctx, looker, shuffle }: Served): void {
+export function addSockets (served: Served): void {
+  const { app, ctx, looker, shuffle } = served
   app.get('/hijack', (request, reply: FastifyReply) => {
     reply.hijack()
     shuffle.later(ctx.bind(() => {
@@ -14,10 +15,10 @@ export function addSockets ({ app, ctx, looker, shuffle }: Served): void {
 
   app.get('/websocket', { websocket: true }, (socket, request) => {
     looker.look(request, 'websocket')
-    socket.on('message', () => {
+    socket.on('message', bindByHand(served, request, () => {
       looker.look(request, 'websocket, message')
       shuffle.later(ctx.bind(() => { socket.send(`${ctx.get('tenant')}`) }))
-    })
-    socket.on('close', () => { looker.look(request, 'websocket, close', { always: true }) })
+    }))
+    socket.on('close', bindByHand(served, request, () => { looker.look(request, 'websocket, close', { always: true }) }))
   })
 }

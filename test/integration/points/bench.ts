@@ -16,6 +16,8 @@ export interface Point {
   readonly name: string
   readonly transport: Transport
   seen: Seen
+  /** Whether `request.ctx` was that of the request whenever it was looked at, whatever scope was current. */
+  requestCtx: 'ok' | 'wrong'
   readonly tenants: Set<string>
 }
 
@@ -118,7 +120,9 @@ export class Bench {
       values.push(this.#line.tenant, tenantOfId(this.#line.reqId))
       if (typeof who === 'object' && 'ctx' in who) values.push((who.ctx as { get (key: string): unknown }).get('tenant'))
     }
-    this.#record(name, tenant, values)
+    const point = this.#record(name, tenant, values)
+    // The fourth is what request.ctx gives.
+    if (values.length === 4 && values[3] !== tenant) point.requestCtx = 'wrong'
   }
 
   /** Looks where no scope should be: what one request left must not be seen by the next. */
@@ -132,13 +136,14 @@ export class Bench {
     this.#record(name, tenantOf(who), [value])
   }
 
-  #record (name: string, tenant: string, values: unknown[]): void {
-    const point = this.points.get(name) ?? { area: this.#area, name, transport: this.transport, seen: 'ok', tenants: new Set() }
+  #record (name: string, tenant: string, values: unknown[]): Point {
+    const point = this.points.get(name) ?? { area: this.#area, name, transport: this.transport, seen: 'ok', requestCtx: 'ok', tenants: new Set() }
     this.points.set(name, point)
     point.tenants.add(tenant)
     if (values.some((value) => value !== undefined && value !== tenant)) point.seen = 'leak'
     else if (point.seen === 'ok' && values.includes(undefined)) point.seen = 'lost'
     this.#count(name)
+    return point
   }
 
   #readLine (line: Record<string, unknown>): void {

@@ -1,7 +1,7 @@
 // Prints, as JSON, what is seen on this version of Node: for scripts/where-context-holds.mjs.
 import { AREAS, byHand, rowsOf, visit } from '../points.ts'
 import type { Area } from './bench.ts'
-import { fastifyCtx, fastifyRequestContextPlugin, type Subject } from './subjects.ts'
+import { fastifyCtx, fastifyCtxByPublicHooks, fastifyRequestContextPlugin, type Subject } from './subjects.ts'
 
 async function visitAll (areas: readonly Area[], subject: Subject): Promise<object> {
   const points = []
@@ -11,6 +11,7 @@ async function visitAll (areas: readonly Area[], subject: Subject): Promise<obje
 
 console.log(JSON.stringify({
   ours: await visitAll(AREAS, fastifyCtx),
+  publicHooks: await visitAll(AREAS, fastifyCtxByPublicHooks),
   before: await visitAll(AREAS, fastifyRequestContextPlugin),
   byHand: await visitAll([byHand], fastifyCtx)
 }))

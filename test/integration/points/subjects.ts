@@ -27,6 +27,12 @@ export const fastifyCtx: Subject = {
   }
 }
 
+/** The same without re-entry, by public hooks alone. */
+export const fastifyCtxByPublicHooks: Subject = {
+  ...fastifyCtx,
+  register: async (app) => { await app.register(ctx.plugin, { reenter: false }) }
+}
+
 /** What there was before: it shows that the points are ones where a value can be lost, and that losses are seen. */
 export const fastifyRequestContextPlugin: Subject = {
   register: async (app) => {

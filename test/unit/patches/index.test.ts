@@ -5,7 +5,7 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyRepl
 import { pino } from 'pino'
 import t from 'tap'
 import { createContext, key } from '../../../lib/index.ts'
-import { patchFetch } from '../../../lib/patches/index.ts'
+import { patchFetch, patchRequest, patchSignal } from '../../../lib/patches/index.ts'
 import { gate, Lines, listen, warnings } from '../../support/support.ts'
 
 /** The own properties of an object, and their values. */
@@ -123,4 +123,18 @@ t.test('a process without a dispatcher that can be composed', async (t) => {
   for (const [i, name] of GLOBALS.entries()) holder[name] = before[i]
   await wait(20)
   t.match(seen.map(({ message }) => message), [/of globalThis cannot be replaced here, so this does not hold: fetch and undici send no headers/])
+})
+
+t.test('a request, a reply and a signal without the methods that are replaced: one warning for each, and nothing is touched', async (t) => {
+  const seen = warnings(t, 'FST_CTX_NOT_REPLACED')
+  const route = { server: Fastify(), config: {}, handler: () => {}, handlerTimeout: 0, errorHandler: undefined }
+  for (let i = 0; i < 2; i++) {
+    const [request, reply, signal] = [{ raw: { headers: { upgrade: 'websocket' } }, server: {} }, { raw: {} }, {}]
+    const life = { hold () {} }
+    patchRequest(request as never, reply as never, route, life as never, false, [])
+    patchSignal(signal as never, life as never)
+    t.same([request, reply, signal], [{ raw: { headers: { upgrade: 'websocket' } }, server: {} }, { raw: {} }, {}])
+  }
+  await wait(20)
+  t.match(seen.map(({ message }) => message), [/^emit of request.raw, reply.raw cannot be replaced here/, /^dispatchEvent of request.signal cannot be replaced here/])
 })

@@ -10,6 +10,29 @@ t.test('a hook is known by its mark, whatever its name, and Fastify binds it wit
   t.equal(isOpener(() => {}), false)
 })
 
+t.test('a wrapper that copies the properties of the hook, as a tracer makes one, is bound as itself: it hears of a seed that fails', async (t) => {
+  const ctx = createContext({ tenant: key<string>({ seed: () => { throw new Error('no tenant') } }) })
+  const app = Fastify()
+  const { addHook } = app
+  const heard: unknown[] = []
+  app.addHook = function (this: typeof app, name: string, hook: (...args: unknown[]) => unknown) {
+    const wrapper = (...args: unknown[]): unknown => {
+      const done = args.at(-1) as (error?: unknown) => unknown
+      return hook(...args.slice(0, -1), (error?: unknown) => {
+        heard.push((error as Error | undefined)?.message)
+        return done(error)
+      })
+    }
+    if (name === 'onRequest') Object.defineProperties(wrapper, Object.getOwnPropertyDescriptors(hook))
+    return addHook.call(this, name as 'onRequest', (name === 'onRequest' ? wrapper : hook) as never)
+  } as typeof addHook
+  await app.register(ctx.plugin)
+  app.get('/', async () => 'ok')
+  const { url } = await listen(t, app)
+  for (let i = 0; i < 2; i++) t.equal((await fetch(url)).status, 500)
+  t.same(heard, ['no tenant', 'no tenant'])
+})
+
 t.test('a hook before the plugin is reported, and the opener is left as it is, where a bundler has shortened every name', async (t) => {
   const ctx = createContext({ tenant: key<string>({ seed: () => 'acme' }) })
   const seen = warnings(t, 'FST_CTX_EARLY_READ')

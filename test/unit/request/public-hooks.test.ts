@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { IncomingMessage, ServerResponse } from 'node:http'
-import net from 'node:net'
+import http2 from 'node:http2'
+import net, { type AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import t from 'tap'
 import { createContext, key } from '../../../lib/index.ts'
@@ -45,6 +46,21 @@ t.test('reenter: false: hooks, handler, serializer and error handler have the va
   await turns()
   t.same(seen.filter((line) => !line.endsWith(': acme')), [])
   t.equal(seen.length, 16)
+})
+
+t.test('reenter: false: onResponse hooks run in the scope, where the connection calls them (HTTP/2)', async (t) => {
+  const ctx = newContext()
+  const app = Fastify({ http2: true })
+  await app.register(ctx.plugin, { reenter: false })
+  const seen = gate<unknown>()
+  app.addHook('onResponse', async () => { seen.open(ctx.get('tenant')) })
+  app.get('/', async () => 'ok')
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const client = http2.connect(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+  client.request({ ':path': '/', 'x-tenant-id': 'acme' }).resume().end()
+  t.equal(await seen.promise, 'acme')
+  client.close()
+  await app.close()
 })
 
 t.test('a scope that an onRequest hook opened holds after the body', async (t) => {

@@ -47,3 +47,15 @@ t.test('routes that are covered, whenever the plugin is loaded, and routes that 
     app.register(first.plugin)
   }))
 })
+
+t.test('an onReady hook that never calls done is named in the error of Fastify, as without the plugin', async (t) => {
+  const messages = await Promise.all([false, true].map(async (plugin) => {
+    const app = Fastify({ pluginTimeout: 200 })
+    app.addHook('onReady', function connectDatabase (_done: () => void) {})
+    if (plugin) app.register(createContext({ tenant: key<string>() }).plugin)
+    app.get('/', async () => 'ok')
+    return await app.ready().then(() => '', ({ message }: Error) => message)
+  }))
+  t.match(messages[0], /"connectDatabase" timed out/)
+  t.equal(messages[1], messages[0])
+})

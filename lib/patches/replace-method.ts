@@ -1,0 +1,22 @@
+type Method = (this: any, ...args: any[]) => any
+
+/**
+ * Replaces a method of one object by one that looks the same. Objects that inherit from it, such as the encapsulated
+ * instances of an application, get the new one, too.
+ *
+ * @param make gets the method as it is
+ * @returns what reverts it, unless somebody has replaced ours since
+ */
+export function replaceMethod (object: object, name: string, make: (before: Method) => Method): () => void {
+  const holder = object as Record<string, Method>
+  const descriptor = Object.getOwnPropertyDescriptor(object, name)
+  const before = holder[name]!
+  const ours = make(before)
+  Object.defineProperties(ours, { name: { value: before.name }, length: { value: before.length } })
+  holder[name] = ours
+  return () => {
+    if (holder[name] !== ours) return
+    if (descriptor === undefined) Reflect.deleteProperty(holder, name)
+    else Object.defineProperty(holder, name, descriptor)
+  }
+}

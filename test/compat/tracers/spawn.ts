@@ -1,0 +1,74 @@
+// Starts an application under an agent in a process of its own.
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import http from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { createGunzip } from 'node:zlib'
+import type { Seen } from './probe.ts'
+
+/** Node 20 needs help with TypeScript. */
+const LOADER = (process.features as { typescript?: unknown }).typescript ? [] : ['--import', 'tsx']
+const AGENT = fileURLToPath(new URL('agent.ts', import.meta.url))
+
+/** What keeps agents from reaching for anything but this machine. */
+const OFFLINE = {
+  _TAPJS_PROCESSINFO_COVERAGE_: '0',
+  DD_INSTRUMENTATION_TELEMETRY_ENABLED: 'false',
+  DD_REMOTE_CONFIGURATION_ENABLED: 'false',
+  DD_TRACE_AGENT_URL: 'http://127.0.0.1:9',
+  DD_RUNTIME_METRICS_ENABLED: 'false',
+  NEW_RELIC_NO_CONFIG_FILE: 'true',
+  NEW_RELIC_APP_NAME: 'test',
+  NEW_RELIC_LICENSE_KEY: 'none',
+  NEW_RELIC_LOG_ENABLED: 'false',
+  NEW_RELIC_HOST: '127.0.0.1',
+  NEW_RELIC_PORT: '9'
+}
+
+/** What the application saw under an agent, and how often the agent noticed each thing. */
+export async function under (agent: string, variant: 'bare' | 'plugin'): Promise<Seen & { readonly noticed: Readonly<Record<string, number>> }> {
+  const { NODE_OPTIONS: _, NODE_V8_COVERAGE: __, ...inherited } = process.env
+  const received: unknown[] = []
+  const collector = await collect(received)
+  try {
+    const env = { ...inherited, ...OFFLINE, COLLECTOR: `http://127.0.0.1:${(collector.address() as AddressInfo).port}` }
+    const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', ...LOADER, AGENT, agent, variant], { env, timeout: 120_000, maxBuffer: 2 ** 26 })
+    const lines = stdout.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, any>)
+    const { seen, noticed } = lines.at(-1) as { seen: Seen, noticed: unknown[] }
+    return { ...seen, noticed: counted([...noticed, ...lines.flatMap(spansOfDatadog), ...received]) }
+  } finally {
+    collector.close()
+  }
+}
+
+/** A server to which an agent of Elastic sends: lines of JSON. */
+async function collect (received: unknown[]): Promise<http.Server> {
+  const server = http.createServer((request, response) => {
+    const body = request.headers['content-encoding'] === 'gzip' ? request.pipe(createGunzip()) : request
+    text(body).then((lines) => {
+      for (const line of lines.split('\n').filter((line) => line !== '')) received.push(...eventsOfElastic(JSON.parse(line) as Record<string, any>))
+      response.writeHead(202).end()
+    }, () => { response.writeHead(400).end() })
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  return server
+}
+
+function eventsOfElastic ({ transaction, error }: Record<string, any>): unknown[] {
+  if (transaction !== undefined) return [{ transaction: transaction.name, result: transaction.result, outcome: transaction.outcome }]
+  return error === undefined ? [] : [{ error: error.exception.message, handled: error.exception.handled, of: error.transaction?.name }]
+}
+
+function spansOfDatadog ({ traces = [] }: Record<string, any>): unknown[] {
+  return (traces as any[][]).flat().map(({ name, resource, error, meta }) => ({ name, resource, error, route: meta['http.route'], status: meta['http.status_code'], failure: meta['error.message'] }))
+}
+
+function counted (values: readonly unknown[]): Record<string, number> {
+  const counts: Record<string, number> = {}
+  for (const value of values.map((value) => JSON.stringify(value)).sort()) counts[value] = (counts[value] ?? 0) + 1
+  // The plugin's own hook is one more.
+  return Object.fromEntries(Object.entries(counts).filter(([text]) => !text.includes('fastifyCtx')))
+}

@@ -1,0 +1,25 @@
+import t from 'tap'
+import { replaceMethod } from '../../../lib/patches/replace-method.ts'
+
+t.test('an own method, and one that is inherited: replaced by one of the same name and length, and put back', async (t) => {
+  class Holder { add (a: number, b: number): number { return a + b } }
+  const [inherits, owns] = [new Holder(), Object.assign(Object.create(null), { add: (a: number, b: number) => a + b }) as Holder]
+  for (const holder of [inherits, owns]) {
+    const { add } = holder
+    const before = Object.getOwnPropertyDescriptors(holder)
+    const undo = replaceMethod(holder, 'add', (before) => function (this: unknown, ...args) { return 1 + (before.apply(this, args) as number) })
+    t.equal(holder.add(1, 2), 4)
+    t.same([holder.add.name, holder.add.length], [add.name, 2])
+    undo()
+    t.strictSame(Object.getOwnPropertyDescriptors(holder), before)
+    t.equal(holder.add, add)
+  }
+})
+
+t.test('a method that somebody has replaced since stays theirs', async (t) => {
+  const holder = { add: (a: number) => a }
+  const undo = replaceMethod(holder, 'add', (before) => before.bind(undefined))
+  const theirs = holder.add = (a: number) => -a
+  undo()
+  t.equal(holder.add, theirs)
+})
