@@ -23,7 +23,7 @@ import type { Registration, Scope } from './scope/scope.ts'
 import { CREATE_OPTIONS, readSettings, type CreateOptions } from './config/options.ts'
 import { scopeOf } from './scope/lookup.ts'
 import { currentScope } from './scope/storage.ts'
-import type { ContextValues, KeyOf, RequestValues, ValueOf, WritableKeyOf } from './types.ts'
+import type { ContextValues, RequestValues, RequiredKeys, ValueOf, WritableKeyOf } from './types.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -32,7 +32,7 @@ declare module 'fastify' {
   }
   interface FastifyContextConfig {
     /** `require`: keys without which the route's handler is not called. `reenter: false`: nothing of Fastify and Node is replaced for this route. */
-    context?: { readonly require?: ReadonlyArray<KeyOf<RequestValues>>, readonly reenter?: boolean }
+    context?: { readonly require?: RequiredKeys<RequestValues>, readonly reenter?: boolean }
   }
 }
 

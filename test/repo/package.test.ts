@@ -212,6 +212,22 @@ t.test('TypeScript: a context of your own that is called ctx types request.ctx w
   await compiles(t, 'own')
 })
 
+t.test('JavaScript with checkJs: JSDoc gives the keys their types', async (t) => {
+  await write('js/checked.js', await readFile(join(root, 'test/toolchains/types/checked.js'), 'utf8'))
+  const page = await readFile(join(root, 'docs/toolchains.md'), 'utf8')
+  const [, block] = /```js\n([^]*?)```/.exec(page)!
+  await write('js/page.js', `import { createContext, key } from 'fastify-ctx'
+    /** @typedef {{ id: string }} User */
+    ${block}
+    /** @type {string | undefined} */
+    export const tenant = ctx.get('tenant')
+    /** @type {User} */
+    export const user = ctx.require('user')
+    // @ts-expect-error An unknown key.
+    ctx.get('tenantt')`)
+  await compiles(t, 'js', { allowJs: true, checkJs: true })
+})
+
 /** Packs the package and installs it beside what a user has. Returns the names of the packed files. */
 async function packAndInstall (): Promise<string[]> {
   await write('package.json', JSON.stringify({ private: true }))
@@ -256,9 +272,9 @@ async function printed (script: string): Promise<string> {
 }
 
 /** Asserts that a folder of the project compiles with TypeScript 6 and 7, its `@ts-expect-error` included. */
-async function compiles (t: Tap, folder: string): Promise<void> {
+async function compiles (t: Tap, folder: string, compilerOptions: object = {}): Promise<void> {
   await write(`${folder}/package.json`, JSON.stringify({ type: 'module' }))
-  await write(`${folder}/tsconfig.json`, JSON.stringify({ extends: '../tsconfig.json', include: ['.'] }))
+  await write(`${folder}/tsconfig.json`, JSON.stringify({ extends: '../tsconfig.json', compilerOptions, include: ['.'] }))
   const compilers = { 'TypeScript 6': join(project, 'node_modules/typescript/bin/tsc'), 'TypeScript 7': join(repository, 'typescript-7/bin/tsc') }
   for (const [compiler, path] of Object.entries(compilers)) {
     const { code, stdout, stderr } = await run(process.execPath, [path, '-p', folder])
