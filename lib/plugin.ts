@@ -22,6 +22,7 @@ import { refuseUncovered } from './request/uncovered-routes.ts'
 import type { Registration, Scope } from './scope/scope.ts'
 import { CREATE_OPTIONS, readSettings, type CreateOptions } from './config/options.ts'
 import { scopeOf } from './scope/lookup.ts'
+import { checkRequestContext } from './scope/copies.ts'
 import { currentScope } from './scope/storage.ts'
 import type { ContextValues, RequestValues, RequiredKeys, ValueOf, WritableKeyOf } from './types.ts'
 
@@ -101,6 +102,7 @@ function register (owner: Owner, instance: Registered, given: ContextOptions): v
   const undo: Undo = []
   patchLoggers(instance, registered === undefined, undo)
   if (registered === undefined) decorateRequestContext(instance)
+  checkRequestContext()
 
   const registration: Registration = {
     policy, settings, idLabel, log: instance.log, idHeader, idPattern: idPattern(requestId), pending: new Set(), written: tellingOf(settings.tracing)
