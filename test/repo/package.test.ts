@@ -17,10 +17,10 @@ t.teardown(() => rm(project, { recursive: true, force: true }))
 
 const packed = await packAndInstall()
 
-t.test('the packed files are those of lib, built, the three that npm needs, and SECURITY.md', async (t) => {
+t.test('the packed files are those of lib, built, the three that npm needs, CHANGELOG.md and SECURITY.md', async (t) => {
   const lib = (await readdir(join(root, 'lib'), { recursive: true })).map((file) => file.replaceAll('\\', '/'))
   const built = lib.filter((file) => file.endsWith('.ts')).flatMap((file) => [`dist/${file.replace(/ts$/, 'js')}`, `dist/${file.replace(/ts$/, 'd.ts')}`])
-  t.same(packed.toSorted(), [...built, 'LICENSE', 'README.md', 'SECURITY.md', 'package.json'].toSorted())
+  t.same(packed.toSorted(), [...built, 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json'].toSorted())
 })
 
 t.test('ESM: ctx.get in a function that knows no request gives the value of the request on the socket', async (t) => {
