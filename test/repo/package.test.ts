@@ -23,6 +23,13 @@ t.test('the packed files are those of lib, built, the three that npm needs, CHAN
   t.same(packed.toSorted(), [...built, 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json'].toSorted())
 })
 
+t.test('repository, homepage and bugs are in package.json together, or a release still has to add them', async (t) => {
+  const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as object
+  const missing = ['repository', 'homepage', 'bugs'].filter((name) => !(name in manifest))
+  t.ok(missing.length === 0 || missing.length === 3, `missing: ${missing.join(', ')}`)
+  if (missing.length > 0) t.comment(`WARNING: package.json has no ${missing.join(', ')}: add them before the release, so that npm can resolve the links of the README`)
+})
+
 t.test('ESM: ctx.get in a function that knows no request gives the value of the request on the socket', async (t) => {
   await write('esm.mjs', `
     import Fastify from 'fastify'
