@@ -23,8 +23,9 @@ import { refuseUncovered } from './request/uncovered-routes.ts'
 import type { Registration, Scope } from './scope/scope.ts'
 import { CREATE_OPTIONS, readSettings, type CreateOptions } from './config/options.ts'
 import { scopeOf } from './scope/lookup.ts'
+import { checkRequestContext } from './scope/copies.ts'
 import { currentScope } from './scope/storage.ts'
-import type { ContextValues, KeyOf, RequestValues, ValueOf, WritableKeyOf } from './types.ts'
+import type { ContextValues, RequestValues, RequiredKeys, ValueOf, WritableKeyOf } from './types.ts'
 import { kRegistered, kRequestContext } from './common/symbols.ts'
 
 declare module 'fastify' {
@@ -34,7 +35,7 @@ declare module 'fastify' {
   }
   interface FastifyContextConfig {
     /** `require`: keys without which the route's handler is not called. `reenter: false`: nothing of Fastify and Node is replaced for this route. */
-    context?: { readonly require?: ReadonlyArray<KeyOf<RequestValues>>, readonly reenter?: boolean }
+    context?: { readonly require?: RequiredKeys<RequestValues>, readonly reenter?: boolean }
   }
 }
 
@@ -100,6 +101,7 @@ function register (definition: ContextDefinition, instance: Registered, given: C
   const undo: Undo = []
   patchLoggers(instance, registered === undefined, undo)
   if (registered === undefined) decorateRequestContext(instance)
+  checkRequestContext()
 
   const registration: Registration = {
     policy, settings, idLabel, log: instance.log, idHeader, idPattern: idPattern(requestId), pending: new Set(), onWrite: attributeWriter(settings.tracing)

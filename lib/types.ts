@@ -70,6 +70,18 @@ export interface Refused<Why extends string> {
 /** The keys that may be written: all but the request id, which is fixed when its scope opens. */
 export type WritableKeyOf<V> = Exclude<KeyOf<V>, 'requestId'>
 
+declare const one: unique symbol
+
+/** No string of a program is one. The compiler shows it, with the right names, where a name is wrong. */
+export interface OneOf<Name extends string> {
+  /** @hidden */
+  readonly [one]: Name
+}
+
+/** What `config.context.require` of a route takes: names of keys. */
+// Fastify infers a type of its own from the literal, and its intersection with the names alone is `never`, which says nothing.
+export type RequiredKeys<V> = ReadonlyArray<KeyOf<V> | (string & OneOf<KeyOf<V>>)>
+
 /** What `ctx.run` takes: some of the values. `requestId` is taken only where the scope starts a root. */
 export type Values<V> = { readonly [K in KeyOf<V>]?: ValueOf<V, K> | undefined }
 

@@ -18,6 +18,9 @@ const FIXTURES = join(ROOT, 'test/toolchains')
 /** Milliseconds that one command may take. */
 const LIMIT = 240_000
 
+/** When the run begins no further case: 25 minutes after its start. What is left then counts as failed. */
+const END = Date.now() + 25 * 60_000
+
 const words = process.argv.slice(2)
 const directory = mkdtempSync(join(tmpdir(), 'fastify-ctx-toolchains-'))
 process.once('exit', () => { rmSync(directory, { recursive: true, force: true, maxRetries: 5 }) })
@@ -57,6 +60,10 @@ async function runGroup ({ name, tools, cases }) {
   const folder = mkdtempSync(join(directory, 'project-'))
   const wanted = Object.entries(cases(kit, folder)).map(([title, check]) => [`${name}: ${title}`, check]).filter(([title]) => words.length === 0 || words.some((word) => title.includes(word)))
   if (wanted.length === 0) return
+  if (Date.now() > END) {
+    for (const [title] of wanted) report('failed', title, 'there was no time left for it')
+    return
+  }
   kit.write(join(folder, 'package.json'), { private: true, type: 'module' })
   const installed = await kit.run(folder, 'npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error', tarball, `fastify@${kit.version('fastify')}`, `@types/node@${kit.version('@types/node')}`, ...tools])
   for (const [title, check] of wanted) {
@@ -65,7 +72,7 @@ async function runGroup ({ name, tools, cases }) {
       continue
     }
     const start = Date.now()
-    const wrong = await check()
+    const wrong = start > END ? 'there was no time left for it' : await check()
     if (wrong?.skip !== undefined) report('skipped', title, wrong.skip)
     else report(wrong === undefined || wrong === '' || wrong.length === 0 ? 'passed' : 'failed', `${title} (${((Date.now() - start) / 1000).toFixed(1)} s)`, [wrong ?? ''].flat().join('\n'))
   }

@@ -25,8 +25,9 @@ export interface Packing<T> {
 /** Values that JSON does not hold, or gives back as another type. */
 type NotJson = ((...args: any[]) => unknown) | Date | RegExp | bigint | symbol | ReadonlyMap<any, any> | ReadonlySet<any> | Promise<any>
 
-/** What the option `carry` takes for a value. */
-export type Carry<T> = Packing<T> | (0 extends 1 & T ? boolean : [T] extends [NotJson] ? false | Refused<'JSON does not hold such a value: give carry { pack, unpack }'> : boolean)
+/** What the option `carry` takes for a value, beside `{ pack, unpack }`. */
+// No union of its own: the compiler would show the name of it in place of the text.
+export type Carry<T> = 0 extends 1 & T ? boolean : [T] extends [NotJson] ? Refused<'JSON does not hold such a value: give carry { pack, unpack }'> : boolean
 
 /** Where a value comes from and where it may go. The default is closed: never seeded, never logged, never carried. */
 export interface KeyPolicy<T, S = T | undefined> {
@@ -40,7 +41,7 @@ export interface KeyPolicy<T, S = T | undefined> {
   /** `true`: log lines carry the value under the key's name. A function: they carry what it makes of the value. */
   readonly log?: boolean | ((value: T) => unknown)
   /** `true`: `ctx.dehydrate` carries the value, which must be a JSON value. With `pack` and `unpack`: what they make of it. */
-  readonly carry?: Carry<T>
+  readonly carry?: Packing<T> | false | Carry<T>
   /** The name of the header that carries it to the origins of `propagate` that list the key, as `pack` makes it. */
   readonly header?: string
   /** `true`: once set, only `ctx.impersonate` may shadow it; `set` and `run` throw FST_CTX_LOCKED. Default `false`. */

@@ -1,5 +1,6 @@
 import type { AsyncLocalStorage } from 'node:async_hooks'
 import { asyncLocalStorage } from '@fastify/request-context'
+import { registerCopy } from './copies.ts'
 import { scopeOfStore, type Scope, type Store } from './scope.ts'
 
 /**
@@ -7,6 +8,8 @@ import { scopeOfStore, type Scope, type Store } from './scope.ts'
  * Its own type says `RequestContext`; what it holds is the store, here and there.
  */
 const storage = asyncLocalStorage as unknown as AsyncLocalStorage<Store | undefined>
+
+registerCopy(new Error('loaded').stack)
 
 /** The store that is current here, ours or foreign. */
 export function currentStore (): Store | undefined {

@@ -81,9 +81,16 @@ t.test('a mistake: the compiler names what is wrong and what would be right, in 
     ["ctx.run({ tenat: 'acme' }, () => {})", ["'tenat'", "'tenant'"]],
     ['ctx.run({ tenant: 1 }, () => {})', ["'number'", "'string'"]],
     ["app.get('/', async (request) => request.ctx.tenat)", ["'tenat'", "'tenant'"]],
+    ["app.get('/', { config: { context: { require: ['tenat'] } } }, async () => 1)", ['"tenat"', '"tenant"', '"user"', '"requestId"'], 220],
+    ["app.route({ method: 'GET', url: '/', config: { context: { require: ['user', 'tenat'] } }, handler: async () => 1 })", ['"tenat"', '"tenant"', '"user"', '"requestId"'], 220],
     ["const tenant: string = ctx.get('tenant')", ["'undefined'", "'string'"]],
     ['createContext({ tenant: { log: true } })', ["'log'", 'Key<']],
     ['createContext({}, { propagat: {} })', ["'propagat'", "'propagate'"]],
+    // What always throws does not compile, and says why.
+    ["ctx.impersonate({ requestId: 'x' }, { reason: 'support' }, () => {})", ['an impersonation keeps the request id: leave it out']],
+    ['createContext({ get: key<string>() })', ['request.ctx has a member of this name: choose another name for the key'], 500],
+    ['key<Date>({ carry: true })', ['JSON does not hold such a value: give carry { pack, unpack }'], 700],
+    ['key<() => void>({ carry: true })', ['JSON does not hold such a value: give carry { pack, unpack }'], 700],
     // Two overloads, and each has its say.
     ["key<string>({ sed: () => 'acme' })", ["'sed'", "'seed'"], 700],
     ["key<string>({ log: 'yes' })", ['boolean | ((value: string) => unknown)'], 600],

@@ -6,6 +6,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import t from 'tap'
 import { createContext, key, type RequestIdOptions } from '../../lib/index.ts'
+import { checkRequestContext, registerCopy } from '../../lib/scope/copies.ts'
 import { gate, Lines, listen, turns, warnings, type Tap } from '../support/support.ts'
 
 interface Case {
@@ -33,6 +34,17 @@ const newContext = () => createContext({
 type Ctx = ReturnType<typeof newContext>
 
 const CASES: Readonly<Record<string, Case>> = {
+  FST_CTX_SECOND_COPY: {
+    // The copy that this test loaded is the first; the second says that it is another file.
+    program () { registerCopy('Error: loaded\n    at file:///app/node_modules/library/bundle.mjs:1:7') },
+    names: /fastify-ctx is loaded twice, from \S*storage\.ts and from file:\/\/\/app\/node_modules\/library\/bundle\.mjs/,
+    out: /install one version, and keep fastify-ctx out of the bundle of a library$/
+  },
+  FST_CTX_SECOND_REQUEST_CONTEXT: {
+    program () { checkRequestContext({ '/app/node_modules/@fastify/request-context/index.js': { exports: { asyncLocalStorage: {} } } as NodeJS.Module }) },
+    names: /another copy of @fastify\/request-context is loaded, from \/app\/node_modules/,
+    out: /install @fastify\/request-context 7, so that both use one copy$/
+  },
   FST_CTX_COPIED_STORE: {
     program () {
       const ctx = newContext()

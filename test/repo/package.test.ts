@@ -17,10 +17,17 @@ t.teardown(() => rm(project, { recursive: true, force: true }))
 
 const packed = await packAndInstall()
 
-t.test('the packed files are those of lib, built, the three that npm needs, and SECURITY.md', async (t) => {
+t.test('the packed files are those of lib, built, the three that npm needs, CHANGELOG.md and SECURITY.md', async (t) => {
   const lib = (await readdir(join(root, 'lib'), { recursive: true })).map((file) => file.replaceAll('\\', '/'))
   const built = lib.filter((file) => file.endsWith('.ts')).flatMap((file) => [`dist/${file.replace(/ts$/, 'js')}`, `dist/${file.replace(/ts$/, 'd.ts')}`])
-  t.same(packed.toSorted(), [...built, 'LICENSE', 'README.md', 'SECURITY.md', 'package.json'].toSorted())
+  t.same(packed.toSorted(), [...built, 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json'].toSorted())
+})
+
+t.test('repository, homepage and bugs are in package.json together, or a release still has to add them', async (t) => {
+  const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as object
+  const missing = ['repository', 'homepage', 'bugs'].filter((name) => !(name in manifest))
+  t.ok(missing.length === 0 || missing.length === 3, `missing: ${missing.join(', ')}`)
+  if (missing.length > 0) t.comment(`WARNING: package.json has no ${missing.join(', ')}: add them before the release, so that npm can resolve the links of the README`)
 })
 
 t.test('ESM: ctx.get in a function that knows no request gives the value of the request on the socket', async (t) => {
@@ -212,6 +219,22 @@ t.test('TypeScript: a context of your own that is called ctx types request.ctx w
   await compiles(t, 'own')
 })
 
+t.test('JavaScript with checkJs: JSDoc gives the keys their types', async (t) => {
+  await write('js/checked.js', await readFile(join(root, 'test/toolchains/types/checked.js'), 'utf8'))
+  const page = await readFile(join(root, 'docs/toolchains.md'), 'utf8')
+  const [, block] = /```js\n([^]*?)```/.exec(page)!
+  await write('js/page.js', `import { createContext, key } from 'fastify-ctx'
+    /** @typedef {{ id: string }} User */
+    ${block}
+    /** @type {string | undefined} */
+    export const tenant = ctx.get('tenant')
+    /** @type {User} */
+    export const user = ctx.require('user')
+    // @ts-expect-error An unknown key.
+    ctx.get('tenantt')`)
+  await compiles(t, 'js', { allowJs: true, checkJs: true })
+})
+
 /** Packs the package and installs it beside what a user has. Returns the names of the packed files. */
 async function packAndInstall (): Promise<string[]> {
   await write('package.json', JSON.stringify({ private: true }))
@@ -256,9 +279,9 @@ async function printed (script: string): Promise<string> {
 }
 
 /** Asserts that a folder of the project compiles with TypeScript 6 and 7, its `@ts-expect-error` included. */
-async function compiles (t: Tap, folder: string): Promise<void> {
+async function compiles (t: Tap, folder: string, compilerOptions: object = {}): Promise<void> {
   await write(`${folder}/package.json`, JSON.stringify({ type: 'module' }))
-  await write(`${folder}/tsconfig.json`, JSON.stringify({ extends: '../tsconfig.json', include: ['.'] }))
+  await write(`${folder}/tsconfig.json`, JSON.stringify({ extends: '../tsconfig.json', compilerOptions, include: ['.'] }))
   const compilers = { 'TypeScript 6': join(project, 'node_modules/typescript/bin/tsc'), 'TypeScript 7': join(repository, 'typescript-7/bin/tsc') }
   for (const [compiler, path] of Object.entries(compilers)) {
     const { code, stdout, stderr } = await run(process.execPath, [path, '-p', folder])

@@ -22,7 +22,7 @@ for (const format of ['esm', 'cjs'] as const) {
       bundle: true,
       platform: 'node',
       logLevel: 'error',
-      minifyWhitespace: true,
+      minify: true,
       banner: format === 'esm' ? { js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);" } : {}
     })
     const output = await new Promise<string>((resolve) => {

@@ -30,6 +30,8 @@ export const compilers = VERSIONS.map((version) => ({
     for (const [name, { options, type = 'module', only = VERSIONS }] of Object.entries(MODULES)) {
       if (!only.includes(version)) continue
       for (const [strictness, flags] of Object.entries(STRICT)) {
+        // The strictest flags find all that the others find. Declarations that are not checked turn into `any`: asked once for each version.
+        if (strictness === 'strict' && name !== 'nodenext') continue
         cases[`${name}, ${strictness}`] = async () => {
           const project = join(folder, `${name} ${strictness}`.replaceAll(/\W+/g, '-'))
           kit.copy('types', project)

@@ -67,7 +67,7 @@ export const managers = [
         kit.write(join(project, 'package.json'), { private: true, type: 'module', dependencies: { fastify: kit.version('fastify'), 'fastify-ctx': `file:${kit.tarball}` } })
         kit.write(join(project, 'pnpm-workspace.yaml'), 'hoist: false\nstrictPeerDependencies: true\nautoInstallPeers: false\n')
         kit.write(join(project, '.npmrc'), 'hoist=false\nstrict-peer-dependencies=true\nauto-install-peers=false\n')
-        const installed = await kit.run(project, process.execPath, [join(folder, 'node_modules/pnpm/bin/pnpm.cjs'), 'install'])
+        const installed = await kit.run(project, join(folder, 'node_modules/.bin/pnpm'), ['install'])
         if (!installed.ok) return /ERR_PNPM_(?:FETCH|META_FETCH)|ENOTFOUND|Unsupported|requires at least/.test(installed.output) ? { skip: installed.output.slice(-300) } : installed.output
         return await probed(kit, project, process.execPath, ['probe.mjs'])()
       }

@@ -1,0 +1,63 @@
+import { execFile } from 'node:child_process'
+import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+import t from 'tap'
+import { checkRequestContext, registerCopy } from '../../../lib/scope/copies.ts'
+import { turns, warnings } from '../../support/support.ts'
+
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
+const REQUEST_CONTEXT = createRequire(import.meta.url).resolve('@fastify/request-context')
+
+const stackAt = (place: string): string => `Error: loaded\n    at ${place}:1:7\n    at ModuleJob.run (node:internal/modules/esm/module_job:271:25)`
+
+t.test('a second copy warns once and names both files; the same file again does not', async (t) => {
+  const emitted = warnings(t, 'FST_CTX_SECOND_COPY')
+  const holder = {}
+  registerCopy(stackAt('file:///app/a.js'), holder)
+  registerCopy(stackAt('file:///app/a.js?t=1'), holder)
+  registerCopy(stackAt('Object.<anonymous> (file:///app/a.js'), holder)
+  registerCopy(undefined, holder)
+  await turns()
+  t.same(emitted, [])
+  registerCopy(stackAt('Object.<anonymous> (C:\\app\\b.cjs'), holder)
+  registerCopy(stackAt('Object.<anonymous> (C:\\app\\b.cjs'), holder)
+  await turns()
+  t.equal(emitted.length, 1)
+  t.match(emitted[0]!.message, 'from file:///app/a.js and from C:\\app\\b.cjs.')
+  t.same(Object.keys(holder), [])
+})
+
+t.test('another copy of @fastify/request-context is named; ours, a half-loaded one and other modules are not', async (t) => {
+  const emitted = warnings(t, 'FST_CTX_SECOND_REQUEST_CONTEXT')
+  checkRequestContext()
+  checkRequestContext({ '/app/node_modules/@fastify/request-context/index.js': undefined, '/app/index.js': { exports: { asyncLocalStorage: {} } } as NodeJS.Module })
+  await turns()
+  t.same(emitted, [])
+  const file = join(t.testdir(), 'node_modules/@fastify/request-context/index.js')
+  mkdirSync(join(file, '..'), { recursive: true })
+  copyFileSync(REQUEST_CONTEXT, file)
+  writeFileSync(join(file, '../package.json'), '{"type":"commonjs"}')
+  createRequire(import.meta.url)(file)
+  checkRequestContext()
+  checkRequestContext()
+  await turns()
+  t.equal(emitted.length, 1)
+  t.match(emitted[0]!.message, file)
+})
+
+t.test('a library that bundles the package: both formats of bundle warn', async (t) => {
+  const folder = t.testdir()
+  for (const format of ['esm', 'cjs'] as const) {
+    const library = join(folder, `library.${format === 'esm' ? 'mjs' : 'cjs'}`)
+    await build({ stdin: { contents: "export { ctx } from './lib/index.ts'", resolveDir: ROOT }, outfile: library, format, bundle: true, minify: true, platform: 'node', logLevel: 'error', external: ['pino', 'fastify-plugin', '@fastify/*'] })
+  }
+  writeFileSync(join(folder, 'main.mjs'), "import './library.mjs'\nimport './library.cjs'\n")
+  const output = await new Promise<string>((resolve) => {
+    execFile(process.execPath, [join(folder, 'main.mjs')], { env: { PATH: process.env.PATH, _TAPJS_PROCESSINFO_COVERAGE_: '0' } }, (_error, stdout, stderr) => { resolve(stdout + stderr) })
+  })
+  t.match(output, /FST_CTX_SECOND_COPY.*library\.(?:mjs|cjs).*library\.(?:mjs|cjs)\./)
+  t.equal(output.split('FST_CTX_SECOND_COPY').length, 2)
+})
