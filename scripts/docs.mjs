@@ -1,0 +1,21 @@
+// npm run docs: the site of docs/, the README and the API reference, in .site/html. `npm run docs -- --open` serves it, too.
+import { execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { build, serve } from 'vitepress'
+import { pages, ROOT, SITE } from './docs-pages.mjs'
+
+const reference = join(SITE, 'reference')
+const typedoc = join(dirname(createRequire(import.meta.url).resolve('typedoc/package.json')), 'bin/typedoc')
+
+rmSync(SITE, { recursive: true, force: true })
+execFileSync(process.execPath, [typedoc, '--out', reference, '--hidePageHeader', 'true', '--hideBreadcrumbs', 'true', '--logLevel', 'Warn'], { cwd: ROOT, stdio: 'inherit' })
+for (const [page, text] of pages(reference)) {
+  const file = join(SITE, 'pages', page)
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, text)
+}
+cpSync(join(ROOT, 'docs/images'), join(SITE, 'pages/images'), { recursive: true })
+await build(join(ROOT, 'docs'))
+if (process.argv.includes('--open')) await serve({ root: join(ROOT, 'docs'), port: 4173 })
