@@ -30,6 +30,9 @@ export const kOpenTelemetry: unique symbol = Symbol.for('opentelemetry.js.api.1'
 /** Where pino keeps the formatters of a logger. `pino.symbols` does not list it. */
 export const kFormatters: unique symbol = Symbol.for('pino.formatters') as never
 
+/** Where every copy and every version of this package finds the files of the others: a `Set` of paths. */
+export const kCopies: unique symbol = Symbol.for('fastify-ctx.copies') as never
+
 /** Where Node and undici keep the dispatcher that `fetch` uses. */
 export const GLOBAL_DISPATCHERS: readonly symbol[] = [Symbol.for('undici.globalDispatcher.1'), Symbol.for('undici.globalDispatcher.2')]
 

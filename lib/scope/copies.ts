@@ -1,10 +1,8 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { asyncLocalStorage } from '@fastify/request-context'
+import { kCopies } from '../common/symbols.ts'
 import { warnOnce } from '../common/warnings.ts'
-
-/** Where every copy and every version of this package finds the files of the others: a `Set` of paths. */
-const kCopies: unique symbol = Symbol.for('fastify-ctx.copies')
 
 /** A frame of a stack: the file, without a query that a loader appends, and the position. */
 const FRAME = /^ {4}at (?:.*\()?(.+?)(?:\?[^:]*)?:\d+:\d+\)?$/m
@@ -34,8 +32,8 @@ export function registerCopy (stack: string | undefined, holder: { [kCopies]?: S
  * Warns if another copy of `@fastify/request-context` is loaded, whose `requestContext` never has a value. Node.js lists
  * the CommonJS modules that are loaded; a copy within a bundle is not among them.
  */
-export function checkRequestContext (cache: NodeJS.Require['cache'] | undefined = createRequire(join(process.cwd(), 'index.js')).cache): void {
-  for (const [path, module] of Object.entries(cache ?? {})) {
+export function checkRequestContext (cache: NodeJS.Require['cache'] = createRequire(join(process.cwd(), 'index.js')).cache): void {
+  for (const [path, module] of Object.entries(cache)) {
     if (!REQUEST_CONTEXT.test(path)) continue
     const { asyncLocalStorage: other } = (module?.exports ?? {}) as { readonly asyncLocalStorage?: unknown }
     if (other === undefined || other === asyncLocalStorage) continue
