@@ -46,19 +46,25 @@ let find: Find = byHeader
 const als = new AsyncLocalStorage<Record<string, unknown>>()
 const cls = ClsServiceManager.getClsService<any>()
 
-export const PEERS: Record<string, Peer> = {
-  'fastify-ctx': {
-    async open (_t, { options = {}, find: given = byHeader, registered = 1 } = {}) {
+/** The plugin of this package, as it is by default, and with public hooks alone. */
+function ours (options: { readonly reenter?: false }): Peer {
+  return {
+    async open (_t, { options: server = {}, find: given = byHeader, registered = 1 } = {}) {
       find = given
-      const app = fastify(options)
-      for (let i = 0; i < registered; i++) await app.register(ctx.plugin)
+      const app = fastify(server)
+      for (let i = 0; i < registered; i++) await app.register(ctx.plugin, options)
       return app
     },
     get: () => ctx.get('tenant'),
     set: (name, value) => { ctx.set(name as 'late', value) },
     read: (name) => ctx.get(name as 'late'),
     nest: (fn) => ctx.run({}, fn)
-  },
+  }
+}
+
+export const PEERS: Record<string, Peer> = {
+  'fastify-ctx': ours({}),
+  'reenter: false': ours({ reenter: false }),
   '@fastify/request-context': {
     async open (_t, { options = {}, find = byHeader, registered = 1 } = {}) {
       const app = fastify(options)
