@@ -65,7 +65,7 @@ const FASTIFY_OPTIONS: ReadonlySet<string> = new Set(['prefix', 'logLevel', 'log
 const CLOSE_TIMEOUT = 10_000
 
 /** An instance, with the contexts that are registered in it or around it. */
-interface Registered extends FastifyInstance { [kRegistered]?: ReadonlyMap<ContextDefinition, ContextOptions> }
+export interface Registered extends FastifyInstance { [kRegistered]?: ReadonlyMap<ContextDefinition, ContextOptions> }
 
 /** A request, with what its `ctx` is, made when it is first read. */
 interface Accessed extends FastifyRequest { [kRequestContext]?: object | null }

@@ -98,6 +98,7 @@ const ROOMS = {
   config: 'keys and options, read and checked',
   envelope: 'a scope as text, and back',
   index: 'entry: the plugin and createContext',
+  inspect: 'entry: what is in flight',
   lifecycle: 'run, end, detach, cancel',
   logging: 'fields on log lines',
   otel: 'entry: OpenTelemetry',

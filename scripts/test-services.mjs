@@ -1,4 +1,5 @@
-// npm run test:services: the tests that need a server which npm cannot bring, Redis, without coverage. It is started on a
+// npm run test:services: the tests that need what npm cannot bring, Redis and a browser, without coverage.
+// The browser is the Chromium or Chrome in the path, or what CHROMIUM names; without one, the test says so. Redis is needed. It is started on a
 // port that is free, and keeps nothing; with REDIS_PORT, the one that listens there on this machine is used. The last line says `N passed, N failed`.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'

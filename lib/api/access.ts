@@ -8,7 +8,7 @@ import { FST_CTX_ENDED, FST_CTX_INVALID_ARGUMENT, FST_CTX_NO_SCOPE, FST_CTX_NOT_
 import { noteOrigin } from './explain.ts'
 import type { Logger } from '../scope/line.ts'
 import { errorOf, mixedIn } from '../logging/mixin.ts'
-import { warnCopied, warnEarly, warnLate } from '../scope/misuse-warnings.ts'
+import { noteEarly, noteLate, warnCopied } from '../scope/misuse-warnings.ts'
 import { wantFields } from '../logging/fields.ts'
 import type { ContextDefinition } from '../lifecycle/context-definition.ts'
 import { checkLock, checkRun, openScope, runIn, writeChecked, type RunOptions } from '../lifecycle/run.ts'
@@ -72,11 +72,10 @@ export abstract class Access<V> {
   /** A read gave nothing, which may be a mistake. */
   #warn (key: string): void {
     const scope = this[kCurrentScope](key)
-    const { settings } = (scope ?? this[kDefinition]).registration
-    if (!settings.diagnostics) return
-    if (scope === undefined) warnEarly(key, this[kEntryPoints](key))
+    if (scope === undefined) {
+      if (this[kDefinition].registration.settings.diagnostics) noteEarly(this[kDefinition], key, this[kEntryPoints](key))
     // A name that is no key, and was never set, is none that anybody misses: `await` reads `then`, `JSON.stringify` reads `toJSON`.
-    else if (scope.root.ended && (scope.registration.policy.names.has(key) || key in scope.store)) warnLate(key, scope.root, this[kEntryPoints](key))
+    } else if (scope.root.ended && (scope.registration.policy.names.has(key) || key in scope.store)) noteLate(key, scope, this[kEntryPoints](key))
   }
 
   /** The functions by which a read of a key may have come here, the outermost last: a warning names the line that called it. */

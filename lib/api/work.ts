@@ -6,6 +6,7 @@ import { deadlineOf, signalOf } from '../lifecycle/cancellation.ts'
 import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
 import { ownOptions } from '../common/own-options.ts'
 import { explainKey, policyOf, type Explanation, type PolicyRow } from './explain.ts'
+import { inFlightOf, type InFlight, type InFlightOptions } from './in-flight.ts'
 import { openScope, runIn } from '../lifecycle/run.ts'
 import { scopeOfStore, type Scope } from '../scope/scope.ts'
 import { impersonationOf } from '../scope/lookup.ts'
@@ -149,6 +150,11 @@ export abstract class Work<V> extends Access<V> {
   /** The keys, where each comes from and where it may go: for a review, or a snapshot test. */
   policy (): readonly PolicyRow[] {
     return policyOf(this[kDefinition])
+  }
+
+  /** What is open now in this context, with the fields of its log lines, and what was counted. The first call begins the counting. */
+  inFlight (options?: InFlightOptions): InFlight {
+    return inFlightOf(this[kDefinition], options)
   }
 
   #copy (): Scope | undefined {

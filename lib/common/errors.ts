@@ -82,3 +82,9 @@ export const FST_CTX_ENVELOPE_REFUSED = createError('FST_CTX_ENVELOPE_REFUSED', 
 
 /** The `unpack` of a key threw or rejected: that is the `cause`. The work does not begin. */
 export const FST_CTX_UNPACK_FAILED = createError('FST_CTX_UNPACK_FAILED', "the unpack of key '%s' threw or rejected, and the work was not begun: mend what its cause tells and try again, or return undefined from unpack")
+
+/** `fastify-ctx/inspect` was registered without anything that keeps strangers out. */
+export const FST_CTX_INSPECT_UNGUARDED = createError('FST_CTX_INSPECT_UNGUARDED', "inspect would show the requests in flight to everybody at '%s': give it a preHandler that refuses strangers, or unsafe: true where something else does")
+
+/** `fastify-ctx/inspect` was registered where no context is. */
+export const FST_CTX_INSPECT_NO_CONTEXT = createError('FST_CTX_INSPECT_NO_CONTEXT', 'no context is registered here, so inspect has nothing to show: register fastify-ctx before it, in the same application or around it')

@@ -21,8 +21,17 @@ export function warnOnce (code: string, subject: string, message: string | (() =
   warn(code, subjects.size === BUDGET ? `${text} (the last of ${BUDGET} different warnings with this code)` : text, detail)
 }
 
+/** By code, how often a warning was emitted since the process started. */
+const counts = new Map<string, number>()
+
+/** How often each warning was emitted since the process started, by code. */
+export function warningCounts (): Readonly<Record<string, number>> {
+  return Object.fromEntries(counts)
+}
+
 /** Emits a process warning, each time. */
 export function warn (code: string, message: string, detail?: string): void {
+  counts.set(code, (counts.get(code) ?? 0) + 1)
   process.emitWarning(message, detail === undefined ? { type: TYPE, code } : { type: TYPE, code, detail })
 }
 

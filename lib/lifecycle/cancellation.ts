@@ -41,6 +41,12 @@ export function deadlineOf (scope: Scope | undefined): number {
   return holderOf(scope)?.lazyState?.cancellation?.deadline ?? Infinity
 }
 
+/** Whether the work of a scope was told to stop: its client is gone, its time is over, or a signal given to it was aborted. */
+export function isAborted (scope: Scope): boolean {
+  const holder = holderOf(scope)!
+  return holder.lazyState?.cancellation?.controller?.signal.aborted === true || deadlineOf(scope) <= Date.now() || (isOfRequest(scope.root) && scope.root.lifetime!.aborted)
+}
+
 /** Sets the time at which a scope's work is to be done. The timer starts when somebody asks for the signal. */
 export function cancelAt (scope: Scope, deadline: number): Cancellation<Scope> {
   const cancellation = { deadline, controller: undefined, followers: undefined, release: undefined }

@@ -4,8 +4,12 @@ import { FST_CTX_ENDED } from '../common/errors.ts'
 import type { Impersonation } from '../scope/scope-state.ts'
 import { Scope, scopeOfStore, type Pending, type Registration, type Store } from '../scope/scope.ts'
 import { enter } from '../scope/storage.ts'
+import { now } from '../scope/tally.ts'
 import { contains, impersonationOf, lifetimeAround } from '../scope/lookup.ts'
 import { describe, warn } from '../common/warnings.ts'
+
+/** What pending callbacks of `ctx.onEnd` are called. */
+export const ON_END = 'ctx.onEnd'
 
 /**
  * Puts something off to the end of a scope. It runs in the store given: the scope of another context may be within.
@@ -39,7 +43,7 @@ export function runOnEnd (scope: Scope): Promise<void> | undefined {
   if (state === undefined || callbacks === undefined) return undefined
   state.onEndCallbacks = undefined
   const promise = endInTurn(callbacks)
-  waitFor(scope.registration, { promise, scope, what: 'ctx.onEnd' })
+  waitFor(scope.registration, { promise, scope, what: ON_END, since: now() })
   return promise
 }
 
@@ -54,8 +58,9 @@ export function startAfterTasks (afterTasks: Array<() => void> | undefined): voi
 
 /** Starts work that outlives its scope, in a copy of it. The application waits for it before it closes; what it throws is logged. */
 export function startDetached (registration: Registration, copy: Scope | undefined, fn: () => unknown): void {
+  const since = now()
   const promise = detached(copy, fn)
-  waitFor(registration, { promise, scope: copy, what: fn.name || 'an anonymous function' })
+  waitFor(registration, { promise, scope: copy, what: fn.name || 'an anonymous function', since })
 }
 
 async function detached (copy: Scope | undefined, fn: () => unknown): Promise<void> {

@@ -7,7 +7,7 @@ import { endings } from './end-queue.ts'
 import { publishEnd } from '../scope/diagnostics-channel.ts'
 import { keepLine } from '../logging/fields.ts'
 import { contains } from '../scope/lookup.ts'
-import { warnOpen } from '../scope/misuse-warnings.ts'
+import { noteOpen } from '../scope/misuse-warnings.ts'
 import { scopeOfStore, type Lifetime, type Scope, type Store } from '../scope/scope.ts'
 
 /**
@@ -156,7 +156,9 @@ export class RequestLifetime implements Lifetime {
       this.hold()
       promise.then(() => { this.release() })
     }
-    if (pending.length > 0 || this.ended) return
+    if (pending.length > 0) return
+    for (const scope of this.deferred ?? []) if (scope.parent === undefined) publishEndOnce(scope)
+    if (this.ended) return
     this.ended = true
     this.reply = undefined
     const afterTasks = all.flatMap((scope) => scope.lazyState?.afterTasks ?? [])
@@ -178,9 +180,17 @@ export class RequestLifetime implements Lifetime {
 
 showAs(RequestLifetime.prototype, ({ phase, aborted }) => `RequestLifetime { phase: ${phase}, aborted: ${aborted} }`)
 
+const published = new WeakSet<Scope>()
+
+/** A run of another context, in which the request went on, may be a root of its own. */
+function publishEndOnce (scope: Scope): void {
+  if (!published.has(scope)) publishEnd(scope)
+  published.add(scope)
+}
+
 /** What is done for each scope of a request while its values are still there. */
 function last (scope: Scope): void {
   if (scope.parent === undefined) publishEnd(scope)
-  else if (!scope.done && scope.registration.settings.diagnostics) warnOpen(scope)
+  else if (!scope.done) noteOpen(scope)
   keepLine(scope)
 }

@@ -11,6 +11,7 @@ import { openJobTrace } from '../scope/active-trace.ts'
 import { noteFailure } from '../scope/failures.ts'
 import { Scope } from '../scope/scope.ts'
 import { currentScope, enter } from '../scope/storage.ts'
+import { tallyOf } from '../scope/tally.ts'
 import { lifetimeAround, scopeOf } from '../scope/lookup.ts'
 
 /** How `ctx.run` opens its scope, and what may cut its work short. */
@@ -71,6 +72,7 @@ export function runIn<R> (scope: Scope, fn: () => R, options: RunOptions | undef
   if (options !== undefined) limit(scope, options)
   scope.work = fn
   if (scope.parent === undefined) publishOpen(scope)
+  else tallyOf(scope.definition)?.begin(scope)
   return enter(scope.store, call, scope, fn)
 }
 

@@ -36,6 +36,34 @@ export const PATCHES: readonly Patch[] = [
   routeHooks, notFoundHooks, replySend, rawEvents, sentStreams, websockets, timeoutSignal, inject, decorators, idGenerators, fetchDispatcher, logLines, requestLoggers
 ]
 
+/** What of the register is in use in an application. */
+export interface PatchState {
+  /** What is replaced: the row of docs/internals.md. */
+  readonly target: string
+  /** The names of the functions or properties. */
+  readonly property: string
+  /** `replaced`: for the application, or for each request that needs it. `off`: nothing asks for it. `not available`: it cannot be replaced here. */
+  readonly state: 'replaced' | 'off' | 'not available'
+  /** What does not hold while it is not replaced. */
+  readonly without: string
+}
+
+/**
+ * The register, with what is in use. What a request brings is known once a request has been there.
+ *
+ * @param reenter whether a context of the application re-enters its scopes
+ * @param propagates whether one has `propagate`
+ */
+export function patchStates (reenter: boolean, propagates: boolean): PatchState[] {
+  const isUsed = (patch: object): boolean => patch === logLines || patch === requestLoggers || (patch === fetchDispatcher ? propagates : reenter)
+  return PATCHES.map((patch) => ({
+    target: patch.target,
+    property: patch.property,
+    state: !isUsed(patch) ? 'off' : warned.has(patch) ? 'not available' : 'replaced',
+    without: patch.without
+  }))
+}
+
 /** The log wiring, which is installed with `reenter: false`, too. */
 export function patchLoggers (instance: FastifyInstance, isFirst: boolean, undo: Undo): void {
   install(logLines, undo, instance)

@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel'
 import type { Scope } from './scope.ts'
 import { enter } from './storage.ts'
+import { tallyOf } from './tally.ts'
 
 /**
  * What the channels `fastify-ctx:open` and `fastify-ctx:end` of `node:diagnostics_channel` tell, of each request and of each
@@ -25,11 +26,13 @@ const ended = channel('fastify-ctx:end')
 
 /** A root scope is open. */
 export function publishOpen (scope: Scope): void {
+  tallyOf(scope.definition)?.open(scope)
   if (opened.hasSubscribers) enter(scope.store, () => { opened.publish(messageOf(scope)) })
 }
 
 /** A root scope is over; its values are still there. */
 export function publishEnd (scope: Scope): void {
+  tallyOf(scope.definition)?.end(scope)
   if (ended.hasSubscribers) enter(scope.store, () => { ended.publish(messageOf(scope)) })
 }
 

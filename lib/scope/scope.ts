@@ -48,6 +48,8 @@ export interface Pending {
   readonly scope: Scope | undefined
   /** What it is, for a log line. */
   readonly what: string
+  /** When it started, by the clock of `now()`. */
+  readonly since: number
 }
 
 /** One request, as the scopes of all contexts that cover it share it. */
@@ -360,6 +362,14 @@ export class Scope {
         scopes.push(child)
       }
       scope.children = undefined
+    }
+  }
+
+  /** The scopes below, at any depth, whose function runs, or in which others run. */
+  * below (): Generator<Scope> {
+    for (const child of this.children ?? []) {
+      yield child
+      yield * child.below()
     }
   }
 

@@ -2,7 +2,7 @@
 import rateLimit from '@fastify/rate-limit'
 import * as Sentry from '@sentry/node'
 import pino from 'pino'
-import { Counter, Histogram, Registry } from 'prom-client'
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import t from 'tap'
 import { createContext, key } from '../../lib/index.ts'
 import { Lines } from '../support/support.ts'
@@ -52,10 +52,25 @@ t.test('prom-client: the tenant as a label, from a list of known tenants', async
   })
 
   app.get('/', async () => { await watch.meet('/'); return 'done' })
-  app.get('/other', async () => 'done')
+
+  registry.registerMetric(new Gauge({
+    name: 'requests_in_flight',
+    help: 'Requests in flight',
+    labelNames: ['tenant'],
+    registers: [],
+    collect () { // called for each scrape
+      this.reset()
+      for (const { kind, fields } of ctx.inFlight().scopes) if (kind === 'request') this.inc({ tenant: known.has(String(fields.tenant)) ? String(fields.tenant) : 'other' })
+    }
+  }))
+  registry.registerMetric(new Gauge({ name: 'context_late_reads', help: 'Reads after the end', registers: [], collect () { this.set(ctx.inFlight().counts.lateReads) } }))
+  ctx.inFlight() // begins the counting
+
+  app.get('/other', async () => await registry.metrics())
   await watch.listen()
   await watch.askBoth('/')
-  await watch.ask('unknown" tenant', '/other')
+  t.match(await watch.ask('unknown" tenant', '/other'), /requests_in_flight\{tenant="other"\} 1\n/)
+  t.match(await registry.metrics(), /context_late_reads 0\n/)
   await watch.lines.until('request completed', 3)
   const { values } = await requests.get()
   t.same(values.map(({ labels, value }) => [labels.tenant, labels.route, value]).sort(), [['acme', '/', 1], ['globex', '/', 1], ['other', '/other', 1]])

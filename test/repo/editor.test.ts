@@ -44,7 +44,7 @@ t.test('the mouse rests on a name: the docstring of it is shown', async (t) => {
 })
 
 t.test('completion: what may stand there is offered, and nothing else', async (t) => {
-  const members = ['get', 'require', 'has', 'set', 'run', 'impersonate', 'actor', 'bind', 'snapshot', 'bindEmitter', 'bindIterable', 'cache', 'memo', 'onEnd', 'detach', 'after', 'signal', 'deadline', 'log', 'mixin', 'dehydrate', 'hydrate', 'explain', 'policy', 'trace', 'headersFor', 'interceptor']
+  const members = ['get', 'require', 'has', 'set', 'run', 'impersonate', 'actor', 'bind', 'snapshot', 'bindEmitter', 'bindIterable', 'cache', 'memo', 'onEnd', 'detach', 'after', 'signal', 'deadline', 'log', 'mixin', 'dehydrate', 'hydrate', 'explain', 'policy', 'inFlight', 'trace', 'headersFor', 'interceptor']
   const options = ['requestId', 'closeTimeout', 'reenter', 'keys', 'envelope', 'propagate', 'trace', 'diagnostics']
   const policy = ['seed', 'schema', 'log', 'carry', 'detach', 'header', 'locked', 'missing']
   const fastifys = ['prefix', 'logLevel', 'logSerializers']

@@ -24,7 +24,7 @@ const ORDER = [
   ['request', 'api'],
   ['plugin'],
   ['index'],
-  ['otel', 'testing', 'worker'],
+  ['inspect', 'otel', 'testing', 'worker'],
   ['cli']
 ]
 

@@ -7,6 +7,7 @@ import t from 'tap'
 import { z } from 'zod'
 import * as errors from '../../lib/common/errors.ts'
 import context, { createContext, ctx as readyMade, key } from '../../lib/index.ts'
+import inspect from '../../lib/inspect.ts'
 import { gate, listen, turns, type Tap } from '../support/support.ts'
 
 interface Coded extends Error { readonly code: string, readonly statusCode: number }
@@ -155,6 +156,18 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
     program: (t) => answered(t, (ctx) => ctx.hydrate(JSON.stringify({ v: 1, requestId: 'r-1', values: { order: CANARY } }), () => {})),
     names: /the unpack of key 'order'/,
     out: /mend what its cause tells and try again, or return undefined/
+  },
+  FST_CTX_INSPECT_UNGUARDED: {
+    program: async () => { await Fastify().register(newContext().plugin).register(inspect, { path: '/_ctx' }) },
+    names: /to everybody at '\/_ctx'/,
+    out: /give it a preHandler that refuses strangers/,
+    elsewhere: true
+  },
+  FST_CTX_INSPECT_NO_CONTEXT: {
+    program: async () => { await Fastify().register(inspect, { unsafe: true }) },
+    names: /no context is registered here/,
+    out: /register fastify-ctx before it/,
+    elsewhere: true
   }
 }
 

@@ -69,6 +69,26 @@ t.test('require(): what it returns is registered as it is, and is the copy that 
   t.same(JSON.parse(await printed('cjs.cjs')), { required: 'acme', imported: 'acme', shared: 'acme', oneCopy: true })
 })
 
+t.test('the inspector, by import and by require, is that of the context', async (t) => {
+  for (const [file, load] of Object.entries({ 'inspect.mjs': 'await import', 'inspect.cjs': 'require' })) {
+    await write(file, `
+      async function main () {
+        const Fastify = (await import('fastify')).default
+        const context = ${load}('fastify-ctx')
+        const inspect = ${load}('fastify-ctx/inspect')
+        const app = Fastify()
+        app.register(context, { keys: { tenant: { seed: () => 'acme', log: true } } })
+        app.register(inspect, { unsafe: true })
+        const { contexts: [{ inFlight }] } = (await app.inject('/_ctx/data')).json()
+        console.log(JSON.stringify(inFlight.scopes[0].fields))
+        await app.close()
+      }
+      main()
+    `)
+    t.same(JSON.parse(await printed(file)), { tenant: 'acme' }, file)
+  }
+})
+
 t.test('TypeScript: the ready-made context is typed by augmenting fastify-ctx', async (t) => {
   await write('ready-made/main.ts', `
     import Fastify from 'fastify'

@@ -2,7 +2,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { turns, warnings } from '../../support/support.ts'
-import { callSite, placeOf, warn, warnOnce } from '../../../lib/common/warnings.ts'
+import { callSite, placeOf, warn, warningCounts, warnOnce } from '../../../lib/common/warnings.ts'
 
 t.test('a warning is told once for each code and subject, with its code and its detail', async (t) => {
   const a = warnings(t, 'FST_TEST_A')
@@ -87,4 +87,14 @@ t.test('a message that is a function is made only for the warning that is emitte
   for (let i = 0; i < 3; i++) warnOnce('FST_TEST_LAZY', 'x', () => `made ${++made} times`)
   await turns()
   t.same(seen.map(({ message }) => message), ['made 1 times'])
+})
+
+t.test('warningCounts: how often each was emitted, by code', async (t) => {
+  const before = warningCounts().FST_TEST_COUNTED ?? 0
+  const seen = warnings(t, 'FST_TEST_COUNTED')
+  for (let i = 0; i < 3; i++) warn('FST_TEST_COUNTED', 'counted')
+  warnOnce('FST_TEST_COUNTED', 'subject', 'counted')
+  warnOnce('FST_TEST_COUNTED', 'subject', 'counted')
+  while (seen.length < 4) await turns()
+  t.equal(warningCounts().FST_TEST_COUNTED! - before, 4)
 })

@@ -69,3 +69,43 @@ t.test('a run is told where it is a root, not within another scope', async (t) =
     { channel: 'end', requestId: 'job-2', route: undefined, tenant: undefined }
   ])
 })
+
+t.test('a run that is a root, and in which the request of another context goes on: it ends with that request, once', async (t) => {
+  const heard = listenIn(t)
+  const other = createContext({})
+  const app = Fastify()
+  await app.register(ctx.plugin)
+  app.addHook('onRequest', (_request, _reply, done) => { other.run({ requestId: 'job-1' }, done) })
+  app.get('/', async () => other.get('requestId'))
+  const { url } = await listen(t, app)
+  t.equal(await (await fetch(url, { headers: { 'x-request-id': 'r-1' } })).text(), 'job-1')
+  while (heard.length < 3) await turns()
+  await turns(20)
+  t.same(heard.map(({ channel, requestId }) => `${channel} ${requestId}`).sort(), ['end job-1', 'end r-1', 'open job-1', 'open r-1'])
+})
+
+t.test('such a run, where the client leaves and code goes on after the end: its end is told once', async (t) => {
+  const heard = listenIn(t)
+  const other = createContext({})
+  const [entered, ran] = [gate(), gate<string | undefined>()]
+  const app = Fastify()
+  await app.register(ctx.plugin)
+  app.addHook('onRequest', (_request, _reply, done) => { other.run({ requestId: 'job-1' }, done) })
+  app.get('/', async () => {
+    const gone = once(ctx.signal, 'abort')
+    entered.open()
+    await gone
+    setTimeout(() => {
+      ctx.run({}, () => { ctx.onEnd(() => { ran.open(other.get('requestId')) }) })
+    }, 50)
+  })
+  const { url } = await listen(t, app)
+  const controller = new AbortController()
+  const answer = fetch(url, { signal: controller.signal }).catch(() => {})
+  await entered.promise
+  controller.abort()
+  await answer
+  t.equal(await ran.promise, 'job-1')
+  await turns(20)
+  t.same(heard.map(({ channel, requestId, lost }) => [channel, requestId === 'job-1', lost]).sort(), [['end', false, true], ['end', true, false], ['open', false, false], ['open', true, false]])
+})

@@ -1,0 +1,10 @@
+/** What a client may send to become markup or code of the page that shows it. */
+export const HOSTILE = [
+  '<img src=x onerror="document.title=\'hit\'">',
+  '</script><script>document.title="hit"</script>',
+  '"><svg onload=document.title="hit">',
+  "'-document.title='hit'-'",
+  'javascript:document.title="hit"',
+  '{{document.title="hit"}}',
+  '&lt;script&gt;document.title="hit"&lt;/script&gt;'
+] as const
