@@ -95,7 +95,7 @@ export function inFlightOf (definition: ContextDefinition, { limit = LIMIT }: In
   const open = { request: 0, run: 0, detached: 0, onEnd: 0 }
   for (const { kind } of found) open[kind]++
   const here = scopeOf(definition, currentScope())
-  const scopes = found.sort((a, b) => a.since - b.since).slice(0, limit).map((each) => describe(each, here))
+  const scopes = found.sort((a, b) => a.since - b.since).slice(0, limit).map((each) => rowOf(each, here))
   return { since, counts: { ...counts }, warnings: warningCounts(), open, scopes }
 }
 
@@ -123,7 +123,7 @@ function findOpen (definition: ContextDefinition): Found[] {
   return found
 }
 
-function describe ({ kind, scope, since, name }: Found, here: Scope | undefined): OpenScope {
+function rowOf ({ kind, scope, since, name }: Found, here: Scope | undefined): OpenScope {
   const deadline = deadlineOf(scope)
   return {
     kind,
