@@ -12,7 +12,7 @@ export const SITE = join(ROOT, '.site')
 const GROUPS = {
   Start: ['index', 'concepts', 'keys', 'api', 'faq', 'errors', 'incident'],
   'A scope': ['scope', 'work', 'where-context-holds', 'internals'],
-  'Leaving the process': ['logging', 'audit', 'jobs', 'workers', 'outgoing-calls', 'tracing', 'database', 'security'],
+  'Leaving the process': ['logging', 'jobs', 'workers', 'outgoing-calls', 'tracing', 'database', 'security'],
   Recipes: ['recipes', 'recipes-hosts', 'recipes-shared', 'recipes-operations'],
   'Prove it': ['testing', 'inspect'],
   'Take it': ['moving', 'comparison', 'performance', 'versions', 'toolchains', 'dependencies'],
