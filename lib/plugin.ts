@@ -41,7 +41,7 @@ declare module 'fastify' {
 
 /** Options of the plugin of a context of your own: `app.register(ctx.plugin, options)`. */
 export interface ContextOptions {
-  /** Where the request id comes from and where it is told. */
+  /** Where the request id comes from, and which response header returns it. */
   readonly requestId?: RequestIdOptions
   /** How long `app.close()` waits for detached work and for the callbacks of `ctx.onEnd`, in milliseconds. Default 10,000. */
   readonly closeTimeout?: number

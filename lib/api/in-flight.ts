@@ -33,7 +33,7 @@ export interface OpenScope {
   readonly name: string | undefined
   /** For how many milliseconds it has been open. */
   readonly age: number
-  /** Whether it was told to stop: its client is gone, its time is over, or its signal was aborted. */
+  /** Whether it has to stop: the client left, the time limit passed, or its signal was aborted. */
   readonly aborted: boolean
   /** The milliseconds that are left for it, 0 or more; `undefined` where nothing limits it. */
   readonly remaining: number | undefined

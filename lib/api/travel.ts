@@ -106,7 +106,7 @@ export abstract class Travel<V> extends Work<V> {
     return this[kDefinition].interceptor
   }
 
-  /** The current place in a distributed trace: that of OpenTelemetry's active span, where it is used; else what the request's `traceparent` header told. */
+  /** The current place in a distributed trace: that of OpenTelemetry's active span, if there is one, else the `traceparent` header of the request. */
   get trace (): Trace | undefined {
     const scope = this[kCurrentScope]()
     return scope === undefined ? undefined : traceOf(scope)
@@ -151,7 +151,7 @@ function openEnvelope<R> (definition: ContextDefinition, envelope: unknown, fn: 
   }
   const limits = read?.remaining === undefined ? undefined : { timeout: read.remaining }
   const from = readTrace(read?.traceparent, read?.tracestate)
-  // A tracer that is at work here already has told where this work began.
+  // A tracer that is already at work here knows where this work began.
   if (from === undefined || scope.trace !== undefined) return runIn(scope, work, limits)
   scope.trace = from
   const { tracing } = settings

@@ -62,7 +62,7 @@ export function readKeys (keys: Readonly<Record<string, unknown>>): Policy {
   const logged: Array<Policy['logged'][number]> = []
   const locked = new Set<string>()
   const missing = new Map<string, number>()
-  const carried = new Map<string, Packing<unknown> | undefined>()
+  const serializedKeys = new Map<string, Packing<unknown> | undefined>()
   const headers = new Map<string, string>()
   const undetached = new Set<string>()
   const schemas = new Map<string, Schema>()
@@ -75,14 +75,14 @@ export function readKeys (keys: Readonly<Record<string, unknown>>): Policy {
     if (lock === true) locked.add(name)
     if (detach === false) undetached.add(name)
     if (status !== undefined) missing.set(name, status)
-    if (carry !== undefined && carry !== false) carried.set(name, carry === true ? undefined : carry)
+    if (carry !== undefined && carry !== false) serializedKeys.set(name, carry === true ? undefined : carry)
     if (header !== undefined) headers.set(name, freeHeader(name, header.toLowerCase(), headers))
     if (log !== undefined && log !== false) {
       checkField(name)
       logged.push({ name, log })
     }
   }
-  return { names, seeds, locked, missing, logged, serializedKeys: carried, headers, undetached, schemas }
+  return { names, seeds, locked, missing, logged, serializedKeys, headers, undetached, schemas }
 }
 
 /**

@@ -14,7 +14,7 @@ export interface EnvelopeOptions {
   readonly ttl?: number
 }
 
-/** What `createContext` takes beside the keys: what leaves the process and enters it, and what is told of mistakes. */
+/** What `createContext` takes besides the keys: what leaves and enters the process, and whether common mistakes emit warnings. */
 export interface CreateOptions {
   /** How `ctx.dehydrate` makes envelopes, and which `ctx.hydrate` takes. */
   readonly envelope?: EnvelopeOptions
@@ -22,7 +22,7 @@ export interface CreateOptions {
   readonly propagate?: Propagate
   /** `true`: the place in a trace that a request's `traceparent` header tells is kept. A tracer (`fastify-ctx/otel`): its spans are. Default `true`. */
   readonly trace?: boolean | Tracing
-  /** Whether classic mistakes are told by process warnings. Default: unless `NODE_ENV` is `production`. */
+  /** Whether common mistakes emit process warnings. Default: unless `NODE_ENV` is `production`. */
   readonly diagnostics?: boolean
 }
 

@@ -5,7 +5,7 @@ import { FST_CTX_INVALID_OPTION } from '../common/errors.ts'
 import { HEADER_NAME } from './key-policies.ts'
 import { warnOnce } from '../common/warnings.ts'
 
-/** Where the request id comes from and where it is told. */
+/** Where the request id comes from, and which response header returns it. */
 export interface RequestIdOptions {
   /** The request header that may bring an id, in lower case; `false`: none is read. Default `x-request-id`. */
   readonly header?: string | false

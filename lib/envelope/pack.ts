@@ -10,7 +10,7 @@ import { warnOnce } from '../common/warnings.ts'
 /** How deep a value may be nested: around it are the envelope, its actor, and the values of that. */
 const VALUE_DEPTH = MAX_DEPTH - 3
 
-/** How many names of keys that are not carried are told. */
+/** How many names a warning lists of keys that are not carried. */
 const MAX_REPORTED = 20
 
 /**

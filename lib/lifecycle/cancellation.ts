@@ -41,7 +41,7 @@ export function deadlineOf (scope: Scope | undefined): number {
   return holderOf(scope)?.lazyState?.cancellation?.deadline ?? Infinity
 }
 
-/** Whether the work of a scope was told to stop: its client is gone, its time is over, or a signal given to it was aborted. */
+/** Whether the work of a scope has to stop: the client left, the time limit passed, or a signal given to it was aborted. */
 export function isAborted (scope: Scope): boolean {
   const holder = holderOf(scope)!
   return holder.lazyState?.cancellation?.controller?.signal.aborted === true || deadlineOf(scope) <= Date.now() || (isOfRequest(scope.root) && scope.root.lifetime!.aborted)

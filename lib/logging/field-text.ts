@@ -1,5 +1,6 @@
 import { mayName } from './bindings-text.ts'
-import { formattersOf, kFormatters, pinoSymbols, type PinoLogger, type PinoSymbols } from './pino-seams.ts'
+import { kFormatters } from '../common/symbols.ts'
+import { formattersOf, pinoSymbols, type PinoLogger, type PinoSymbols } from './pino-seams.ts'
 import type { Fields, LineText } from '../scope/line.ts'
 import { placeOf, warnOnce } from '../common/warnings.ts'
 

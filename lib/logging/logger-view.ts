@@ -1,4 +1,5 @@
-import { formattersOf, kFormatters, type Formatters, type PinoLogger, type PinoSymbols } from './pino-seams.ts'
+import { kFormatters } from '../common/symbols.ts'
+import { formattersOf, type Formatters, type PinoLogger, type PinoSymbols } from './pino-seams.ts'
 import type { Fields } from '../scope/line.ts'
 
 /** Another object that pino serializes as it does a logger, with other bindings. */

@@ -51,8 +51,7 @@ function findPinoSymbols (logger: object): PinoSymbols | undefined {
   return symbols.every(([, symbol]) => symbol !== undefined) ? Object.fromEntries(symbols) as PinoSymbols : undefined
 }
 
-export { kFormatters }
-
+/** The functions of a logger that change what it writes. */
 export interface Formatters { readonly level: unknown, readonly bindings: unknown, readonly log?: (object: object) => object | undefined }
 
 /** The functions that format what a logger writes. */

@@ -2,7 +2,8 @@ import { tracingChannel } from 'node:diagnostics_channel'
 import { hasField, mayName, setField } from './bindings-text.ts'
 import { fieldText, lineText, textsOf, type FieldText } from './field-text.ts'
 import { filtered, isReserved, says, swap, viewOf, withoutNames } from './logger-view.ts'
-import { formattersOf, kFormatters, type AsJson, type PinoLogger, type PinoSymbols } from './pino-seams.ts'
+import { kFormatters } from '../common/symbols.ts'
+import { formattersOf, type AsJson, type PinoLogger, type PinoSymbols } from './pino-seams.ts'
 import type { Bound, Fields, Line } from '../scope/line.ts'
 
 /** How many loggers a line keeps. */

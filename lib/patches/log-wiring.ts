@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { correlate } from '../logging/correlate.ts'
-import { kFormatters, pinoSymbols } from '../logging/pino-seams.ts'
+import { kFormatters } from '../common/symbols.ts'
+import { pinoSymbols } from '../logging/pino-seams.ts'
 import { tieRequestLoggers } from '../logging/request-logger.ts'
 
 /** Makes log lines carry the fields of the scope they are written in. */

@@ -2,7 +2,7 @@
 const openers = new WeakSet<object>()
 
 /**
- * Marks the hook that opens a scope, so that it is known in the lists of routes, whatever a bundler names it. One that an
+ * Marks the hook that opens a scope, so that it is known in the lists of routes under any name that a bundler gives it. One that an
  * APM has wrapped is not known, and is wrapped like any other hook, which changes nothing: while it runs there is no scope to
  * re-enter yet.
  */

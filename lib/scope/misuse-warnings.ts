@@ -5,7 +5,7 @@ import { tallyOf } from './tally.ts'
 import { callSite, warnOnce, type EntryPoint } from '../common/warnings.ts'
 
 /**
- * Classic mistakes, each told once, with its place and the way out: in development only, unless asked for
+ * Common mistakes. Each emits one warning, with its place and the way out: in development only, unless asked for
  * (`diagnostics: true`).
  */
 

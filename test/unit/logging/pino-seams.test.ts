@@ -1,7 +1,8 @@
 import Fastify from 'fastify'
 import pino from 'pino'
 import t from 'tap'
-import { formattersOf, kFormatters, pinoSymbols, stored, writesField, type PinoLogger } from '../../../lib/logging/pino-seams.ts'
+import { kFormatters } from '../../../lib/common/symbols.ts'
+import { formattersOf, pinoSymbols, stored, writesField, type PinoLogger } from '../../../lib/logging/pino-seams.ts'
 
 t.test('pinoSymbols', async (t) => {
   t.test('of a pino logger and of its children, the same', async (t) => {
