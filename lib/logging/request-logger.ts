@@ -1,16 +1,28 @@
 import type { FastifyInstance } from 'fastify'
+import { showAs } from '../common/inspection.ts'
 import { pinoSymbols } from './pino-seams.ts'
 import type { Lifetime } from '../scope/scope.ts'
 import { kTie } from '../common/symbols.ts'
 
-/** Which request a logger belongs to. */
-export interface Tie {
+/** Which request a logger belongs to. A child of the logger inherits it. */
+class Tie {
+  readonly logger: object
   /** Node's object for the request, until the scope opens. */
   raw: object | undefined
   lifetime: Lifetime | undefined
   /** Whether another request has the same logger. Then it belongs to none. */
-  isShared: boolean
+  isShared = false
+
+  constructor (logger: object, raw: object | undefined, lifetime: Lifetime | undefined) {
+    this.logger = logger
+    this.raw = raw
+    this.lifetime = lifetime
+  }
 }
+
+showAs(Tie.prototype, () => 'Tie {}')
+
+export type { Tie }
 
 type Factory = FastifyInstance['childLoggerFactory']
 
@@ -72,9 +84,9 @@ function tying (factory: Factory): Factory {
  * @param lifetime the lifetime of the request, if its scope is open
  */
 export function tieLogger (logger: object, root: object, raw: object | undefined, lifetime: Lifetime | undefined): void {
-  const tie = ownTie(logger)
-  if (tie === undefined) {
-    if (raw !== undefined && logger !== root && !isChild(root, logger)) setTie(logger, { raw: lifetime === undefined ? raw : undefined, lifetime, isShared: false })
+  const tie = tieFound(logger)
+  if (tie?.logger !== logger) {
+    if (raw !== undefined && logger !== root && !isAround(root, logger)) setTie(logger, new Tie(logger, lifetime === undefined ? raw : undefined, lifetime))
   } else if (tie.raw !== raw) tie.isShared = true
   else if (lifetime !== undefined) {
     tie.lifetime = lifetime
@@ -83,29 +95,37 @@ export function tieLogger (logger: object, root: object, raw: object | undefined
   }
 }
 
-function isChild (logger: object, of: object): boolean {
-  return Object.prototype.isPrototypeOf.call(of, logger)
+/** Whether the logger of the application was made from this one. Most loggers of requests are its children: that is quick to see. */
+function isAround (root: object, logger: object): boolean {
+  return Object.getPrototypeOf(logger) !== root && Object.prototype.isPrototypeOf.call(logger, root)
 }
 
 /** The ties of loggers that take no property. Most applications have none. */
 let frozen: WeakMap<object, Tie> | undefined
 
-function ownTie (logger: object): Tie | undefined {
-  return Object.hasOwn(logger, kTie) ? (logger as Tied)[kTie] : frozen?.get(logger)
+interface Tied { [kTie]?: Tie }
+
+function setTie (logger: Tied, tie: Tie): void {
+  if (!Object.isExtensible(logger)) (frozen ??= new WeakMap()).set(logger, tie)
+  // Assigning is much faster, and fails below a frozen logger that has a tie.
+  else if (logger[kTie] === undefined) logger[kTie] = tie
+  else Object.defineProperty(logger, kTie, { value: tie, writable: true, enumerable: true, configurable: true })
 }
 
-interface Tied { readonly [kTie]?: Tie }
-
-function setTie (logger: object, tie: Tie): void {
-  if (Object.isExtensible(logger)) Object.defineProperty(logger, kTie, { value: tie })
-  else (frozen ??= new WeakMap()).set(logger, tie)
+/** The tie of a logger or, nearest first, of those that it is a child of. */
+function tieFound (logger: object): Tie | undefined {
+  if (frozen !== undefined) {
+    for (let from: object | null = logger; from !== null; from = Object.getPrototypeOf(from) as object | null) {
+      const tie = frozen.get(from)
+      if (tie !== undefined) return tie
+      if (Object.hasOwn(from, kTie)) break
+    }
+  }
+  return (logger as Tied)[kTie]
 }
 
 /** The tie of a logger or of the one that it is a child of; `undefined` where no request, or more than one, has it. */
 export function tieOf (logger: object): Tie | undefined {
-  let tie = (logger as Tied)[kTie]
-  if (tie === undefined && frozen !== undefined) {
-    for (let from: object | null = logger; from !== null && tie === undefined; from = Object.getPrototypeOf(from) as object | null) tie = frozen.get(from)
-  }
+  const tie = tieFound(logger)
   return tie?.isShared === true ? undefined : tie
 }
