@@ -1,5 +1,4 @@
 import type { EventEmitter } from 'node:events'
-import pino from 'pino'
 import { bindListeners } from '../scope/bind-emitter.ts'
 import { iterableInStore, type BoundIterable } from '../scope/bind-iterable.ts'
 import { kEntryPoints, kCurrentStore, kRequireScope, kDefinition, kCurrentScope } from '../common/symbols.ts'
@@ -8,6 +7,7 @@ import { FST_CTX_ENDED, FST_CTX_INVALID_ARGUMENT, FST_CTX_NO_SCOPE, FST_CTX_NOT_
 import { noteOrigin } from './explain.ts'
 import type { Logger } from '../scope/line.ts'
 import { errorOf, mixedIn } from '../logging/mixin.ts'
+import { silentLogger } from '../logging/silent-logger.ts'
 import { noteEarly, noteLate, warnCopied } from '../scope/misuse-warnings.ts'
 import { wantFields } from '../logging/fields.ts'
 import type { ContextDefinition } from '../lifecycle/context-definition.ts'
@@ -179,9 +179,9 @@ export abstract class Access<V> {
     return iterableInStore(this[kCurrentStore](), iterable)
   }
 
-  /** The logger of the current request; outside one, that of the application; without one, a silent logger. */
+  /** The logger of the current request; outside one, that of the application; without one, a logger that writes nothing. */
   get log (): Logger {
-    return this[kCurrentScope]()?.root.log ?? this[kDefinition].registration.log ?? (silent ??= pino({ enabled: false }))
+    return this[kCurrentScope]()?.root.log ?? this[kDefinition].registration.log ?? silentLogger
   }
 
   /**
@@ -195,5 +195,3 @@ export abstract class Access<V> {
     return (object, _level, logger) => mixedIn(scopeOf(this[kDefinition], scopeOfFailure(errorOf(object), scopeOfStore(this[kCurrentStore]()))), object, logger)
   }
 }
-
-let silent: Logger | undefined

@@ -1,6 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { inspect } from 'node:util'
-import pino from 'pino'
 import { drain } from '../lifecycle/detached.ts'
 import { symbolOf } from '../common/symbols.ts'
 import { requestIdLabel } from '../patches/fastify-internals.ts'
@@ -129,7 +128,7 @@ export class Observer {
 
   #watchLogger (logger: object): void {
     // Each copy of pino has symbols of its own, under the same descriptions. Another logger has none: it is not watched.
-    const kStream = symbolOf(logger, pino.symbols.streamSym.description!)
+    const kStream = symbolOf(logger, 'pino.stream')
     const stream = kStream === undefined ? undefined : (logger as Record<symbol, unknown>)[kStream]
     if (typeof stream !== 'object' || stream === null) return
     this.#stops.push(spyOn(stream, 'write', (_stream, [text]) => { if (typeof text === 'string') this.#lookAtLine(text) }))
