@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import t from 'tap'
@@ -46,6 +47,27 @@ t.test('a frozen logger', async (t) => {
   tieLogger(logger, root, raw, lifetime)
   t.equal(tieOf(Object.create(logger) as object)!.lifetime, lifetime)
   t.equal(tieOf(root), undefined)
+})
+
+t.test('a logger below one that another request has is tied to its own, below a frozen one, too', async (t) => {
+  for (const freeze of [false, true]) {
+    const root = newRoot()
+    const outer = root.child({})
+    tieLogger(outer, root, raw, lifetime)
+    if (freeze) Object.freeze(outer)
+    // pino makes no child of a frozen logger.
+    const inner = freeze ? Object.create(outer) as object : outer.child({})
+    const innerLifetime = {} as Lifetime
+    tieLogger(inner, root, {}, innerLifetime)
+    t.equal(tieOf(inner)!.lifetime, innerLifetime)
+    t.equal(tieOf(outer)!.lifetime, lifetime)
+  }
+})
+
+t.test('a tie prints without what it refers to', async (t) => {
+  const logger = newRoot().child({})
+  tieLogger(logger, newRoot(), raw, lifetime)
+  t.equal(inspect(tieOf(logger)), 'Tie {}')
 })
 
 t.test('tieRequestLoggers', async (t) => {
