@@ -34,7 +34,7 @@ const MAX_LENGTH = 128
  * @param known the id of a request that has one already: `app.routing()` hands it to the router again
  * @throws FST_CTX_INVALID_OPTION
  */
-export function requestIds (options: RequestIdOptions, inherited: RequestIds | undefined, known: (raw: object) => string | undefined = () => undefined): RequestIds {
+export function requestIds (options: RequestIdOptions, inherited: RequestIds | undefined, known: (raw: object) => string | undefined): RequestIds {
   checkOptions(options)
   const header = options.header === false ? undefined : (options.header ?? DEFAULT_HEADER).toLowerCase()
   const pattern = idPattern(options)

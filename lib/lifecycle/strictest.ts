@@ -69,13 +69,12 @@ function strictestSettings (all: readonly Settings[], policy: Policy): Settings 
   const last = all.at(-1)!
   const { tracing } = last
   const signing = all.map(({ envelope }) => envelope).filter(({ secrets }) => secrets.length > 0)
-  const ages = signing.flatMap(({ ttl }) => ttl ?? [])
   const traced = tracing !== undefined && all.every((settings) => settings.tracing === tracing) && [...tracing.attributes.keys()].every((key) => policy.logged.some(({ name }) => name === key))
   return {
     envelope: {
       maxBytes: Math.min(...all.map(({ envelope }) => envelope.maxBytes)),
       secrets: signing.at(-1)?.secrets ?? [],
-      ttl: ages.length === 0 ? undefined : Math.min(...ages)
+      ttl: signing.length === 0 ? undefined : Math.min(...signing.map(({ ttl }) => ttl!))
     },
     propagate: Object.fromEntries(Object.entries(last.propagate).map(([origin, keys]) => [origin, keys.filter((key) => all.every(({ propagate }) => propagate[origin]?.includes(key)))])),
     keysFor (url) {

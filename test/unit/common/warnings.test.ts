@@ -51,6 +51,7 @@ t.test('placeOf: the place of an error, and nothing of its message', async (t) =
   for (const message of ['other', 'canary']) t.notMatch(placeOf(Object.assign(new Error(`${secret}\ncanary\n${secret} x`), { message })), /canary/)
   t.equal(placeOf(Object.assign(new Error('gone'), { stack: undefined })), undefined)
   t.equal(placeOf(secret), undefined)
+  t.equal(placeOf(Object.assign(new Error('native'), { stack: 'Error: native\n    at native' })), undefined, 'no line names a file')
   t.equal(placeOf(Object.defineProperty(new Error('x'), 'stack', { get () { throw new Error('looked at') } })), undefined)
 })
 

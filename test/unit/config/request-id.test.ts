@@ -253,9 +253,9 @@ t.test('options that are wrong are refused, by name', async (t) => {
     [{ heather: 'x' }, 'requestId.heather'],
     ['x-request-id', 'requestId']
   ] as const) {
-    t.throws(() => requestIds(options as never, undefined), { code: 'FST_CTX_INVALID_OPTION', message: new RegExp(`'${name}'`) }, JSON.stringify(options))
+    t.throws(() => requestIds(options as never, undefined, () => undefined), { code: 'FST_CTX_INVALID_OPTION', message: new RegExp(`'${name}'`) }, JSON.stringify(options))
   }
-  t.throws(() => requestIds(null as never, undefined), { code: 'FST_CTX_INVALID_OPTION' })
+  t.throws(() => requestIds(null as never, undefined, () => undefined), { code: 'FST_CTX_INVALID_OPTION' })
 })
 
 t.test('responseHeader: x-request-id, another name in lower case, or none', async (t) => {
@@ -294,7 +294,7 @@ t.test('generators are known by what they are, as a bundler takes their names', 
   t.ok(isCounter(() => 'req-' + (1).toString(36)))
   t.notOk(isCounter(() => 'mine'))
   t.notOk(isCounter((raw) => `req-${String(raw).length.toString(36)}`))
-  t.ok(isChecked(requestIds({}, undefined)))
+  t.ok(isChecked(requestIds({}, undefined, () => undefined)))
   t.notOk(isChecked(() => 'mine'))
 
   let n = 0

@@ -52,7 +52,7 @@ function calledSecret (): object[] {
 
 t.test('the class of a value that is no JSON is named, where code named it', async (t) => {
   class Money { readonly amount = 7 }
-  for (const [value, name] of [[new Date(), 'Date'], [new Map(), 'Map'], [new Money(), 'Money'], [new (class {})(), 'instance of a class'], [Object.create(new Money()), 'instance of a class']] as const) {
+  for (const [value, name] of [[new Date(), 'Date'], [new Map(), 'Map'], [new Money(), 'Money'], [new (class {})(), 'instance of a class'], [Object.create(new Money()), 'instance of a class'], [Object.setPrototypeOf([1], null), 'instance of a class']] as const) {
     ctx.run({ value }, () => { t.throws(() => ctx.dehydrate(), { message: `'value' cannot be carried: JSON keeps no ${name}.` }) })
   }
 })

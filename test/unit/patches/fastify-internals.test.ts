@@ -1,6 +1,6 @@
 import Fastify, { type FastifyRequest } from 'fastify'
 import t from 'tap'
-import { notFoundContext, requestIdLabel, routeContext } from '../../../lib/patches/fastify-internals.ts'
+import { notFoundContext, requestIdLabel, routeContext, wrappedErrorHandlers } from '../../../lib/patches/fastify-internals.ts'
 import { fastifyHas } from '../../support/support.ts'
 
 t.test('what is not found is undefined, and looked for again', async (t) => {
@@ -27,4 +27,8 @@ t.test('requestIdLabel', async (t) => {
   t.equal(requestIdLabel(Fastify({ requestIdLogLabel: 'trace' })), 'trace')
   t.equal(requestIdLabel({ initialConfig: { requestIdLogLabel: 'trace' } } as never), 'trace', 'of a Fastify without a log controller')
   t.equal(requestIdLabel({ initialConfig: {} } as never), 'reqId')
+})
+
+t.test('wrappedErrorHandlers: none where Fastify keeps its error handlers in another way', async (t) => {
+  for (const errorHandler of [undefined, null, 'text', {}, Object.create({ func: 'no function' })]) t.equal(wrappedErrorHandlers({ errorHandler } as never, (hook) => hook), undefined)
 })

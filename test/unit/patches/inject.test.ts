@@ -34,6 +34,10 @@ for (const [form, ask] of Object.entries({
   'a chain with then': async (app: FastifyInstance, seen: unknown[]) => {
     await app.inject().get('/inner').headers(INNER.headers).then((answer) => { seen.push(['answer', answer.body, ctx.get('tenant')]) })
   },
+  'a chain with then, whose first callback is left out': async (app: FastifyInstance, seen: unknown[]) => {
+    const answer = await app.inject().get('/inner').headers(INNER.headers).then(undefined, () => undefined) as unknown as { body: string }
+    seen.push(['answer', answer.body, ctx.get('tenant')])
+  },
   'a chain that nobody awaits': async (app: FastifyInstance, seen: unknown[]) => {
     const chain = app.inject().get('/inner').headers(INNER.headers)
     await new Promise((resolve) => { setTimeout(resolve, 30) })

@@ -50,6 +50,24 @@ t.test('timeoutSignal: listeners of a signal run in the scope', async (t) => {
   t.same(seen, [true])
 })
 
+t.test('timeoutSignal: a dispatchEvent that somebody gave the signal before is called, and is back afterwards', async (t) => {
+  const scope = makeScope()
+  const controller = new AbortController()
+  const seen: unknown[] = []
+  function dispatchEvent (this: AbortSignal, event: Event): boolean {
+    seen.push(event.type)
+    return EventTarget.prototype.dispatchEvent.call(this, event)
+  }
+  Object.defineProperty(controller.signal, 'dispatchEvent', { value: dispatchEvent, configurable: true })
+  const before = Object.getOwnPropertyDescriptor(controller.signal, 'dispatchEvent')
+  const undo = timeoutSignal.install(controller.signal, lifeIn(scope)) as () => void
+  controller.signal.addEventListener('abort', () => { seen.push(currentScope() === scope) })
+  controller.signal.dispatchEvent(new Event('abort'))
+  t.same(seen, ['abort', true])
+  undo()
+  t.same(Object.getOwnPropertyDescriptor(controller.signal, 'dispatchEvent'), before)
+})
+
 t.test('a body that comes in parts: listeners of the request are in its scope', async (t) => {
   const seen: unknown[] = []
   const first = gate()

@@ -258,3 +258,48 @@ t.test('hooks get what Fastify gives them, and their results count', async (t) =
   t.equal(await (await call('/sync', post)).text(), '{"sync":true,"more":1}!')
   t.equal((await call('/', { ...post, headers: { ...post.headers, 'x-fail': '1' } })).status, 403)
 })
+
+for (const name of ['preParsing', 'preSerialization', 'onSend'] as const) {
+  t.test(`${name}: a callback hook that throws is answered as without the plugin, and its request ends once`, async (t) => {
+    const answers: unknown[] = []
+    const seen: unknown[] = []
+    for (const covered of [false, true]) {
+      const app = Fastify()
+      if (covered) await app.register(ctx.plugin)
+      if (covered) app.addHook('onRequest', async () => { ctx.onEnd(() => { seen.push(['ended', ctx.get('tenant')]) }) })
+      app.addHook(name, ((_request: unknown, _reply: unknown, payload: unknown, done: (error: null, payload: unknown) => void) => {
+        // The answer of the error handler is sent, too.
+        if (typeof payload === 'string' && payload.includes('thrown')) return done(null, payload)
+        throw new Error('thrown')
+      }) as never)
+      app.setErrorHandler(async (error: Error) => {
+        if (covered) seen.push(['error handler', ctx.get('tenant')])
+        return `answer to ${error.message}`
+      })
+      app.post('/', async () => ({ a: 1 }))
+      const { url } = await listen(t, app)
+      const response = await fetch(url, { method: 'POST', headers: { 'x-tenant-id': 'acme', 'content-type': 'application/json' }, body: '{"b":2}' })
+      answers.push([response.status, await response.text()])
+    }
+    t.same(answers[1], answers[0])
+    await new Promise((resolve) => { setTimeout(resolve, 30) })
+    t.same(seen, [['error handler', 'acme'], ['ended', 'acme']])
+  })
+}
+
+t.test('onRequestAbort: a hook that throws does not keep the request open', async (t) => {
+  const ended = gate<unknown>()
+  const app = Fastify()
+  await app.register(ctx.plugin)
+  app.addHook('onRequestAbort', () => { throw new Error('thrown') })
+  app.get('/', async () => {
+    ctx.onEnd(() => { ended.open(ctx.get('tenant')) })
+    abort.abort()
+    await turns()
+    return 'late'
+  })
+  const abort = new AbortController()
+  const { url } = await listen(t, app)
+  await t.rejects(fetch(url, { headers: { 'x-tenant-id': 'acme' }, signal: abort.signal }))
+  t.equal(await ended.promise, 'acme')
+})

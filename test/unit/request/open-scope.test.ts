@@ -218,3 +218,20 @@ t.test('requests one after the other on one socket each have a scope of their ow
   t.same(text.match(/^[ABC] (?:true|false)/gm), ['A false', 'B false', 'C false'])
   t.same(early, [undefined, undefined, undefined], 'a hook before ours sees nothing of the request before')
 })
+
+t.test('an id that a hook before the plugin has set is checked: one that is not safe is replaced', async (t) => {
+  const ctx = createContext({})
+  const app = Fastify()
+  app.addHook('onRequest', async (request) => { request.id = request.headers['x-as'] as string + (request.headers['x-unsafe'] === undefined ? '' : '\n') })
+  await app.register(ctx.plugin)
+  app.get('/', async (request) => [request.id, ctx.get('requestId')])
+  const { url } = await listen(t, app)
+  t.same(await (await fetch(url, { headers: { 'x-as': 'chosen' } })).json(), ['chosen', 'chosen'])
+  const warned = once(process, 'warning')
+  const response = await fetch(url, { headers: { 'x-as': 'chosen', 'x-unsafe': '1' } })
+  const [id, own] = await response.json() as string[]
+  t.match(id, /^[\da-f-]{36}$/)
+  t.equal(own, id)
+  t.equal(response.headers.get('x-request-id'), id)
+  t.equal((await warned)[0].code, 'FST_CTX_REQUEST_ID')
+})

@@ -265,3 +265,22 @@ t.test('a request that has no scope is refused', async (t) => {
   const [check] = route!.preHandler as unknown as Array<(request: object, reply: object, done: (error?: Error) => void) => void>
   ctx.run({ tenant: 'acme' }, () => { check!({ raw: {} }, {}, (error) => { t.match(error, { code: 'FST_CTX_MISSING', statusCode: 400 }) }) })
 })
+
+t.test('the value of the request itself counts where another request or nothing is current', async (t) => {
+  const app = Fastify()
+  await app.register(ctx.plugin, { reenter: false })
+  let outside = true
+  const [none, another] = [ctx.snapshot(), ctx.run({ tenant: 'another', user: { id: 'eve' } }, () => ctx.snapshot())]
+  // The last hook calls back in the scope of another request, or in none.
+  app.addHook('preHandler', (_request, _reply, done) => {
+    ;(outside ? none : another)(done)
+  })
+  app.get('/tenant', required('tenant'), async () => 'ok')
+  app.get('/user', required('user'), async () => 'ok')
+  const { url } = await listen(t, app)
+  for (outside of [true, false]) {
+    t.equal((await fetch(`${url}/tenant`, { headers: { 'x-tenant-id': 'acme' } })).status, 200)
+    t.equal((await fetch(`${url}/tenant`)).status, 400)
+    t.equal((await fetch(`${url}/user`)).status, 401)
+  }
+})

@@ -266,6 +266,42 @@ t.test('a loop whose every step opens a scope from within the last holds no more
   }
 })
 
+t.test('a chain of scopes that settle from the outside in: the innermost child moves to the scope that is open, with all that it has', async (t) => {
+  for (const many of [0, 200]) {
+    const root = request()
+    const around = child(root)
+    const others = Array.from({ length: many }, () => child(root))
+    const chain = [child(around)]
+    chain[0]!.write('first', 'kept')
+    chain[0]!.state().impersonation = { actors: new Map(), reason: 'ticket 4711' }
+    chain[0]!.state().cancellation = { deadline: 4711, controller: undefined, followers: undefined, release: undefined }
+    while (chain.length < 40) chain.push(child(chain.at(-1)!))
+    const last = child(chain.at(-1)!)
+    // One of very many open scopes is not reached by a write, until it is used.
+    for (let i = 0; i < 100; i++) root.write('tenant', `of write ${i}`)
+    t.equal(around.unlinked, many > 0)
+    for (const scope of chain) scope.settle()
+    const next = child(last)
+    for (const scope of [last, next]) {
+      scope.refresh()
+      t.same([scope.store.first, scope.store.tenant], ['kept', 'of write 99'], `beside ${others.length} others`)
+      t.equal(impersonationOf(scope)?.reason, 'ticket 4711')
+      t.equal(deadlineOf(scope), 4711)
+    }
+    let levels = 0
+    for (let scope = next.parent; scope !== undefined; scope = scope.parent) levels++
+    t.ok(many > 0 || levels < 25, `${levels} of 43 levels are left`)
+    around.write('tenant', 'around')
+    next.refresh()
+    t.equal(next.store.tenant, 'around')
+    root.end(() => {})
+    for (const scope of [last, next]) {
+      scope.refresh()
+      t.same([scope.ended, scope.store.tenant], [true, undefined])
+    }
+  }
+})
+
 for (const depth of [1, 1000, 5000, 50_000]) {
   t.test(`${depth} scopes deep: a write reaches the last, and all end`, async (t) => {
     const root = request()
