@@ -24,7 +24,7 @@ async function start (t: Tap, register: (app: FastifyInstance) => Promise<unknow
   return { app, url, entered, open, ctx }
 }
 
-t.test('the page and its data are for those whom the preHandler lets pass', async (t) => {
+t.test('the inspection page and its data require that the preHandler passes', async (t) => {
   const { url, entered, open } = await start(t, async (app) => await app.register(inspect, { preHandler: requireAdmin }))
   for (const path of ['/_ctx', '/_ctx/data']) {
     const refused = await fetch(`${url}${path}`)
@@ -52,14 +52,14 @@ t.test('the page and its data are for those whom the preHandler lets pass', asyn
   await held
 })
 
-t.test('each preHandler of several is asked', async (t) => {
+t.test('with several preHandlers each one is called', async (t) => {
   const asked: string[] = []
   const { url } = await start(t, async (app) => await app.register(inspect, { path: '/ctx', preHandler: [async () => { asked.push('first') }, requireAdmin] }))
   t.equal((await fetch(`${url}/ctx/data`)).status, 401)
   t.same(asked, ['first'])
 })
 
-t.test('it is under its prefix, with or without a slash, and answers nothing but GET', async (t) => {
+t.test('the page is served under its prefix, with or without a slash, and only for GET', async (t) => {
   const { url } = await start(t, async (app) => {
     await app.register(inspect, { prefix: '/admin', unsafe: true })
     await app.register(inspect, { prefix: '/ops', path: '/', unsafe: true })
@@ -70,7 +70,7 @@ t.test('it is under its prefix, with or without a slash, and answers nothing but
   t.equal((await fetch(`${url}/admin/_ctx`, { method: 'HEAD' })).status, 404)
 })
 
-t.test('it sees the requests that were opened before it was first asked', async (t) => {
+t.test('the page lists requests that were opened before its first use', async (t) => {
   const { url, entered, open } = await start(t, async (app) => await app.register(inspect, { unsafe: true }))
   const held = fetch(`${url}/held/1`)
   await entered.promise
@@ -80,7 +80,7 @@ t.test('it sees the requests that were opened before it was first asked', async 
   await held
 })
 
-t.test('it shows the contexts of the part of the application that it is registered in', async (t) => {
+t.test('the page shows the contexts of the part of the application in which it is registered', async (t) => {
   const app = Fastify()
   await app.register(async (child) => {
     await child.register(newContext().plugin)
@@ -91,7 +91,7 @@ t.test('it shows the contexts of the part of the application that it is register
   t.equal(contexts.length, 1)
 })
 
-t.test('hostile tenants arrive as JSON says them, with nothing that a browser would take for markup', async (t) => {
+t.test('hostile tenants arrive as JSON without anything that a browser would parse as markup', async (t) => {
   const { url, ctx } = await start(t, async (app) => await app.register(inspect, { unsafe: true }))
   const open = gate()
   const jobs = HOSTILE.map((tenant) => ctx.run({ tenant }, async () => { await open.promise }))
@@ -103,7 +103,7 @@ t.test('hostile tenants arrive as JSON says them, with nothing that a browser wo
   await Promise.all(jobs)
 })
 
-t.test('what it does not take, it refuses when it is registered', async (t) => {
+t.test('invalid inspect options are refused at registration', async (t) => {
   await t.rejects(async () => { await Fastify().register(newContext().plugin).register(inspect, {}) }, FST_CTX_INSPECT_UNGUARDED)
   await t.rejects(async () => { await Fastify().register(newContext().plugin).register(inspect, { path: '/x' }) }, FST_CTX_INSPECT_UNGUARDED)
   await t.rejects(async () => { await Fastify().register(inspect, { unsafe: true }) }, FST_CTX_INSPECT_NO_CONTEXT)

@@ -25,39 +25,39 @@ const ctx = createContext({
 }, { trace: tracing })
 const other = createContext({ region: key<string>({ log: true }) }, { trace: others })
 
-/** A context of the same values, which carries them. */
+/** A context with the same keys, whose tenant is carried. */
 const carried = createContext({ tenant: key<string>({ log: true, carry: true }), user: key<unknown>({ log: true }), any: key<unknown>({ log: true }) }, { trace: tracing })
 
-/** The attributes that a span has, once it is ended. */
+/** Ends a span and returns its attributes. */
 function told (span: Span): unknown {
   span.end()
   return exporter.getFinishedSpans().find((finished) => finished.spanContext() === span.spanContext())?.attributes
 }
 
-/** Calls `fn` with a new span that is active. */
+/** Calls `fn` with a new active span. */
 const within = <R>(fn: (span: Span) => R): R => tracer.startActiveSpan('test', { root: true }, fn)
 
-t.test('the place is that of the active span, the same object for the same span', async (t) => {
+t.test('tracing.current() returns the active span, and the same object for the same span', async (t) => {
   t.equal(tracing.current(), undefined)
   within((span) => {
     t.same(tracing.current(), span.spanContext())
     t.equal(tracing.current(), tracing.current())
   })
   const broken: SpanContext = { traceId: '0'.repeat(32), spanId: '0'.repeat(16), traceFlags: TraceFlags.NONE }
-  context.with(trace.setSpanContext(context.active(), broken), () => { t.equal(tracing.current(), undefined, 'not that of a span which is none') })
+  context.with(trace.setSpanContext(context.active(), broken), () => { t.equal(tracing.current(), undefined, 'an invalid span is ignored') })
 })
 
-t.test('the place of a request is that of the span which @fastify/otel made for it, else the active one', async (t) => {
+t.test('tracing.requestSpan() prefers the span of @fastify/otel to the active span', async (t) => {
   const span = tracer.startSpan('request')
   within((active) => {
     t.equal(tracing.requestSpan({ opentelemetry: () => ({ span }) }), span.spanContext())
-    t.equal(tracing.requestSpan({ opentelemetry: () => ({ span: null }) }), active.spanContext(), 'of a route that is not traced')
+    t.equal(tracing.requestSpan({ opentelemetry: () => ({ span: null }) }), active.spanContext(), 'a route that is not traced')
     t.equal(tracing.requestSpan({}), active.spanContext(), 'without that plugin')
   })
   t.equal(tracing.requestSpan({}), undefined)
 })
 
-t.test('within the place of another process, spans have it as their parent', async (t) => {
+t.test('tracing.withParent() makes a remote span the parent of new spans', async (t) => {
   const place = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7', traceFlags: 1 }
   const spans = [undefined, { serialize: () => 'vendor=1' }].map((traceState) => tracing.withParent({ ...place, traceState }, () => {
     t.match(tracing.current(), place)
@@ -72,20 +72,20 @@ t.test('within the place of another process, spans have it as their parent', asy
   t.same(spans.map((span) => span.spanContext().traceState?.serialize()), [undefined, 'vendor=1'])
 })
 
-t.test('a value that is set becomes an attribute of the span which the root of its scope began in', async (t) => {
+t.test('a value set later becomes an attribute of the span in which its root scope began', async (t) => {
   within((span) => {
     ctx.run({ tenant: 'acme', token: 'hush' }, () => {
       tracer.startActiveSpan('below', (below) => {
         ctx.set('user', { id: 'ada' })
         ctx.run({ tenant: 'globex' }, () => {})
-        t.same(told(below), { 'app.tenant': 'acme' }, 'what it has had since its start')
+        t.same(told(below), { 'app.tenant': 'acme' }, 'the values at its start')
       })
     })
     t.same(told(span), { 'app.tenant': 'acme', 'app.user': 'ada' })
   })
 })
 
-t.test('a span is labelled by the one job that began in it, and by no scope of its own within', async (t) => {
+t.test('a span gets attributes from the job that began in it, and from no other root inside that job', async (t) => {
   const labelled = await within(async (span) => {
     await ctx.run({ tenant: 'acme' }, async () => {
       ctx.run({ tenant: 'inherit: false' }, () => { ctx.set('user', { id: 'bob' }) }, { inherit: false })
@@ -108,12 +108,12 @@ t.test('a span is labelled by the one job that began in it, and by no scope of i
   t.same(labelled, { 'app.tenant': 'acme' })
 })
 
-t.test("a request's span is labelled by its own root alone", async (t) => {
+t.test("a request span gets attributes only from the root scope of its own request", async (t) => {
   const app = Fastify()
   await app.register(ctx.plugin)
   await app.register(other.plugin)
   const spans: Span[] = []
-  // As @fastify/otel does.
+  // Decorates the request as @fastify/otel does.
   app.decorateRequest('opentelemetry', function (this: FastifyRequest) { return { span: spans[Number(this.headers['x-span'])] ?? null } } as never)
   app.addHook('preHandler', async ({ headers }) => {
     ctx.set('tenant', headers['x-tenant'] as string)
@@ -129,7 +129,7 @@ t.test("a request's span is labelled by its own root alone", async (t) => {
         resolve()
       })
     })
-    // Not traced: what is active is the span of this request.
+    // The injected request is not traced, so the active span is the span of this request.
     const answer = await context.with(trace.setSpan(context.active(), spans.at(-1)!), async () => await app.inject({ url: '/injected', headers: { 'x-tenant': 'injected' } }))
     return [ctx.get('tenant'), answer.body]
   })
@@ -143,7 +143,7 @@ t.test("a request's span is labelled by its own root alone", async (t) => {
   }
 })
 
-t.test('each span that starts in a scope has the values that the scope has then, whatever is set later', async (t) => {
+t.test('a span that starts in a scope gets the values set at that moment, and no later ones', async (t) => {
   const start = (): Span => tracer.startSpan('test')
   const spans = ctx.run({ tenant: 'acme' }, () => {
     const before = start()
@@ -157,12 +157,12 @@ t.test('each span that starts in a scope has the values that the scope has then,
   t.same(told(spans.before), { 'app.tenant': 'acme' })
   t.same(told(spans.own), { 'app.tenant': 'globex', 'app.user': 'ada' })
   t.same(told(spans.impersonated), { 'app.tenant': 'acme', 'app.user': 'bob' })
-  t.same(told(spans.both), { 'app.tenant': 'acme', 'app.user': 'ada', 'app.region': 'eu' }, 'of each context, those of its own tracing')
+  t.same(told(spans.both), { 'app.tenant': 'acme', 'app.user': 'ada', 'app.region': 'eu' }, 'for each context, the attributes of its own tracing')
   t.same(told(spans.clean), {})
   t.same(told(start()), {}, 'outside a scope')
 })
 
-t.test('an attribute is what log lines carry: plain as it is, else as JSON', async (t) => {
+t.test('an attribute has the value of the log field: primitives unchanged, objects as JSON', async (t) => {
   const ring: { self?: object } = {}
   ring.self = ring
   for (const [value, attribute] of [
@@ -178,7 +178,7 @@ t.test('an attribute is what log lines carry: plain as it is, else as JSON', asy
   }
 })
 
-t.test('a mapper that throws costs its attribute, and one warning', async (t) => {
+t.test('a mapper that throws drops only its attribute, with one warning', async (t) => {
   const told1 = warnings(t, 'FST_CTX_LOG_MAPPER')
   within((span) => {
     ctx.run({ tenant: 'acme', user: null as unknown as { id: string } }, () => {
@@ -192,16 +192,16 @@ t.test('a mapper that throws costs its attribute, and one warning', async (t) =>
   t.equal(told1.length, 1)
 })
 
-t.test('a span that is over, or is not recorded, is told nothing', async (t) => {
+t.test('setAttribute ignores a span that has ended or is not recorded', async (t) => {
   const place = within((span) => {
     span.end()
     return tracing.current()!
   })
   t.doesNotThrow(() => { tracing.setAttribute(place, 'app.tenant', 'acme') })
-  t.doesNotThrow(() => { tracing.setAttribute({ ...place }, 'app.tenant', 'acme') }, 'nor one that nobody has met')
+  t.doesNotThrow(() => { tracing.setAttribute({ ...place }, 'app.tenant', 'acme') }, 'or an unknown span')
 })
 
-t.test('without attributes there are none; the processor has nothing to keep', async (t) => {
+t.test('without the attributes option no attribute is set, and the span processor does nothing', async (t) => {
   const plain = otel()
   t.equal(plain.attributes.size, 0)
   await plain.forceFlush()
@@ -214,14 +214,14 @@ t.test('without attributes there are none; the processor has nothing to keep', a
   })
 })
 
-t.test('attributes of what is no key, or has no log, are refused', async (t) => {
+t.test('attributes of an unknown key or a key without log are refused', async (t) => {
   for (const name of ['tenat', 'token', 'requestId']) {
     t.throws(() => createContext({ tenant: key<string>({ log: true }), token: key<string>() }, { trace: otel({ attributes: { [name]: 'app.x' } }) }), { code: 'FST_CTX_INVALID_OPTION' }, name)
   }
 })
 
-t.test('fastify-ctx itself imports nothing of OpenTelemetry, types included: it is there for those alone who import fastify-ctx/otel', async (t) => {
-  /** The packages that a file imports, by way of whatever files. */
+t.test('only the fastify-ctx/otel entry imports OpenTelemetry, including its types', async (t) => {
+  /** The packages that a file imports, directly or through other files. */
   function packagesOf (file: URL, seen = new Set<string>()): string[] {
     if (seen.has(file.href)) return []
     seen.add(file.href)

@@ -1,6 +1,6 @@
 import t from 'tap'
 import * as kit from '../../lib/testing.ts'
 
-t.test('the door of the testing kit has what its page says, and no more', async (t) => {
+t.test('the testing entry exports what its docs page lists, and nothing else', async (t) => {
   t.same(Object.keys(kit), ['assertIsolated', 'withContext'])
 })

@@ -5,14 +5,14 @@ import { gate } from '../support/support.ts'
 
 const ctx = createContext({ tenant: key<string>({ carry: true }), token: key<string>() })
 
-/** What a task is on the other side of a message port, or of the channel to a child process. */
+/** A task as the other side of a message port, or of the channel to a child process, receives it. */
 const SENT: Readonly<Record<string, <T>(task: Carried<T>) => Carried<T>>> = {
   'structured clone': (task) => structuredClone(task),
   JSON: (task) => JSON.parse(JSON.stringify(task)) as typeof task
 }
 
 for (const [name, send] of Object.entries(SENT)) {
-  t.test(`a task that was sent as ${name}: it works in the scope of its sender, with the keys that are carried`, async (t) => {
+  t.test(`a task sent as ${name} runs in the scope of its sender, with the carried keys`, async (t) => {
     const work = carried(ctx, async ({ month }: { readonly month: string }) => {
       await null
       return `${month} of ${ctx.require('tenant')}, ${ctx.require('requestId')}, ${ctx.get('token')}`
@@ -22,13 +22,13 @@ for (const [name, send] of Object.entries(SENT)) {
     t.equal(ctx.get('tenant'), undefined)
   })
 
-  t.test(`a task without data that was sent as ${name}: it works all the same`, async (t) => {
+  t.test(`a task without data, sent as ${name}, runs as well`, async (t) => {
     const task = ctx.run({ tenant: 'acme' }, () => send(carry(ctx, undefined)))
     t.same(await carried(ctx, (data) => [data, ctx.get('tenant')])(task), [undefined, 'acme'])
   })
 }
 
-t.test('two tasks at a time, the first one ending last and first: neither sees the other', async (t) => {
+t.test('two concurrent tasks, ended in either order, do not see each other', async (t) => {
   const open = { acme: gate(), globex: gate() }
   const work = carried(ctx, async (tenant: 'acme' | 'globex') => {
     const before = ctx.get('tenant')
@@ -45,24 +45,24 @@ t.test('two tasks at a time, the first one ending last and first: neither sees t
   }
 })
 
-t.test('the time that is left goes along', async (t) => {
+t.test('the remaining time is carried', async (t) => {
   const task = ctx.run({}, () => carry(ctx, undefined), { timeout: 60_000 })
   const left = await carried(ctx, () => ctx.deadline)(task)
   t.ok(left! > 0 && left! <= 60_000)
 })
 
-t.test('carry outside a scope: there is nothing to carry', async (t) => {
+t.test('carry() outside a scope throws', async (t) => {
   t.throws(() => carry(ctx, {}), FST_CTX_NO_SCOPE)
 })
 
-t.test('a task that carry did not make: it is refused, and not begun', async (t) => {
+t.test('a task that carry() did not create is refused and not started', async (t) => {
   let begun = 0
   const work = carried(ctx, () => { begun++ })
   for (const task of [undefined, null, 'a task', 7, { month: '2026-11' }, { data: {} }]) await t.rejects(work(task as never), FST_CTX_INVALID_ARGUMENT, JSON.stringify(task))
   t.equal(begun, 0)
 })
 
-t.test('a task whose function throws at once, or rejects: so does it', async (t) => {
+t.test('if the function of a task throws or rejects, the task does too', async (t) => {
   const task = ctx.run({}, () => carry(ctx, undefined))
   const error = new Error('out of paper')
   await t.rejects(carried(ctx, () => { throw error })(task), error)

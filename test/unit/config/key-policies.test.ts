@@ -1,7 +1,7 @@
 import t from 'tap'
 import { checkIdHeader, checkName, NO_KEYS, readKeys } from '../../../lib/config/key-policies.ts'
 
-t.test('readKeys: the names, the seeds, and what is logged, locked and answered, each in the order of the keys', async (t) => {
+t.test('readKeys returns names, seeds, logged keys, locked keys and missing statuses in key order', async (t) => {
   const seed = (): string => 'x'
   const policy = readKeys({ b: seed, a: { seed, log: true, locked: true }, c: { log: false, locked: false, missing: 401 }, d: {}, e: { seed: undefined, log: undefined } })
   t.same([...policy.names], ['b', 'a', 'c', 'd', 'e'])
@@ -11,14 +11,14 @@ t.test('readKeys: the names, the seeds, and what is logged, locked and answered,
   t.same([...policy.missing], [['c', 401]])
 })
 
-t.test('readKeys: what is carried, as it is or packed, and by which header, in lower case', async (t) => {
+t.test('readKeys returns the carried keys, packed or not, and their headers in lower case', async (t) => {
   const carry = { pack: String, unpack: Number }
   const policy = readKeys({ a: { carry: true, header: 'X-A' }, b: { carry }, c: { carry: false }, d: { carry: undefined, header: undefined }, e: { header: "x-!#$%&'*+.^_`|~" }, f: () => 1 })
   t.same([...policy.serializedKeys], [['a', undefined], ['b', carry]])
   t.same([...policy.headers], [['a', 'x-a'], ['e', "x-!#$%&'*+.^_`|~"]])
 })
 
-t.test('readKeys: what the copies for detached work leave out', async (t) => {
+t.test('readKeys returns the keys that copies for detached work leave out', async (t) => {
   t.same([...readKeys({ a: { detach: false }, b: { detach: true }, c: { detach: undefined }, d: {} }).undetached], ['a'])
 })
 
@@ -26,7 +26,7 @@ t.test('a context without keys carries nothing', async (t) => {
   t.same([NO_KEYS.serializedKeys.size, NO_KEYS.headers.size, NO_KEYS.names.size], [0, 0, 0])
 })
 
-t.test('readKeys takes a plain object, with a prototype or without', async (t) => {
+t.test('readKeys accepts a plain object, with or without a prototype', async (t) => {
   t.same([...readKeys(Object.assign(Object.create(null) as object, { tenant: {} })).names], ['tenant'])
   for (const keys of [new Map(), [], new (class Keys {})(), Object.create({ tenant: {} })]) {
     t.throws(() => readKeys(keys as never), { code: 'FST_CTX_INVALID_KEY' })
@@ -36,21 +36,21 @@ t.test('readKeys takes a plain object, with a prototype or without', async (t) =
   }
 })
 
-t.test('names that are no key', async (t) => {
+t.test('invalid key names are refused', async (t) => {
   for (const name of ['', '__proto__', 'constructor', 'hasOwnProperty', 'toString', 'requestId', 'get', 'set', 'run', 'log', 'mixin', 'plugin', 'cache', 'signal', 'impersonate', 'dehydrate', 'hydrate', 'trace', 'headersFor', 'interceptor']) {
     t.throws(() => { checkName(name) }, { code: 'FST_CTX_INVALID_KEY' }, name)
   }
   for (const name of ['tenant', 'level', 'a b', 'x-tenant', 'then', 'prototype', '0', 'é']) t.doesNotThrow(() => { checkName(name) }, name)
 })
 
-t.test('a name that every log line has is a key, but not a logged one', async (t) => {
+t.test('a name that every log line has may be a key, but not a logged one', async (t) => {
   for (const name of ['reason', 'trace_id', 'span_id', 'trace_flags', 'level', 'time', 'pid', 'hostname', 'msg', 'err', 'req', 'res', 'responseTime', 'reqId', 'serializers', 'formatters', 'customLevels']) {
     t.throws(() => readKeys({ [name]: { log: true } }), { code: 'FST_CTX_INVALID_KEY' }, name)
     t.same([...readKeys({ [name]: {} }).names], [name])
   }
 })
 
-t.test('a name that JSON would escape is a key, but not a logged one', async (t) => {
+t.test('a name that JSON would escape may be a key, but not a logged one', async (t) => {
   for (const name of ['a"b', 'a\\b', 'a\nb', '\ud800']) {
     t.throws(() => readKeys({ [name]: { log: true } }), { code: 'FST_CTX_INVALID_KEY' }, JSON.stringify(name))
     t.same([...readKeys({ [name]: { log: false } }).names], [name])
@@ -58,7 +58,7 @@ t.test('a name that JSON would escape is a key, but not a logged one', async (t)
   t.equal(readKeys({ 'a b.c-é/日': { log: true } }).logged.length, 1)
 })
 
-t.test('a policy that is wrong is refused by the name of its option', async (t) => {
+t.test('an invalid key policy is refused by the name of its option', async (t) => {
   for (const [policy, name] of [
     [true, 'keys.tenant'], ['acme', 'keys.tenant'], [null, 'keys.tenant'], [undefined, 'keys.tenant'],
     [{ seed: 'acme' }, 'keys.tenant.seed'], [{ seed: null }, 'keys.tenant.seed'],
@@ -76,13 +76,13 @@ t.test('a policy that is wrong is refused by the name of its option', async (t) 
   }
 })
 
-t.test('two keys with one header, in whatever case, are refused by the name of the second', async (t) => {
+t.test('two keys with the same header, in any case, are refused by the name of the second', async (t) => {
   for (const header of ['x-tenant', 'X-Tenant', 'X-TENANT']) {
     t.throws(() => readKeys({ tenant: { header: 'x-tenant' }, user: {}, owner: { header } }), { code: 'FST_CTX_INVALID_OPTION', message: /'keys\.owner\.header'.*'tenant'/ }, header)
   }
 })
 
-t.test('a header for the request id that a key has is refused', async (t) => {
+t.test('the request id header is refused if a key uses it', async (t) => {
   const policy = readKeys({ tenant: { header: 'X-Tenant' } })
   t.throws(() => { checkIdHeader('x-tenant', policy) }, { code: 'FST_CTX_INVALID_OPTION', message: /'requestId\.header'.*'tenant'/ })
   t.doesNotThrow(() => { checkIdHeader('x-request-id', policy) })

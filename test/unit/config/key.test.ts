@@ -2,7 +2,7 @@ import t from 'tap'
 import { key, type ReservedName } from '../../../lib/config/key.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
 
-t.test('key: its policy as it was given; closed without one', async (t) => {
+t.test('key() returns its policy unchanged; the default is closed', async (t) => {
   const log = (user: { id: string }): string => user.id
   t.same(readKeys({ tenant: key<string>() }).logged, [])
   t.same(readKeys({ tenant: key<string>() }).seeds, [])
@@ -13,7 +13,7 @@ t.test('key: its policy as it was given; closed without one', async (t) => {
   t.same([...readKeys({ user: key<{ id: string }>({ carry, header: 'x-user' }) }).serializedKeys], [['user', carry]])
 })
 
-t.test('each name that the types refuse is refused when the program runs, too', async (t) => {
+t.test('every name that the types refuse is also refused at run time', async (t) => {
   const reserved: Readonly<Record<ReservedName, true>> = {
     get: true,
     require: true,

@@ -10,7 +10,7 @@ const tracing = {
   current: () => undefined, requestSpan: () => undefined, withParent: <R>(_trace: unknown, fn: () => R): R => fn(), attributes: new Map<string, string>(), setAttribute: () => {}
 }
 
-t.test('without options: 8,192 bytes, no secrets, any age, nothing goes anywhere, traces are read', async (t) => {
+t.test('option defaults: 8,192 bytes, no secrets, no age limit, no propagation, incoming traces are read', async (t) => {
   for (const options of [{}, { envelope: {} }, { envelope: { maxBytes: undefined, ttl: undefined } }, { envelope: undefined, propagate: undefined, trace: undefined }]) {
     const { envelope, propagate, keysFor, readsTrace, tracing, diagnostics } = readSettings(options as {}, NO_KEYS)
     t.same(envelope, { maxBytes: 8192, secrets: [], ttl: undefined })
@@ -18,7 +18,7 @@ t.test('without options: 8,192 bytes, no secrets, any age, nothing goes anywhere
   }
 })
 
-t.test('with options: what they say', async (t) => {
+t.test('each option overrides its default', async (t) => {
   const policy = readKeys({ tenant: { header: 'x-tenant', log: true } })
   const propagate = { 'https://api.example': ['tenant', 'requestId'] }
   const { envelope, keysFor, readsTrace, propagate: read } = readSettings({ envelope: { maxBytes: 256, secrets: [SECRET], ttl: 0.5 }, propagate, trace: false }, policy)
@@ -32,7 +32,7 @@ t.test('with options: what they say', async (t) => {
   t.equal(traced.tracing?.attributes.get('tenant'), 'app.tenant')
 })
 
-t.test('diagnostics: unless NODE_ENV is production, or as it is said', async (t) => {
+t.test('diagnostics default to on unless NODE_ENV is production', async (t) => {
   const before = process.env.NODE_ENV
   t.teardown(() => {
     if (before === undefined) delete process.env.NODE_ENV
@@ -45,7 +45,7 @@ t.test('diagnostics: unless NODE_ENV is production, or as it is said', async (t)
   }
 })
 
-t.test('secrets are those of the moment: a list that is changed later changes nothing', async (t) => {
+t.test('secrets are copied: a later change of the list has no effect', async (t) => {
   const secrets = [SECRET]
   const { envelope } = readSettings({ envelope: { secrets } }, NO_KEYS)
   secrets[0] = 'short'
@@ -53,19 +53,19 @@ t.test('secrets are those of the moment: a list that is changed later changes no
   t.same(envelope.secrets, [SECRET])
 })
 
-/** What is wrong, and the name that the error tells. */
+/** The invalid option, and the name that the error contains. */
 const WRONG: ReadonlyArray<[options: object, name: string]> = [
   ...['small', 7, null].map((envelope) => [{ envelope }, 'envelope'] as [object, string]),
   [{ envelope: { maxbytes: 512 } }, 'envelope.maxbytes'],
   [{ envelope: { secret: SECRET } }, 'envelope.secret'],
   ...[0, 255, -1, 512.5, NaN, Infinity, 2 ** 53, '512', null].map((maxBytes) => [{ envelope: { maxBytes } }, 'envelope.maxBytes'] as [object, string]),
   ...[SECRET, 7, null, {}, [7], [SECRET, ''], [SECRET.slice(1)], [SECRET, SECRET.slice(1)], [Buffer.from(SECRET)]].map((secrets) => [{ envelope: { secrets } }, 'envelope.secrets'] as [object, string]),
-  // As an environment variable that is missing would make them: never unsigned by accident.
+  // A missing environment variable. It must not turn signing off by accident.
   [{ envelope: { secrets: [] } }, 'envelope.secrets'],
   [{ envelope: { secrets: undefined } }, 'envelope.secrets'],
   [{ envelope: { secrets: [undefined] } }, 'envelope.secrets'],
   ...[0, -1, NaN, '60000', null].map((ttl) => [{ envelope: { secrets: [SECRET], ttl } }, 'envelope.ttl'] as [object, string]),
-  // Without a signature anybody could make it young again.
+  // Without a signature anybody could change the age.
   [{ envelope: { ttl: 60_000 } }, 'envelope.ttl'],
   ...[null, 'off', 0, {}, { current: () => undefined }, { ...tracing, current: true }, { ...tracing, requestSpan: undefined }, { ...tracing, attributes: undefined }, { ...tracing, attributes: {} }]
     .map((trace) => [{ trace }, 'trace'] as [object, string]),
@@ -76,7 +76,7 @@ const WRONG: ReadonlyArray<[options: object, name: string]> = [
   ...[null, 'yes', 1].map((diagnostics) => [{ diagnostics }, 'diagnostics'] as [object, string])
 ]
 
-t.test('what is wrong is refused by the name of its option, at createContext', async (t) => {
+t.test('createContext refuses an invalid option by its name', async (t) => {
   for (const [options, name] of WRONG) {
     t.throws(() => createContext({ token: key<string>() }, options), { code: 'FST_CTX_INVALID_OPTION', message: `'${name}'` }, JSON.stringify(options))
   }
@@ -84,7 +84,7 @@ t.test('what is wrong is refused by the name of its option, at createContext', a
   for (const options of [null, 7, 'envelope', [], [{ envelope: {} }], () => {}]) t.throws(() => createContext({}, options as never), { code: 'FST_CTX_INVALID_OPTION', message: "'createContext'" })
 })
 
-t.test('and where the ready-made context is registered', async (t) => {
+t.test('the registration of the ready-made context refuses an invalid option by its name', async (t) => {
   for (const [options, name] of WRONG) {
     const app = Fastify()
     await t.rejects(async () => { await app.register(context, { keys: { token: {} }, ...options } as never) }, { code: 'FST_CTX_INVALID_OPTION', message: `'${name}'` }, JSON.stringify(options))
@@ -93,7 +93,7 @@ t.test('and where the ready-made context is registered', async (t) => {
   t.same(ctx.policy(), [], 'nothing is registered')
 })
 
-t.test('the options of a context of its own are refused where its plugin is registered', async (t) => {
+t.test('the registration of a custom context refuses the options that belong to createContext', async (t) => {
   const own = createContext({ tenant: key<string>() })
   for (const name of ['envelope', 'propagate', 'trace', 'diagnostics']) {
     const app = Fastify()
@@ -102,7 +102,7 @@ t.test('the options of a context of its own are refused where its plugin is regi
   }
 })
 
-t.test('no secret is in what an error says', async (t) => {
+t.test('error messages never contain a secret', async (t) => {
   for (const options of [{ envelope: { secrets: [SECRET, 'too short'] } }, { envelope: { secrets: SECRET } }, { envelope: { secrets: [SECRET], ttl: -1 } }]) {
     try {
       createContext({}, options as never)
@@ -114,7 +114,7 @@ t.test('no secret is in what an error says', async (t) => {
   }
 })
 
-t.test('a signed envelope is good for a week, or for as long as its ttl says', async (t) => {
+t.test('a signed envelope expires after a week, or after its ttl', async (t) => {
   const ttlOf = (ttl?: number): unknown => readSettings({ envelope: { secrets: [SECRET], ...(ttl === undefined ? {} : { ttl }) } }, NO_KEYS).envelope.ttl
   t.same([ttlOf(), ttlOf(5), ttlOf(Infinity)], [7 * 86_400_000, 5, Infinity])
 })

@@ -9,7 +9,7 @@ function lists (pattern: string, url: string | URL): boolean {
   return readPropagate({ [pattern]: ['tenant'] }, policy)(url)?.has('tenant') === true
 }
 
-t.test('an origin: its URLs alone, however they are written', async (t) => {
+t.test('an origin pattern matches its own URLs only, in every spelling', async (t) => {
   for (const url of ['https://api.example', 'https://api.example/', 'https://api.example/a?b#c', 'https://API.Example:443/', 'HTTPS://api.example', 'https://user:secret@api.example/']) {
     t.ok(lists('https://api.example', url), url)
     t.ok(lists('https://api.example', new URL(url)), `${url} as a URL`)
@@ -17,7 +17,7 @@ t.test('an origin: its URLs alone, however they are written', async (t) => {
   for (const pattern of ['https://api.example/', 'HTTPS://API.EXAMPLE', 'https://api.example:443']) t.ok(lists(pattern, 'https://api.example/a'), pattern)
 })
 
-t.test('an origin: no other scheme, port or name', async (t) => {
+t.test('an origin pattern matches no other scheme, port or name', async (t) => {
   for (const url of [
     'http://api.example', 'https://api.example:8443', 'ws://api.example', 'https://www.api.example', 'https://example', 'https://api.example.evil.com',
     'https://evilapi.example', 'https://api.example@evil.com/', 'https://evil.com/https://api.example', 'https://evil.com?https://api.example',
@@ -25,14 +25,14 @@ t.test('an origin: no other scheme, port or name', async (t) => {
   ]) t.notOk(lists('https://api.example', url), url)
 })
 
-t.test('a port is part of the origin', async (t) => {
+t.test('the port is part of the origin', async (t) => {
   t.ok(lists('http://api.example:3000', 'http://api.example:3000/a'))
   t.notOk(lists('http://api.example:3000', 'http://api.example'))
   t.notOk(lists('http://api.example:3000', 'http://api.example:30000'))
   t.ok(lists('http://api.example:80', 'http://api.example'))
 })
 
-t.test('a wildcard: all below a domain, at any depth, and not the domain itself', async (t) => {
+t.test('a wildcard matches every level of subdomain, but not the domain itself', async (t) => {
   const pattern = 'https://*.internal.example'
   for (const url of ['https://a.internal.example', 'https://a.b.internal.example/x', 'https://A.INTERNAL.example']) t.ok(lists(pattern, url), url)
   for (const url of [
@@ -43,7 +43,7 @@ t.test('a wildcard: all below a domain, at any depth, and not the domain itself'
   t.ok(lists('https://*.internal.example:8443', 'https://a.internal.example:8443'))
 })
 
-t.test('names in other scripts, and addresses, are compared as they are sent', async (t) => {
+t.test('internationalized names and addresses are compared in the form in which they are sent', async (t) => {
   t.ok(lists('https://bücher.example', 'https://xn--bcher-kva.example/a'))
   t.ok(lists('https://*.xn--bcher-kva.example', 'https://api.BÜCHER.example/a'))
   t.notOk(lists('https://bücher.example', 'https://bucher.example/'))
@@ -52,22 +52,22 @@ t.test('names in other scripts, and addresses, are compared as they are sent', a
   t.ok(lists('http://[::1]:3000', 'http://[0:0:0:0:0:0:0:1]:3000'))
 })
 
-t.test('where several patterns list an origin, the keys of all of them go there', async (t) => {
+t.test('if several patterns match an origin, it gets the keys of all of them', async (t) => {
   const keysFor = readPropagate({ 'https://*.example': ['requestId', 'tenant'], 'https://api.example': ['user'], 'https://other.example': [] }, policy)
   t.same([...keysFor('https://api.example')!], ['requestId', 'tenant', 'user'])
   t.same([...keysFor('https://www.example')!], ['requestId', 'tenant'])
   t.equal(keysFor('https://example.com'), undefined)
-  t.same([...readPropagate({ 'https://other.example': [] }, policy)('https://other.example')!], [], 'it is listed, with no key: the trace goes there')
+  t.same([...readPropagate({ 'https://other.example': [] }, policy)('https://other.example')!], [], 'it is listed without keys: only the trace is sent')
 })
 
-t.test('what is no URL is listed nowhere', async (t) => {
+t.test('an invalid URL matches no pattern', async (t) => {
   const hostile = { toString () { throw new Error('toString') } }
   for (const given of [Object.create(null), hostile, Symbol('https://api.example'), { toString: () => ({}) }]) t.notOk(lists('https://api.example', given as string))
   for (const given of ['', '/path', 'api.example', 'https://', undefined, null, 7, {}]) t.notOk(lists('https://api.example', given as string), String(given))
   t.equal(readPropagate({}, policy)('https://api.example'), undefined)
 })
 
-t.test('options that are wrong are refused, by name', async (t) => {
+t.test('invalid propagation options are refused by name', async (t) => {
   const refused = (propagate: unknown, message: RegExp): void => {
     t.throws(() => readPropagate(propagate as Propagate, policy), { code: 'FST_CTX_INVALID_OPTION', message })
   }

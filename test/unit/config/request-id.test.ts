@@ -11,7 +11,7 @@ const UUID = /^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/
 
 interface Answer { readonly head: string, readonly body: Readonly<Record<string, unknown>> }
 
-/** An application that tells every id it has, asked by bytes on a socket. */
+/** An application that returns each of its request ids, called with raw bytes on a socket. */
 async function setting (t: Tap, requestId?: RequestIdOptions, options: FastifyServerOptions = {}): Promise<{ readonly lines: Lines, readonly app: FastifyInstance, readonly ask: (...headers: string[]) => Promise<Answer> }> {
   const ctx = createContext({ tenant: key<string>() })
   const lines = new Lines(t)
@@ -31,7 +31,7 @@ async function setting (t: Tap, requestId?: RequestIdOptions, options: FastifySe
   return { lines, app, ask }
 }
 
-/** The one id of an answer, which every place tells. */
+/** The id of a response, checked to be the same everywhere. */
 function idOf (t: Tap, { head, body }: Answer, lines: Lines, header = 'x-request-id'): string {
   const id = new RegExp(`^${header}: (.*)$`, 'm').exec(head)?.[1] ?? `no header ${header}`
   t.same(body, { request: id, ctx: id, access: id }, 'request.id, ctx.get and request.ctx')
@@ -39,22 +39,22 @@ function idOf (t: Tap, { head, body }: Answer, lines: Lines, header = 'x-request
   return id
 }
 
-t.test('request.id, ctx.get, the log field and the response header are one id', async (t) => {
+t.test('request.id, ctx.get, the log field and the response header are the same id', async (t) => {
   const { ask, lines } = await setting(t)
 
-  t.test('made where the client brings none', async (t) => {
+  t.test('an id is generated when the client sends none', async (t) => {
     const first = idOf(t, await ask(), lines)
     t.match(first, UUID)
     t.not(idOf(t, await ask(), lines), first)
   })
 
-  t.test('taken over where it is safe: a UUID, a ULID, a trace id, anything plain', async (t) => {
+  t.test('a safe id is accepted: a UUID, a ULID, a trace id, plain ASCII', async (t) => {
     for (const id of ['0b7aa1c8-7a0b-4f0e-9f5e-5b8d3c6a3a52', '01ARZ3NDEKTSV4RRFFQ69G5FAV', '4bf92f3577b34da6a3ce929d0e0e4736', 'a', 'job:7_x.y', 'x'.repeat(128)]) {
       t.equal(idOf(t, await ask(`x-request-id: ${id}`), lines), id)
     }
   })
 
-  t.test('made new where it is not, and what came reaches no line and no header', async (t) => {
+  t.test('an unsafe id is replaced, and appears in no log line and no header', async (t) => {
     for (const [what, headers] of Object.entries({
       empty: ['x-request-id:'],
       blank: ['x-request-id:   '],
@@ -81,7 +81,7 @@ t.test('request.id, ctx.get, the log field and the response header are one id', 
     }
   })
 
-  t.test('bytes that are no header: Node refuses the request, and they reach no line', async (t) => {
+  t.test('Node refuses bytes that are invalid in a header, and they appear in no log line', async (t) => {
     for (const value of ['canary\0here', 'canary\rx-admin: 1', 'canary\x07', 'canary\x7f']) {
       const { head } = await ask(`x-request-id: ${value}`)
       t.match(head, /^HTTP\/1\.1 400/)
@@ -89,7 +89,7 @@ t.test('request.id, ctx.get, the log field and the response header are one id', 
     }
   })
 
-  t.test('on errors and on a 404, too', async (t) => {
+  t.test('errors and 404 responses carry the id', async (t) => {
     const { app, lines } = await setting(t)
     const answer = await app.inject({ url: '/nowhere', headers: { 'x-request-id': 'id-1' } })
     t.equal(answer.statusCode, 404)
@@ -106,7 +106,7 @@ t.test('inject: a header that is an array is replaced', async (t) => {
   t.notMatch(lines.raw.join(''), /canary/)
 })
 
-t.test('HTTP/2: the same id everywhere, and a hostile one is replaced', async (t) => {
+t.test('HTTP/2: the id is the same everywhere, and an unsafe one is replaced', async (t) => {
   const ctx = createContext({})
   const app = Fastify({ http2: true })
   t.teardown(() => app.close())
@@ -125,14 +125,14 @@ t.test('HTTP/2: the same id everywhere, and a hostile one is replaced', async (t
   }
 })
 
-t.test('options', async (t) => {
+t.test('request id options', async (t) => {
   t.test('header: another name, in any case', async (t) => {
     const { ask, lines } = await setting(t, { header: 'X-Correlation-Id' })
     t.equal(idOf(t, await ask('x-correlation-id: id-1'), lines), 'id-1')
     t.match(idOf(t, await ask('x-request-id: canary'), lines), UUID)
   })
 
-  t.test('header: false: none is read', async (t) => {
+  t.test('header: false: no header is read', async (t) => {
     const { ask, lines } = await setting(t, { header: false })
     t.match(idOf(t, await ask('x-request-id: canary'), lines), UUID)
     t.notMatch(lines.raw.join(''), /canary/)
@@ -145,7 +145,7 @@ t.test('options', async (t) => {
     t.notMatch(answer.head, /x-request-id/)
   })
 
-  t.test('responseHeader: false: the client is not told', async (t) => {
+  t.test('responseHeader: false: no header is sent', async (t) => {
     const { ask, lines } = await setting(t, { responseHeader: false })
     const { head, body } = await ask('x-request-id: id-1')
     t.notMatch(head, /id-1|x-request-id/)
@@ -153,26 +153,26 @@ t.test('options', async (t) => {
     t.equal(lines.one('mine').reqId, 'id-1')
   })
 
-  t.test('pattern: what it does not match is replaced; a flag g has no memory', async (t) => {
+  t.test('pattern: a non-matching id is replaced, and the g flag keeps no state', async (t) => {
     const { ask, lines } = await setting(t, { pattern: /^req-\d+$/gy })
     for (let i = 0; i < 3; i++) t.equal(idOf(t, await ask('x-request-id: req-7'), lines), 'req-7')
     t.match(idOf(t, await ask('x-request-id: other'), lines), UUID)
   })
 
-  t.test('pattern: however wide, the id stays visible ASCII of bounded length', async (t) => {
+  t.test('pattern: even a permissive pattern allows only visible ASCII of limited length', async (t) => {
     const { ask, lines } = await setting(t, { pattern: /[^]*/ })
     t.equal(idOf(t, await ask('x-request-id: a/b"c\\d'), lines), 'a/b"c\\d')
     for (const given of ['', 'canary one', 'x'.repeat(129), 'canary\xe9']) t.match(idOf(t, await ask(`x-request-id: ${given}`), lines), UUID)
   })
 
-  t.test('generate: makes the id where none was accepted, from the raw request', async (t) => {
+  t.test('generate: creates the id from the raw request when none was accepted', async (t) => {
     const { ask, lines } = await setting(t, { generate: (raw) => `made/${raw.method}` })
     t.equal(idOf(t, await ask(), lines), 'made/GET')
     t.equal(idOf(t, await ask('x-request-id: canary one'), lines), 'made/GET')
     t.equal(idOf(t, await ask('x-request-id: id-1'), lines), 'id-1')
   })
 
-  t.test('generate that throws, or makes what is no safe id: a UUID, and one warning each', async (t) => {
+  t.test('generate that throws or returns an unsafe id: a UUID is used, with one warning each', async (t) => {
     const told = warnings(t, 'FST_CTX_REQUEST_ID')
     for (const generate of [() => { throw new Error('out of ids') }, () => undefined, () => '', () => 'a b', () => 'x\r\ny: z', () => 7, () => 'x'.repeat(129), async () => 'id']) {
       const { ask, lines } = await setting(t, { generate: generate as never })
@@ -186,7 +186,7 @@ t.test('options', async (t) => {
 })
 
 t.test('the genReqId option of the server', async (t) => {
-  t.test('makes the id where none was accepted', async (t) => {
+  t.test('creates the id when none was accepted', async (t) => {
     let made = 0
     const { ask, lines } = await setting(t, undefined, { genReqId: () => `server-${++made}` })
     t.equal(idOf(t, await ask(), lines), 'server-1')
@@ -194,7 +194,7 @@ t.test('the genReqId option of the server', async (t) => {
     t.equal(idOf(t, await ask(), lines), 'server-2')
   })
 
-  t.test('that repeats a header is checked as the header would be', async (t) => {
+  t.test('that copies a header is checked like the header', async (t) => {
     const { ask, lines } = await setting(t, undefined, { genReqId: (raw) => raw.headers['x-request-id'] as string })
     for (const given of ['<canary>', 'canary one', 'x'.repeat(129), '']) {
       const answer = await ask(`x-request-id: ${given}`)
@@ -203,18 +203,18 @@ t.test('the genReqId option of the server', async (t) => {
     }
   })
 
-  t.test('gives way to generate', async (t) => {
+  t.test('is overridden by generate', async (t) => {
     const { ask, lines } = await setting(t, { generate: () => 'ours' }, { genReqId: () => 'server' })
     t.equal(idOf(t, await ask(), lines), 'ours')
   })
 
-  t.test("Fastify's own counter, unique in one process only, is not taken", async (t) => {
+  t.test("the default counter of Fastify, unique only in one process, is not used", async (t) => {
     const { ask, lines } = await setting(t)
     t.match(idOf(t, await ask(), lines), UUID)
   })
 })
 
-t.test('requestIdHeader of the server, which would take any header, is refused', async (t) => {
+t.test('requestIdHeader of the server, which would accept any id, is refused', async (t) => {
   for (const requestIdHeader of ['x-request-id', 'x-other', true] as const) {
     await t.rejects(async () => { await Fastify({ requestIdHeader: requestIdHeader as string }).register(createContext({}).plugin) }, { code: 'FST_CTX_REQUEST_ID_HEADER', message: /requestId: \{ header: '/ })
   }
@@ -222,7 +222,7 @@ t.test('requestIdHeader of the server, which would take any header, is refused',
 })
 
 t.test('a second context beside the first', async (t) => {
-  /** Two contexts, and the answer to a client that brings no id. */
+  /** Two contexts, and the response to a client that sends no id. */
   async function both (t: Tap, requestId?: RequestIdOptions): Promise<Answer> {
     const app = Fastify()
     await app.register(createContext({}).plugin, { requestId: { generate: () => 'of-the-first' } })
@@ -233,13 +233,13 @@ t.test('a second context beside the first', async (t) => {
     return { head, body: JSON.parse(body) as Answer['body'] }
   }
 
-  t.equal((await both(t)).body.request, 'of-the-first', 'takes the ids as they are')
-  t.equal((await both(t, { responseHeader: 'x-second' })).body.request, 'of-the-first', 'also where it tells them elsewhere')
+  t.equal((await both(t)).body.request, 'of-the-first', 'uses the ids of the first')
+  t.equal((await both(t, { responseHeader: 'x-second' })).body.request, 'of-the-first', 'also if it sends them in another header')
   t.match((await both(t, { responseHeader: 'x-second' })).head, /^x-second: of-the-first$/m)
-  t.equal((await both(t, { generate: () => 'of-the-second' })).body.request, 'of-the-second', 'unless it makes its own')
+  t.equal((await both(t, { generate: () => 'of-the-second' })).body.request, 'of-the-second', 'unless it generates its own')
 })
 
-t.test('options that are wrong are refused, by name', async (t) => {
+t.test('invalid request id options are refused by name', async (t) => {
   for (const [options, name] of [
     [{ header: 7 }, 'requestId.header'],
     [{ header: true }, 'requestId.header'],
@@ -264,12 +264,12 @@ t.test('responseHeader: x-request-id, another name in lower case, or none', asyn
   t.equal(responseHeader({ responseHeader: false }), undefined)
 })
 
-t.test('isSafeId: 1 to 128 visible ASCII characters', async (t) => {
+t.test('isSafeId accepts 1 to 128 visible ASCII characters', async (t) => {
   for (const id of ['a', '~', '!', 'x'.repeat(128)]) t.ok(isSafeId(id), id)
   for (const id of ['', ' ', 'a b', 'é', '\n', 'a\n', '\x7f', 'x'.repeat(129), 7, undefined, null, ['a']]) t.notOk(isSafeId(id), String(id))
 })
 
-t.test('setGenReqId after the plugin, with an id that is not safe in a header: a UUID everywhere, no failure', async (t) => {
+t.test('setGenReqId after the plugin: an id that is unsafe in a header is replaced by a UUID everywhere', async (t) => {
   const told = warnings(t, 'FST_CTX_REQUEST_ID')
   for (const made of ['id-€', '', undefined, null, 7, Promise.resolve('id'), {}, 'x'.repeat(129)]) {
     const ctx = createContext({})
@@ -285,10 +285,10 @@ t.test('setGenReqId after the plugin, with an id that is not safe in a header: a
     t.same(await answer.json(), { request: id, ctx: id })
   }
   await turns()
-  t.ok(told.length <= 1, 'one warning, which the process may have had already')
+  t.ok(told.length <= 1, 'one warning, which an earlier test may have caused')
 })
 
-t.test('generators are known by what they are, as a bundler takes their names', async (t) => {
+t.test('generators are recognized by identity, because a bundler may rename them', async (t) => {
   const counter = (Fastify() as unknown as { genReqId: () => string }).genReqId
   t.ok(isCounter(counter))
   t.ok(isCounter(() => 'req-' + (1).toString(36)))
@@ -299,10 +299,10 @@ t.test('generators are known by what they are, as a bundler takes their names', 
 
   let n = 0
   const { ask, lines } = await setting(t, undefined, { genReqId: () => `req-${(++n).toString(36)}` })
-  t.equal(idOf(t, await ask(), lines), 'req-1', 'one that was given to Fastify is taken, though it reads like a counter')
+  t.equal(idOf(t, await ask(), lines), 'req-1', 'a custom generator is used, even if it looks like a counter')
 })
 
-t.test('a generator that fails with something else than an error: its kind is in the warning', async (t) => {
+t.test('a generator that throws a non-error: the warning names its type', async (t) => {
   t.match(checkedId(Symbol('x')), UUID)
   t.equal(checkedId('id-1'), 'id-1')
 })

@@ -10,14 +10,14 @@ const SECRET = 'a secret of the client'
 const slowly = z.string().refine(async (text) => text !== SECRET)
 const code = (expected: string) => ({ code: expected })
 
-t.test('schemas of zod and valibot are schemas, of functions too; other values are not', async (t) => {
+t.test('zod and valibot schemas are accepted, functions included; other values are refused', async (t) => {
   const made = Object.assign(() => {}, { '~standard': z.string()['~standard'] })
   for (const schema of [z.string(), v.string(), made]) t.ok(isSchema(schema))
   for (const other of [undefined, null, 'string', {}, () => {}, { '~standard': {} }, { '~standard': null }]) t.notOk(isSchema(other))
   t.throws(() => createContext({ tenant: key({ schema: 'string' as never }) }), { code: 'FST_CTX_INVALID_OPTION', message: /keys\.tenant\.schema/ })
 })
 
-t.test('what a schema returns is the value, and undefined is not checked', async (t) => {
+t.test('the output of a schema is the value, and undefined is not checked', async (t) => {
   for (const schema of [z.string().trim(), v.pipe(v.string(), v.trim())]) {
     t.equal(check('tenant', ' acme ', schema), 'acme')
     t.equal(checkNow('tenant', ' acme ', schema), 'acme')
@@ -30,7 +30,7 @@ t.test('what a schema returns is the value, and undefined is not checked', async
   t.throws(() => checkNow('tenant', SECRET, slowly), code('FST_CTX_ASYNC_SCHEMA'))
 })
 
-t.test('of several schemas a value passes all, in turn', async (t) => {
+t.test('with several schemas a value passes through each in turn', async (t) => {
   t.equal(check('tenant', ' acme ', everyOf([z.string().trim(), z.string().max(4)])), 'acme')
   for (const schemas of [[z.string().min(5), z.string()], [z.string(), z.string().min(5)]]) t.throws(() => check('tenant', 'acme', everyOf(schemas)), code('FST_CTX_INVALID_VALUE'))
   for (const schemas of [[slowly, z.string()], [z.string(), slowly]]) {
@@ -39,7 +39,7 @@ t.test('of several schemas a value passes all, in turn', async (t) => {
   }
 })
 
-t.test('where two applications share the ready-made context, a job passes the schemas of both', async (t) => {
+t.test('when two applications share the ready-made context, a job passes the schemas of both', async (t) => {
   const first = Fastify()
   await first.register(context, { keys: { tenant: { schema: z.string().min(5) } } })
   const second = Fastify()
@@ -49,7 +49,7 @@ t.test('where two applications share the ready-made context, a job passes the sc
   for (const tenant of ['acme', 'a long name']) t.throws(() => ready.run({ tenant }, () => {}), code('FST_CTX_INVALID_VALUE'))
 })
 
-t.test('an error has the issues for code, and shows them nowhere', async (t) => {
+t.test('a schema error exposes its issues to code and to no serialization', async (t) => {
   try {
     check('tenant', SECRET, z.literal('acme'))
     t.fail('it throws')
@@ -59,7 +59,7 @@ t.test('an error has the issues for code, and shows them nowhere', async (t) => 
   }
 })
 
-t.test('a checked seed waits where the seed or the schema is async, and blames the client alone for what does not match', async (t) => {
+t.test('a checked seed is async if the seed or the schema is, and only a mismatch is a client error', async (t) => {
   const request = {} as never
   for (const schema of [z.literal('acme'), slowly]) {
     for (const seed of [(value: unknown) => value, async (value: unknown) => value]) {
@@ -71,7 +71,7 @@ t.test('a checked seed waits where the seed or the schema is async, and blames t
   await t.rejects(async () => await checkedSeed('tenant', () => 'acme', failing)(request), { message: 'the database is gone', statusCode: undefined })
 })
 
-t.test('a seed that does not match is answered with 400, the name of the key and nothing of the value, on no line either', async (t) => {
+t.test('a seed value that fails its schema returns 400 with the name of the key, and no response or log line contains the value', async (t) => {
   for (const schema of [z.uuid(), slowly]) {
     const lines = new Lines(t)
     const ctx = createContext({ tenant: key({ schema, seed: (request) => request.headers['x-tenant-id'], log: true }) })
@@ -90,7 +90,7 @@ t.test('a seed that does not match is answered with 400, the name of the key and
   }
 })
 
-t.test('set, run and impersonate check what they are given, locked or not, and keep what was', async (t) => {
+t.test('set, run and impersonate check their values, also for locked keys, and keep the old value on failure', async (t) => {
   const ctx = createContext({ tenant: key({ schema: z.string().trim().min(2) }), other: key<string>() })
   ctx.run({ tenant: ' acme ', other: 'x' }, () => {
     t.equal(ctx.get('tenant'), 'acme')
@@ -105,7 +105,7 @@ t.test('set, run and impersonate check what they are given, locked or not, and k
   })
 })
 
-t.test('an envelope whose value does not match starts no work: with and without unpack, of the actor, too', async (t) => {
+t.test('an envelope with an invalid value, or an invalid actor, starts no work, with and without unpack', async (t) => {
   const ctx = createContext({
     tenant: key({ schema: slowly, carry: true }),
     plan: key({ schema: z.enum(['free', 'paid']), carry: { pack: (plan) => plan, unpack: (packed: unknown) => packed as 'free' } })

@@ -11,7 +11,7 @@ import { turns, warnings } from '../../support/support.ts'
 const API = 'https://api.example'
 const PLACE: Trace = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7', traceFlags: 1 }
 
-/** A root scope with a key of each kind, at a place in a trace. */
+/** A root scope with one key of each kind, inside a trace. */
 function scope (values: Record<string, unknown>, { trace, ...options }: CreateOptions & { trace?: Tracing } = {}, place?: Trace): Scope {
   const policy = readKeys({ tenant: { header: 'X-Tenant' }, user: { header: 'x-user' }, token: {} })
   const settings = readSettings({ propagate: { [API]: ['requestId', 'tenant', 'user'], 'https://ids.example': ['requestId'] }, ...options, ...trace && { trace } }, policy)
@@ -24,13 +24,13 @@ function scope (values: Record<string, unknown>, { trace, ...options }: CreateOp
 
 const headersOf = (root: Scope, url: string = API, traced = false): object => outboundHeaders(root, url, { traced })
 
-/** The header of one value, of a key of its own: a warning is told once for each key. */
+/** The header of one value. Each call uses a new key, because a warning is emitted once per key. */
 function headerOf (name: string, value: unknown, carry?: Packing<any>): string | undefined {
   const ctx = createContext({ [name]: key<unknown>({ header: 'x-value', ...carry && { carry } }) }, { propagate: { [API]: [name] } })
   return ctx.run({ [name]: value } as object, () => ctx.headersFor(API))['x-value']
 }
 
-t.test('the headers of an origin: those of the keys that are listed for it and set', async (t) => {
+t.test('headersFor returns the headers of the keys that are listed for the origin and have a value', async (t) => {
   const root = scope({ tenant: 'acme', token: 'hush' })
   t.same(headersOf(root), { 'x-request-id': 'id-1', 'x-tenant': 'acme' })
   t.same(headersOf(root, 'https://ids.example/path'), { 'x-request-id': 'id-1' })
@@ -38,24 +38,24 @@ t.test('the headers of an origin: those of the keys that are listed for it and s
   t.same(headersOf(scope({ tenant: null, user: undefined })), { 'x-request-id': 'id-1' })
 })
 
-t.test('the value of the innermost scope is what is sent', async (t) => {
+t.test('the header carries the value of the innermost scope', async (t) => {
   const root = scope({ tenant: 'acme', user: 'ada' })
   const child = new Scope(root.definition, root.registration, root)
   child.store.tenant = 'globex'
   t.same(headersOf(child), { 'x-request-id': 'id-1', 'x-tenant': 'globex', 'x-user': 'ada' })
 })
 
-t.test('without propagate, and of an ended scope: none', async (t) => {
+t.test('no headers are returned without propagate or for an ended scope', async (t) => {
   t.same(headersOf(scope({ tenant: 'acme' }, { propagate: undefined! })), {})
   const root = scope({ tenant: 'acme' }, {}, PLACE)
   const child = new Scope(root.definition, root.registration, root)
   child.store.tenant = 'globex'
   root.end(() => {})
   t.same(headersOf(root), {})
-  t.same(headersOf(child), {}, 'nor of one below it')
+  t.same(headersOf(child), {}, 'a child of an ended scope has none either')
 })
 
-t.test('a value is sent as it is where it is plain ASCII, else percent-encoded, and always to be decoded', async (t) => {
+t.test('plain ASCII values are sent unchanged, other values are percent-encoded, and every value can be decoded', async (t) => {
   const sent = {
     acme: 'acme',
     'Acme & Sons; "a", b=c \\ ~': 'Acme & Sons; "a", b=c \\ ~',
@@ -76,17 +76,17 @@ t.test('a value is sent as it is where it is plain ASCII, else percent-encoded, 
   for (const value of [0, 7, -1.5, true, false]) t.equal(headerOf('text', value), String(value))
 })
 
-t.test('1,024 bytes are sent, one more are not', async (t) => {
+t.test('a value of 1,024 bytes is sent, a longer one is not', async (t) => {
   const told = warnings(t, 'FST_CTX_HEADER')
   t.equal(headerOf('fits', 'x'.repeat(1024))?.length, 1024)
   t.equal(headerOf('fitsEncoded', `${'x'.repeat(1018)}ü`)?.length, 1024)
   t.equal(headerOf('long', 'x'.repeat(1025)), undefined)
-  t.equal(headerOf('longEncoded', `${'x'.repeat(1019)}ü`), undefined, 'as it is sent')
+  t.equal(headerOf('longEncoded', `${'x'.repeat(1019)}ü`), undefined, 'the limit applies to the encoded value')
   await turns()
   t.same(told.map(({ message }) => /'(\w+)'/.exec(message)?.[1]), ['long', 'longEncoded'])
 })
 
-/** How many characters the regular expressions are given that `fn` uses. */
+/** How many characters `fn` passes to regular expressions. */
 function charactersRead (fn: () => void): number {
   const before = { exec: RegExp.prototype.exec, [Symbol.replace]: RegExp.prototype[Symbol.replace] }
   let read = 0
@@ -104,16 +104,16 @@ function charactersRead (fn: () => void): number {
   return read
 }
 
-t.test('of a value that is too long, which a client may send, nothing is read but its length', async (t) => {
+t.test('a value that is too long is never scanned: only its length is read', async (t) => {
   for (const length of [1025, 120_000, 10_000_000]) {
     for (const value of [`a${' '.repeat(length - 2)}a`, ' '.repeat(length), '%'.repeat(length), 'ü'.repeat(length)]) {
-      t.equal(charactersRead(() => { headerOf('text', value) }), charactersRead(() => { headerOf('text', {}) }), `${length}: as for a value that is no text`)
+      t.equal(charactersRead(() => { headerOf('text', value) }), charactersRead(() => { headerOf('text', {}) }), `${length}: as for a value that is not text`)
     }
   }
-  t.ok(charactersRead(() => { headerOf('text', 'x'.repeat(1024)) }) > charactersRead(() => { headerOf('text', {}) }), 'one that fits is read')
+  t.ok(charactersRead(() => { headerOf('text', 'x'.repeat(1024)) }) > charactersRead(() => { headerOf('text', {}) }), 'a value that fits is scanned')
 })
 
-t.test('what no header carries is not sent, with a warning, once for each key and reason, that does not tell the value', async (t) => {
+t.test('a value that no header can carry is not sent, and one warning per key and reason hides the value', async (t) => {
   const told = warnings(t, 'FST_CTX_HEADER')
   await turns()
   told.length = 0
@@ -135,7 +135,7 @@ t.test('what no header carries is not sent, with a warning, once for each key an
   t.notMatch(JSON.stringify(told.map((warning) => ({ ...warning, message: warning.message, stack: warning.stack }))), /private/)
 })
 
-t.test('a key with pack: what that makes; undefined and null are not sent, and no warning is told', async (t) => {
+t.test('a key with pack sends the packed value; undefined and null are not sent and cause no warning', async (t) => {
   const told = warnings(t, 'FST_CTX_HEADER')
   const carry: Packing<{ id?: string | number | null }> = { pack: ({ id }) => id, unpack: () => undefined }
   t.equal(headerOf('packs', { id: 'ä' }, carry), '%C3%A4')
@@ -146,11 +146,11 @@ t.test('a key with pack: what that makes; undefined and null are not sent, and n
   t.same(told, [])
 })
 
-t.test('the place in a trace goes to each listed origin', async (t) => {
+t.test('trace headers go to each listed origin', async (t) => {
   const child = /^00-4bf92f3577b34da6a3ce929d0e0e4736-(?!00f067aa0ba902b7)[0-9a-f]{16}-01$/
   const traceState = { serialize: () => 'vendor=1' }
 
-  t.test('without a tracer the call is a span of its own', async (t) => {
+  t.test('without a tracer each call gets its own span id', async (t) => {
     const root = scope({}, {}, { ...PLACE, traceState })
     const [first, second] = [headersOf(root), headersOf(root)] as Array<Record<string, string>>
     t.match(first!.traceparent, child)
@@ -160,17 +160,17 @@ t.test('the place in a trace goes to each listed origin', async (t) => {
     t.same(headersOf(root, 'https://other.example'), {})
   })
 
-  t.test('with one, its active span is the parent', async (t) => {
+  t.test('with a tracer the active span is the parent', async (t) => {
     const active = { ...PLACE, spanId: 'ffffffffffffffff' }
     const trace: Tracing = { current: () => active, requestSpan: () => PLACE, withParent: (_place, fn) => fn(), attributes: new Map(), setAttribute () {} }
     t.match(headersOf(scope({}, { trace }, PLACE)), { traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-ffffffffffffffff-01' })
   })
 
-  t.test('where another tool adds it, it is left to that', async (t) => {
+  t.test('trace headers are left to another tool that adds them', async (t) => {
     t.strictSame(headersOf(scope({ tenant: 'acme' }, {}, { ...PLACE, traceState }), API, true), { 'x-request-id': 'id-1', 'x-tenant': 'acme' })
   })
 
-  t.test('no state, or an empty one, is no header', async (t) => {
+  t.test('a missing or empty trace state sends no tracestate header', async (t) => {
     for (const state of [undefined, { serialize: () => '' }]) t.notOk('tracestate' in headersOf(scope({}, {}, { ...PLACE, traceState: state })))
   })
 })

@@ -12,7 +12,7 @@ function call (origin: string | URL, path: string, { handler = {}, of = store }:
   return { store: of, origin, path, handler }
 }
 
-/** Whether a call to where an answer from outside leads is part of its chain. */
+/** Whether a call to the location of a response from outside belongs to the same redirect chain. */
 function leads (headers: unknown, path: string, status = 302): boolean {
   const of = newStore()
   const redirects = new Redirects()
@@ -20,25 +20,25 @@ function leads (headers: unknown, path: string, status = 302): boolean {
   return redirects.includes(call(LISTED, path, { of }))
 }
 
-t.test('an answer leads to its location alone, and only as a redirect', async (t) => {
+t.test('a redirect response puts only its own location in the chain, and only with a redirect status', async (t) => {
   for (const status of [300, 301, 302, 303, 307, 308]) t.ok(leads({ location: `${LISTED}/a` }, '/a', status), String(status))
   for (const status of [100, 200, 299, 400, 500]) t.notOk(leads({ location: `${LISTED}/a` }, '/a', status), String(status))
   t.notOk(leads({ location: `${LISTED}/a` }, '/b'))
   t.notOk(leads({ location: 'https://other.example/a' }, '/a'))
   t.notOk(leads({}, '/a'))
-  t.notOk(leads({ location: 'https://' }, '/a'), 'where nobody can follow')
+  t.notOk(leads({ location: 'https://' }, '/a'), 'a location that cannot be followed')
 })
 
-t.test('headers in each form that undici has', async (t) => {
+t.test('the location is read from every header format that undici uses', async (t) => {
   const location = `${LISTED}/a`
   for (const headers of [
     { location }, { Location: [location] }, { location: ['https://other.example', location] }, ['x-a', 'b', 'Location', location],
     [Buffer.from('location'), Buffer.from(location)], [Buffer.from('location'), [Buffer.from(location)]]
   ]) t.ok(leads(headers, '/a'), JSON.stringify(headers))
-  t.ok(leads({ location: [`${LISTED}/a`, 'b'] }, '/a,%20b'), 'several as one')
+  t.ok(leads({ location: [`${LISTED}/a`, 'b'] }, '/a,%20b'), 'several values are joined')
 })
 
-t.test('URLs are compared as they are dispatched', async (t) => {
+t.test('locations and calls are compared in the form that undici dispatches', async (t) => {
   for (const [location, path] of [
     [`${LISTED}:443/./b/../a`, '/a'], [`${LISTED}/a#fragment`, '/a'], ['HTTPS://API.example/a?', '/a?'], ['https://me:secret@api.example/a', '/a'],
     ['//api.example/a', '/a'], [`${LISTED}//name`, '//name'], [`${LISTED}/b\u00fccher`, '/b%C3%BCcher'], [`${LISTED}/b\u00c3\u00bccher`, '/b%C3%BCcher']
@@ -48,7 +48,7 @@ t.test('URLs are compared as they are dispatched', async (t) => {
   t.ok(redirects.includes(call(OUTSIDE, '/folder/next')))
 })
 
-t.test('until the call that was led there is over, and in the same scope alone', async (t) => {
+t.test('a location stays in the chain until the call to it ends, and only in its own scope', async (t) => {
   const redirects = new Redirects()
   redirects.answered(call(OUTSIDE, '/hook'), 302, { location: `${LISTED}/a` })
   redirects.answered(call(OUTSIDE, '/hook'), 302, { location: `${LISTED}/b` })
@@ -60,7 +60,7 @@ t.test('until the call that was led there is over, and in the same scope alone',
   redirects.ended(call(LISTED, '/a', { of: newStore() }))
 })
 
-t.test('what is dispatched with the handler of such a call is part of the chain: a redirect, or a further try', async (t) => {
+t.test('a call that reuses the handler of a redirected call is in the chain, as a redirect or as a retry', async (t) => {
   const redirects = new Redirects()
   const [follows, tries] = [{}, {}]
   t.notOk(redirects.includes(call(OUTSIDE, '/hook', { handler: follows })))
@@ -72,7 +72,7 @@ t.test('what is dispatched with the handler of such a call is part of the chain:
   t.notOk(redirects.includes(call(LISTED, '/a')))
 })
 
-t.test('an origin that is none leads nowhere', async (t) => {
+t.test('an invalid origin leads nowhere', async (t) => {
   const redirects = new Redirects()
   redirects.answered(call('no origin', '/'), 302, { location: '/a' })
   redirects.answered(call('no origin', '/'), 302, { location: `${LISTED}/a` })

@@ -8,7 +8,7 @@ const ctx = createContext({ tenant: key<string>({ header: 'X-Tenant' }), user: k
 
 interface Dispatched { readonly options: any, readonly handler: any }
 
-/** What is dispatched by way of the interceptor. */
+/** What is dispatched through the interceptor. */
 function pass (options: object, handler: object = {}): Dispatched {
   const dispatched: Dispatched[] = []
   ctx.interceptor((options, handler) => dispatched.push({ options, handler }) > 0)(options, handler)
@@ -18,7 +18,7 @@ function pass (options: object, handler: object = {}): Dispatched {
 const asAcme = <R>(fn: () => R): R => ctx.run({ tenant: 'acme', user: 'ada' }, fn)
 const headersOf = (headers: unknown): object => asAcme(() => pass({ origin: ORIGIN, headers })).options.headers
 
-t.test('nothing is touched outside a scope, for an origin that is not listed, for none, and where no value is set', async (t) => {
+t.test('the interceptor changes nothing outside a scope, for an unlisted or missing origin, and when no value is set', async (t) => {
   const options = { origin: ORIGIN, path: '/' }
   t.equal(pass(options).options, options)
   for (const origin of ['https://other.example', undefined]) {
@@ -29,17 +29,17 @@ t.test('nothing is touched outside a scope, for an origin that is not listed, fo
   t.same(options, { origin: ORIGIN, path: '/' })
 })
 
-t.test('what the dispatcher returns is returned: whether it takes more', async (t) => {
+t.test('the interceptor returns what the dispatcher returns: whether it accepts more calls', async (t) => {
   for (const taken of [true, false]) t.equal(ctx.interceptor(() => taken)({ origin: ORIGIN }, {}), taken)
 })
 
-t.test('the headers are added to a copy of the options', async (t) => {
+t.test('headers are added to a copy of the options', async (t) => {
   const options = { origin: new URL(ORIGIN), path: '/', method: 'GET', headers: { accept: '*/*' } }
   t.same(asAcme(() => pass(options)).options, { ...options, headers: { accept: '*/*', 'x-tenant': 'acme', 'x-user': 'ada' } })
   t.same(options.headers, { accept: '*/*' })
 })
 
-t.test('headers in every form that undici takes stay what they are', async (t) => {
+t.test('headers in every format that undici accepts keep that format', async (t) => {
   const ours = { 'x-tenant': 'acme', 'x-user': 'ada' }
   const objects: Record<string, object | null | undefined> = {
     none: undefined,
@@ -57,17 +57,17 @@ t.test('headers in every form that undici takes stay what they are', async (t) =
   for (const [form, [given, sent]] of Object.entries(lists)) t.same(headersOf(given), [...sent, ...Object.entries(ours).flat()], form)
 })
 
-t.test("a caller's own header is not overwritten, in whatever form and case it is given", async (t) => {
+t.test("a caller's own header is never overwritten, in any format or case", async (t) => {
   for (const given of [['X-TENANT', 'own'], new Map([['X-TENANT', 'own']])]) t.same(headersOf(given), ['X-TENANT', 'own', 'x-user', 'ada'])
   t.same(headersOf({ 'X-TENANT': 'own' }), { 'X-TENANT': 'own', 'x-user': 'ada' })
   t.same(headersOf(new Headers({ 'X-TENANT': 'own' })), ['x-tenant', 'own', 'x-user', 'ada'])
-  t.same(headersOf({ 'x-tenant': '' }), { 'x-tenant': '', 'x-user': 'ada' }, 'an empty one is one')
+  t.same(headersOf({ 'x-tenant': '' }), { 'x-tenant': '', 'x-user': 'ada' }, 'an empty header counts as a header')
   t.same(headersOf([Buffer.from('X-Tenant'), 'own']).toString(), 'X-Tenant,own,x-user,ada')
-  t.same(headersOf(['accept', 'x-tenant']), ['accept', 'x-tenant', 'x-tenant', 'acme', 'x-user', 'ada'], 'a value is no name')
-  t.same(headersOf({ 'x-tenant': undefined }), { 'x-tenant': 'acme', 'x-user': 'ada' }, 'undefined is none')
+  t.same(headersOf(['accept', 'x-tenant']), ['accept', 'x-tenant', 'x-tenant', 'acme', 'x-user', 'ada'], 'a value is not a name')
+  t.same(headersOf({ 'x-tenant': undefined }), { 'x-tenant': 'acme', 'x-user': 'ada' }, 'undefined counts as absent')
 })
 
-t.test('the callbacks of a handler run in the scope that dispatched it, with their own this and arguments', async (t) => {
+t.test('handler callbacks run in the scope that dispatched the call, with their own this and arguments', async (t) => {
   class Handler {
     readonly #calls: unknown[] = []
     readonly kind = 'ours'
@@ -85,18 +85,18 @@ t.test('the callbacks of a handler run in the scope that dispatched it, with the
   t.same(passed.calls, handler.calls)
   t.ok(passed instanceof Handler)
   t.equal(passed.kind, 'ours')
-  t.equal(passed.onError, undefined, 'what a handler lacks it lacks')
+  t.equal(passed.onError, undefined, 'a callback that the handler lacks is not added')
 
   const literal = Object.freeze({ onError: () => ctx.get('tenant') })
-  t.equal(asAcme(() => pass({}, literal)).handler.onError(), 'acme', 'one that is frozen, too')
+  t.equal(asAcme(() => pass({}, literal)).handler.onError(), 'acme', 'a frozen handler works too')
 })
 
-t.test('without a scope they run without one, whatever scope is current where they are called', async (t) => {
+t.test('without a scope, handler callbacks run outside any scope, even if the caller has one', async (t) => {
   const { handler } = pass({ origin: ORIGIN }, { onError: () => currentStore() })
   t.equal(asAcme(() => handler.onError()), undefined)
 })
 
-t.test('one handler for two scopes runs in each for itself', async (t) => {
+t.test('one handler used in two scopes runs in each scope separately', async (t) => {
   const shared = { onConnect: () => ctx.get('tenant') }
   const [a, b] = ['acme', 'globex'].map((tenant) => ctx.run({ tenant }, () => pass({ origin: ORIGIN }, shared)))
   t.same([a, b].map((each) => [each!.options.headers['x-tenant'], each!.handler.onConnect()]), [['acme', 'acme'], ['globex', 'globex']])
@@ -117,13 +117,13 @@ t.test('traceparent', async (t) => {
   t.match(await added(), ours)
   for (const [name, value] of [['traceparent', `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`], ['TraceState', 'own=1']] as const) {
     for (const headers of [{ [name]: value }, [name, value]]) {
-      t.same((await ctx.hydrate(withState, () => pass({ origin: ORIGIN, headers }))).options.headers, headers, `a caller's own ${name} goes alone: of two traces neither is joined`)
+      t.same((await ctx.hydrate(withState, () => pass({ origin: ORIGIN, headers }))).options.headers, headers, `a caller's own ${name} is sent without ours: two traces are never mixed`)
     }
   }
   created.subscribe(listen)
-  t.match(await added(), ours, 'though somebody listens to what undici creates')
+  t.match(await added(), ours, 'even if something subscribes to undici:request:create')
   Reflect.set(globalThis, opentelemetry, {})
-  t.equal(await added(), undefined, 'it is left to OpenTelemetry, if that listens')
+  t.equal(await added(), undefined, 'a registered OpenTelemetry that subscribes sends the headers itself')
   created.unsubscribe(listen)
-  t.match(await added(), ours, 'not if it does not')
+  t.match(await added(), ours, 'an OpenTelemetry that does not subscribe does not')
 })

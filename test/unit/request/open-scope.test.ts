@@ -7,7 +7,7 @@ import { gate, Lines, listen, turns, type Tap } from '../../support/support.ts'
 
 interface Setting { readonly lines: Lines, readonly app: FastifyInstance, readonly url: string, readonly port: number, readonly get: (path?: string) => Promise<Response> }
 
-/** An application with one context, on a socket. */
+/** An application with one context, listening on a socket. */
 async function setting (t: Tap, ctx: Pick<OwnContext<object>, 'plugin'>, routes: (app: FastifyInstance) => void, options: FastifyServerOptions = {}): Promise<Setting> {
   const lines = new Lines(t)
   const app: FastifyInstance = Fastify({ logger: { stream: lines }, ...options })
@@ -18,7 +18,7 @@ async function setting (t: Tap, ctx: Pick<OwnContext<object>, 'plugin'>, routes:
 }
 
 t.test('seeds', async (t) => {
-  t.test('sync and async ones run in the order of their keys, within the scope, and may read the keys before', async (t) => {
+  t.test('sync and async seeds run in key order, inside the scope, and can read earlier keys', async (t) => {
     const order: unknown[] = []
     const value = (name: 'requestId' | 'a' | 'b' | 'c'): string | undefined => ctx.get(name)
     const read = (name: string): void => { order.push([name, value('requestId'), value('a'), value('b'), value('c')]) }
@@ -41,7 +41,7 @@ t.test('seeds', async (t) => {
     ])
   })
 
-  t.test('undefined leaves the key unset; null, false and 0 are values', async (t) => {
+  t.test('a seed that returns undefined leaves the key unset; null, false and 0 are values', async (t) => {
     const ctx = createContext({
       none: key<string>({ seed: () => undefined }),
       later: key<string>({ seed: async () => undefined }),
@@ -55,14 +55,14 @@ t.test('seeds', async (t) => {
     t.same(await (await get()).json(), [false, false, null, false, 0])
   })
 
-  t.test('a thenable that is no promise is awaited', async (t) => {
+  t.test('a thenable that is not a promise is awaited', async (t) => {
     const thenable = { then: (resolve: (value: string) => void) => { resolve('late') } }
     const ctx = createContext({ a: key<string>({ seed: () => thenable as unknown as Promise<string> }) })
     const { get } = await setting(t, ctx, (app) => { app.get('/', async () => ctx.get('a')) })
     t.equal(await (await get()).text(), 'late')
   })
 
-  t.test('they run before the hooks that were added later, and for a 404, too', async (t) => {
+  t.test('seeds run before hooks that were added later, also for a 404', async (t) => {
     const ctx = createContext({ tenant: key<string>({ seed: async (request) => request.headers['x-tenant-id'] }) })
     const seen: unknown[] = []
     const { get } = await setting(t, ctx, (app) => {
@@ -79,19 +79,19 @@ t.test('seeds', async (t) => {
 
 const WITHOUT_ERROR = "the seed of key 'tenant' threw or rejected without an error: throw an Error, with a statusCode for the answer if you like"
 
-t.test('a seed that fails fails the request', async (t) => {
+t.test('a seed that fails makes the request fail', async (t) => {
   const failures: Record<string, [() => string | Promise<string>, number, string]> = {
     'throws an error': [() => { throw new Error('no tenant') }, 500, 'no tenant'],
     'rejects with an error': [async () => { throw new Error('no tenant') }, 500, 'no tenant'],
     'throws one with a statusCode': [() => { throw Object.assign(new Error('unknown tenant'), { statusCode: 403 }) }, 403, 'unknown tenant'],
     'rejects with one with a statusCode': [async () => { throw Object.assign(new Error('unknown tenant'), { statusCode: 403 }) }, 403, 'unknown tenant'],
-    // eslint-disable-next-line no-throw-literal -- a seed may throw anything: that is tested
+    // eslint-disable-next-line no-throw-literal -- the test covers a seed that throws a non-error
     'throws undefined': [() => { throw undefined }, 500, WITHOUT_ERROR],
-    // eslint-disable-next-line prefer-promise-reject-errors -- a seed may reject with anything, too: that is tested
+    // eslint-disable-next-line prefer-promise-reject-errors -- the test covers a seed that rejects with a non-error
     'rejects with undefined': [() => Promise.reject(), 500, WITHOUT_ERROR]
   }
   for (const [what, [seed, status, message]] of Object.entries(failures)) {
-    t.test(`one that ${what}: Fastify answers and logs, with the id; later seeds and the handler do not run; the scope ends`, async (t) => {
+    t.test(`a seed that ${what}: Fastify logs and answers with the request id, later seeds and the handler do not run, and the scope ends`, async (t) => {
       let ran = false
       let read!: () => unknown
       const seen: unknown[] = []
@@ -122,8 +122,8 @@ t.test('a seed that fails fails the request', async (t) => {
     })
   }
 
-  t.test('its error handler sees the error, with its cause where it was none, in the scope', async (t) => {
-    const ctx = createContext({ tenant: key<string>({ seed: () => Promise.reject(null) }) }) // eslint-disable-line prefer-promise-reject-errors -- Fastify takes it for success: that is tested
+  t.test('the error handler runs in the scope and gets the error; a non-error is its cause', async (t) => {
+    const ctx = createContext({ tenant: key<string>({ seed: () => Promise.reject(null) }) }) // eslint-disable-line prefer-promise-reject-errors -- Fastify treats this as success, which the test covers
     const { get } = await setting(t, ctx, (app) => {
       app.setErrorHandler(async (error: Error & { code: string }) => ({ code: error.code, cause: error.cause, id: ctx.get('requestId') }))
       app.get('/', async () => 'ok')
@@ -131,7 +131,7 @@ t.test('a seed that fails fails the request', async (t) => {
     t.same(await (await get()).json(), { code: 'FST_CTX_SEED_FAILED', cause: null, id: 'id-1' })
   })
 
-  t.test('the next request is as ever', async (t) => {
+  t.test('the request after a failed seed works normally', async (t) => {
     let fails = true
     const ctx = createContext({ tenant: key<string>({ seed: async () => { if (fails) throw new Error('down'); return 'acme' } }) })
     const { get } = await setting(t, ctx, (app) => { app.get('/', async () => ctx.get('tenant')) })
@@ -141,7 +141,7 @@ t.test('a seed that fails fails the request', async (t) => {
   })
 })
 
-t.test('a client that is gone during a slow seed: the seeds after it and the handler go on with all values, and then the scope ends', async (t) => {
+t.test('if the client leaves during a slow seed, later seeds and the handler run with all values before the scope ends', async (t) => {
   const started = gate()
   const slow = gate()
   const over = gate()
@@ -171,7 +171,7 @@ t.test('a client that is gone during a slow seed: the seeds after it and the han
   t.same(seen, [['free', 'acme', 'x', true], 'end'])
 })
 
-t.test('a nested inject opens a root of its own, and leaves the scope of its caller alone', async (t) => {
+t.test('a nested inject opens its own root and does not change the scope of its caller', async (t) => {
   const ctx = createContext({ tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'] }), user: key<string>() })
   const { get } = await setting(t, ctx, (app) => {
     app.get('/inner', async () => ({ tenant: ctx.get('tenant') ?? null, user: ctx.get('user') ?? null, id: ctx.get('requestId') }))
@@ -193,7 +193,7 @@ t.test('the caller of inject is outside the scope, before and after', async (t) 
   t.same(within, ['acme', 'outer'])
 })
 
-t.test('requests one after the other on one socket each have a scope of their own', async (t) => {
+t.test('consecutive requests on one socket have separate scopes', async (t) => {
   const ctx = createContext({ tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'] }), user: key<string>() })
   const early: unknown[] = []
   const lines = new Lines(t)
@@ -216,7 +216,7 @@ t.test('requests one after the other on one socket each have a scope of their ow
     while (!text.includes(`${tenant} `)) await once(socket, 'data')
   }
   t.same(text.match(/^[ABC] (?:true|false)/gm), ['A false', 'B false', 'C false'])
-  t.same(early, [undefined, undefined, undefined], 'a hook before ours sees nothing of the request before')
+  t.same(early, [undefined, undefined, undefined], 'a hook before ours sees nothing of the previous request')
 })
 
 t.test('an id that a hook before the plugin has set is checked: one that is not safe is replaced', async (t) => {

@@ -48,7 +48,7 @@ t.test('reenter: false: hooks, handler, serializer and error handler have the va
   t.equal(seen.length, 16)
 })
 
-t.test('reenter: false: onResponse hooks run in the scope, where the connection calls them (HTTP/2)', async (t) => {
+t.test('reenter: false: onResponse hooks run in the scope when the connection calls them (HTTP/2)', async (t) => {
   const ctx = newContext()
   const app = Fastify({ http2: true })
   await app.register(ctx.plugin, { reenter: false })
@@ -63,7 +63,7 @@ t.test('reenter: false: onResponse hooks run in the scope, where the connection 
   await app.close()
 })
 
-t.test('a scope that an onRequest hook opened holds after the body', async (t) => {
+t.test('a scope opened by an onRequest hook still holds after the body is read', async (t) => {
   const { ask } = await start(t, (app, ctx) => {
     app.addHook('onRequest', (_request, _reply, done) => { ctx.run({ user: 'inner' }, done) })
     app.post('/', async () => ({ tenant: ctx.get('tenant'), user: ctx.get('user') }))
@@ -72,7 +72,7 @@ t.test('a scope that an onRequest hook opened holds after the body', async (t) =
 })
 
 for (const route of [false, true]) {
-  t.test(`${route ? 'a route with reenter: false' : 'reenter: false'}: nothing of Fastify and Node is replaced`, async (t) => {
+  t.test(`${route ? 'a route with reenter: false' : 'reenter: false'}: no method of Fastify or Node is replaced`, async (t) => {
     async function handler (this: FastifyInstance, request: FastifyRequest, reply: FastifyReply): Promise<object> {
       return {
         handler: request.routeOptions.handler.name,
@@ -95,7 +95,7 @@ for (const route of [false, true]) {
   })
 }
 
-t.test('a route with reenter: false: its own hooks and handler have the values after the body, and other routes re-enter', async (t) => {
+t.test('a route with reenter: false has the values after the body, and other routes still re-enter', async (t) => {
   const { ask } = await start(t, (app, ctx) => {
     app.post('/own', { config: { context: { reenter: false } } }, async () => ctx.get('tenant'))
     app.post('/with-hooks', { config: { context: { reenter: false } }, preValidation: async (request) => { request.ctx.user = ctx.get('tenant') as never } }, async () => ctx.get('user'))
@@ -109,7 +109,7 @@ t.test('a route with reenter: false: its own hooks and handler have the values a
   t.equal((await ask('/get', { method: 'HEAD' })).status, 200)
 })
 
-t.test('the scope ends once, with its values, when the answer is out and when the connection is lost', async (t) => {
+t.test('reenter: false: the scope ends once, with its values, after the response and after a disconnect', async (t) => {
   const ended: unknown[] = []
   const [aborted, reached, late] = [gate(), gate(), gate()]
   const { ask, port, ctx } = await start(t, (app, ctx) => {
@@ -152,7 +152,7 @@ t.test('the scope ends once, with its values, when the answer is out and when th
   t.equal(ctx.get('tenant'), undefined)
 })
 
-t.test('required keys are refused, and a time limit aborts the scope', async (t) => {
+t.test('reenter: false: required keys are enforced, and a time limit aborts the signal', async (t) => {
   const { ask } = await start(t, (app, ctx) => {
     app.get('/', { config: { context: { require: ['user' as never] } } }, async () => 'open')
     app.get('/limit', { handlerTimeout: 20 }, async () => {
@@ -164,7 +164,7 @@ t.test('required keys are refused, and a time limit aborts the scope', async (t)
   t.equal((await ask('/limit')).status, 503)
 })
 
-t.test('log lines carry the fields, once', async (t) => {
+t.test('reenter: false: log lines carry each field once', async (t) => {
   const { ask, lines } = await start(t, (app, ctx) => {
     app.post('/', async (request) => { request.log.info('by request'); ctx.log.info('by ctx'); app.log.info('by app'); return 'ok' })
   })
@@ -173,7 +173,7 @@ t.test('log lines carry the fields, once', async (t) => {
   for (const message of ['by request', 'by ctx', 'by app', 'request completed']) t.equal(lines.one(message).tenant, 'acme', message)
 })
 
-t.test('of two contexts one re-enters: the request does, whichever opens first', async (t) => {
+t.test('if one of two contexts re-enters, the request re-enters in either order of registration', async (t) => {
   for (const order of [[true, false], [false, true]]) {
     const contexts = order.map(() => newContext())
     const app: FastifyInstance = Fastify()
@@ -185,7 +185,7 @@ t.test('of two contexts one re-enters: the request does, whichever opens first',
   }
 })
 
-t.test('a route before the plugin, and a request that no hook of the plugin opened, go on', async (t) => {
+t.test('reenter: false: a route added before the plugin, and a request without our hooks, still work', async (t) => {
   const ctx = newContext()
   const app: FastifyInstance = Fastify()
   app.addHook('onRequest', async (request, reply) => { if (request.url === '/early') await reply.send('early') })
@@ -197,7 +197,7 @@ t.test('a route before the plugin, and a request that no hook of the plugin open
   await turns()
 })
 
-t.test('reenter takes true or false, at register and on a route', async (t) => {
+t.test('reenter accepts only true or false, at register and on a route', async (t) => {
   const app = Fastify()
   await t.rejects(async () => await app.register(newContext().plugin, { reenter: 'no' as never }), { code: 'FST_CTX_INVALID_OPTION', message: /reenter/ })
   const other = Fastify()

@@ -8,7 +8,7 @@ const ctx = createContext({
   user: key<{ readonly id: string }>({ missing: 401 })
 })
 
-/** What a route requires, in the types of another context. */
+/** Declares what a route requires, for a second context. */
 function required (...names: string[]): { config: { context: { require: never[] } } } {
   return { config: { context: { require: names as never[] } } }
 }
@@ -23,7 +23,7 @@ async function setting (t: Tap, routes: (app: FastifyInstance) => void): Promise
 const MISSING_TENANT = { statusCode: 400, code: 'FST_CTX_MISSING', error: 'Bad Request', message: "'tenant' is required" }
 const MISSING_USER = { statusCode: 401, code: 'FST_CTX_MISSING', error: 'Unauthorized', message: "'user' is required" }
 
-t.test('a key that is not set answers with its status, in the format of Fastify, on a socket and by inject', async (t) => {
+t.test('a required key that is not set fails the request with its status, on a socket and with inject', async (t) => {
   const { app, url } = await setting(t, (app) => {
     app.addHook('preHandler', async (request) => { if (request.headers.authorization !== undefined) ctx.set('user', { id: 'ada' }) })
     app.get('/', required('tenant', 'user'), async () => `${ctx.require('tenant')} ${ctx.require('user').id} ${ctx.require('requestId') === '' ? '' : 'id'}`)
@@ -46,11 +46,11 @@ t.test('a key that is not set answers with its status, in the format of Fastify,
   t.equal((await app.inject({ url: '/', headers })).body, 'acme ada id')
 })
 
-t.test('is looked at after all preHandler hooks, of whatever level, and before the handler', async (t) => {
+t.test('required keys are checked after all preHandler hooks of every level and before the handler', async (t) => {
   const order: string[] = []
   const { url } = await setting(t, (app) => {
     app.addHook('preHandler', async () => { order.push('instance') })
-    // As a plugin does that is registered later, and authenticates.
+    // A plugin that authenticates and is registered later.
     app.addHook('onRoute', (route) => {
       route.preHandler = [...[route.preHandler ?? []].flat(), async (request: { readonly url: string }) => { order.push('onRoute'); if (request.url === '/in') ctx.set('user', { id: 'ada' }) }]
     })
@@ -67,7 +67,7 @@ t.test('is looked at after all preHandler hooks, of whatever level, and before t
   }
 })
 
-t.test('holds on routes without a preHandler of their own, and on those that were added before the plugin was loaded', async (t) => {
+t.test('required keys are checked on routes without a preHandler and on routes added before the plugin', async (t) => {
   const own = createContext({ user: key<string>({ missing: 403 }) })
   const app = Fastify()
   app.register(own.plugin)
@@ -77,7 +77,7 @@ t.test('holds on routes without a preHandler of their own, and on those that wer
   for (const path of ['/before', '/child']) t.equal((await fetch(url + path)).status, 403, path)
 })
 
-t.test('a request that has the keys and one that has not, at the same time, each get their own answer', async (t) => {
+t.test('of two concurrent requests, one with the keys and one without, each gets its own answer', async (t) => {
   const [both, go] = [gate(), gate()]
   let entered = 0
   const { url } = await setting(t, (app) => {
@@ -95,7 +95,7 @@ t.test('a request that has the keys and one that has not, at the same time, each
   t.equal(await having!.text(), 'acme')
 })
 
-t.test('runs the error handler and onError hooks like any other failure, with the error', async (t) => {
+t.test('a missing required key calls the error handler and the onError hooks with the error', async (t) => {
   const seen: unknown[] = []
   const { url } = await setting(t, (app) => {
     app.setErrorHandler(async (error: { code: string, statusCode: number }, _request, reply) => {
@@ -109,7 +109,7 @@ t.test('runs the error handler and onError hooks like any other failure, with th
   t.same(seen, [['FST_CTX_MISSING', 401]])
 })
 
-t.test('HEAD of a GET route requires the same, a 404 nothing', async (t) => {
+t.test('HEAD of a GET route requires the same keys, a 404 requires none', async (t) => {
   const { url } = await setting(t, (app) => {
     app.get('/', required('tenant'), async (_request, reply) => { if (ctx.get('tenant') === 'gone') reply.callNotFound(); else return 'ok' })
   })
@@ -118,7 +118,7 @@ t.test('HEAD of a GET route requires the same, a 404 nothing', async (t) => {
   t.equal((await fetch(`${url}/unknown`)).status, 404)
 })
 
-t.test('an empty text and null are missing, false and 0 are values, the request id is always there, no keys are no condition', async (t) => {
+t.test('required keys: an empty string and null are missing, false and 0 are values, requestId is always present, an empty list requires nothing', async (t) => {
   const own = createContext({
     tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'] }),
     nothing: key<null>({ seed: () => null }),
@@ -138,7 +138,7 @@ t.test('an empty text and null are missing, false and 0 are values, the request 
   t.equal((await fetch(`${url}/empty`, { headers: { 'x-tenant-id': '' } })).status, 400)
 })
 
-t.test('the ready-made context requires the keys that its registration names', async (t) => {
+t.test('the ready-made context requires the keys that its registration declares', async (t) => {
   const app = Fastify()
   await app.register(context, { keys: { user: { missing: 401 } } })
   app.get('/', { config: { context: { require: ['user'] } } }, async (request) => request.ctx.require('user'))
@@ -147,7 +147,7 @@ t.test('the ready-made context requires the keys that its registration names', a
   t.same(await (await fetch(url)).json(), MISSING_USER)
 })
 
-t.test('what is no key, or no list, fails at start-up and names the route', async (t) => {
+t.test('an unknown required key, or a value that is not a list, fails at start-up and names the route', async (t) => {
   for (const wrong of [['usr'], ['tenant', 7], [undefined], ['toString'], 'tenant', { tenant: true }]) {
     const app = Fastify()
     await app.register(ctx.plugin)
@@ -160,7 +160,7 @@ t.test('what is no key, or no list, fails at start-up and names the route', asyn
   }
 })
 
-t.test('what is no key, or no list, of a route that was added before the plugin: each request of it fails, the program is blamed, not the client', async (t) => {
+t.test('an invalid requirement of a route added before the plugin fails each request with a server error', async (t) => {
   for (const [wrong, said] of [
     [['tenant', 'tenent'], "option 'config.context.require' of /notes/:id names 'tenent', which is not a key: the keys are 'requestId', 'tenant', 'user'"],
     [[undefined], "option 'config.context.require' of /notes/:id names 'undefined', which is not a key: the keys are 'requestId', 'tenant', 'user'"],
@@ -176,12 +176,12 @@ t.test('what is no key, or no list, of a route that was added before the plugin:
       const answer = await fetch(`${url}/notes/7`, { headers })
       t.same(await answer.json(), { statusCode: 500, code: 'FST_CTX_INVALID_OPTION', error: 'Internal Server Error', message: said })
     }
-    t.equal((await fetch(`${url}/right`)).status, 400, 'others are as they are')
+    t.equal((await fetch(`${url}/right`)).status, 400, 'other routes are not affected')
     t.equal((await fetch(`${url}/right`, { headers: { 'x-tenant-id': 'acme' } })).status, 200)
   }
 })
 
-t.test('a config.context that is not understood fails at start-up, because the route would be open', async (t) => {
+t.test('an unknown config.context option fails at start-up, because it would leave the route unprotected', async (t) => {
   for (const [context, message] of [
     [{ requires: ['user'] }, /'config\.context\.requires' of \/notes does not exist/],
     [['user'], /'config\.context' of \/notes takes an object/],
@@ -197,11 +197,11 @@ t.test('a config.context that is not understood fails at start-up, because the r
     early.register(ctx.plugin)
     early.get('/notes', { config: { context: context as never } }, async () => t.fail('called'))
     const { url } = await listen(t, early)
-    t.match(await (await fetch(`${url}/notes`)).json(), { statusCode: 500, code: 'FST_CTX_INVALID_OPTION', message }, 'of a route that was added before')
+    t.match(await (await fetch(`${url}/notes`)).json(), { statusCode: 500, code: 'FST_CTX_INVALID_OPTION', message }, 'of a route added before the plugin')
   }
 })
 
-t.test('what a later onRoute hook makes of a route counts', async (t) => {
+t.test('a requirement that a later onRoute hook adds is enforced', async (t) => {
   const secured = { require: ['user'] as never[] }
   const { app, url } = await setting(t, (app) => {
     app.addHook('onRoute', (route) => { if (route.url !== '/open') route.config = { ...route.config, context: secured } })
@@ -219,7 +219,7 @@ t.test('what a later onRoute hook makes of a route counts', async (t) => {
   await t.rejects(async () => { await wrong.ready() }, { code: 'FST_CTX_INVALID_OPTION', message: /'usr'/ })
 })
 
-t.test('routes that share one object, added before and after the plugin, and before and after the hooks that set the key', async (t) => {
+t.test('routes that share one options object require the same keys, whether added before or after the plugin and the hooks', async (t) => {
   const shared = required('user')
   const order: string[] = []
   const app: FastifyInstance = Fastify()
@@ -239,7 +239,7 @@ t.test('routes that share one object, added before and after the plugin, and bef
   t.same(order.slice(0, 5), ['hook', 'hook', 'handler', 'hook', 'hook'])
 })
 
-t.test('where a tool has wrapped the hooks, a route that was added before the plugin is refused in the place of the plugin', async (t) => {
+t.test('if a tool wraps the hooks, a route added before the plugin is refused in the hook of the plugin', async (t) => {
   const app: FastifyInstance = Fastify()
   const { addHook } = app
   app.addHook = function (this: FastifyInstance, name: string, hook: (...args: unknown[]) => unknown) {
@@ -252,10 +252,10 @@ t.test('where a tool has wrapped the hooks, a route that was added before the pl
   const { url } = await listen(t, app)
   t.equal((await fetch(url)).status, 400)
   t.equal((await fetch(url, { headers: { 'x-tenant-id': 'acme' } })).status, 200)
-  t.equal((await fetch(`${url}/late`)).status, 401, 'refused, though a later hook would set it')
+  t.equal((await fetch(`${url}/late`)).status, 401, 'refused, although a later hook would set the key')
 })
 
-t.test('a request that has no scope is refused', async (t) => {
+t.test('a request without a scope is refused if its route requires keys', async (t) => {
   let route: RouteOptions | undefined
   const { app } = await setting(t, (app) => {
     app.addHook('onRoute', (seen) => { route ??= seen })

@@ -15,7 +15,7 @@ async function start (build: (app: FastifyInstance) => Promise<void>): Promise<v
   await app.close()
 }
 
-t.test('a route that requires keys outside of the part that has the plugin: the application does not start', async (t) => {
+t.test('a route with required keys outside the plugin\'s part of the application fails the start', async (t) => {
   const refused = { code: 'FST_CTX_INVALID_OPTION', message: /of \/open is not checked/ }
   await t.rejects(() => start(async (app) => {
     await app.register(async (child) => { await child.register(first.plugin) })
@@ -24,10 +24,10 @@ t.test('a route that requires keys outside of the part that has the plugin: the 
   await t.rejects(() => start(async (app) => {
     await app.register(async (child) => { await child.register(async (grandchild) => { await grandchild.register(first.plugin) }) })
     await app.register(async (child) => { child.get('/open', required('tenant'), async () => 'ok') })
-  }), refused, 'also in another part')
+  }), refused, 'in a sibling part as well')
 })
 
-t.test('routes that are covered, whenever the plugin is loaded, and routes that require nothing', async (t) => {
+t.test('covered routes, and routes that require nothing, start with the plugin loaded before or after them', async (t) => {
   await t.resolves(() => start(async (app) => {
     await app.register(async (child) => {
       await child.register(first.plugin)
@@ -48,7 +48,7 @@ t.test('routes that are covered, whenever the plugin is loaded, and routes that 
   }))
 })
 
-t.test('an onReady hook that never calls done is named in the error of Fastify, as without the plugin', async (t) => {
+t.test('an onReady hook that never calls done is named in Fastify\'s own error, as without the plugin', async (t) => {
   const messages = await Promise.all([false, true].map(async (plugin) => {
     const app = Fastify({ pluginTimeout: 200 })
     app.addHook('onReady', function connectDatabase (_done: () => void) {})

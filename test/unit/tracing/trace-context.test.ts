@@ -1,26 +1,26 @@
 import t from 'tap'
 import { readTrace, traceFields, writeChild, writeTrace } from '../../../lib/tracing/trace-context.ts'
 
-// The cases are those of the W3C's own test suite for implementations of Trace Context.
+// The cases come from the W3C test suite for implementations of Trace Context.
 
 const TRACE = '12345678901234567890123456789012'
 const SPAN = '1234567890123456'
 
-t.test('a traceparent that is valid', async (t) => {
+t.test('a valid traceparent is read', async (t) => {
   t.same(readTrace(`00-${TRACE}-${SPAN}-01`, undefined), { traceId: TRACE, spanId: SPAN, traceFlags: 1, traceState: undefined })
   t.equal(readTrace(`00-${TRACE}-${SPAN}-00`, undefined)?.traceFlags, 0, 'not sampled')
-  t.equal(readTrace(`00-${TRACE}-${SPAN}-ff`, undefined)?.traceFlags, 255, 'flags that are not known')
+  t.equal(readTrace(`00-${TRACE}-${SPAN}-ff`, undefined)?.traceFlags, 255, 'unknown flags')
   t.equal(readTrace(`00-${'0'.repeat(31)}1-${'0'.repeat(15)}1-01`, undefined)?.traceId, `${'0'.repeat(31)}1`)
   t.equal(readTrace('00-abcdefabcdefabcdefabcdefabcdefab-abcdefabcdefabcd-01', undefined)?.spanId, 'abcdefabcdefabcd')
 })
 
-t.test('a traceparent of a later version: what is known of it, whatever follows', async (t) => {
+t.test('a traceparent of a later version is read as far as it is known', async (t) => {
   for (const traceparent of [`cc-${TRACE}-${SPAN}-01`, `cc-${TRACE}-${SPAN}-01-what-the-future-will-be-like`, `cc-${TRACE}-${SPAN}-01-`, `01-${TRACE}-${SPAN}-01-x`]) {
     t.match(readTrace(traceparent, undefined), { traceId: TRACE, spanId: SPAN, traceFlags: 1 }, traceparent)
   }
 })
 
-t.test('a traceparent that is invalid is as good as none', async (t) => {
+t.test('an invalid traceparent is ignored', async (t) => {
   for (const [what, traceparent] of Object.entries({
     'no text': 1,
     missing: undefined,
@@ -59,18 +59,18 @@ t.test('a traceparent that is invalid is as good as none', async (t) => {
 t.test('tracestate', async (t) => {
   const stateOf = (tracestate: unknown): string | undefined => readTrace(`00-${TRACE}-${SPAN}-00`, tracestate)?.traceState?.serialize()
 
-  t.test('is handed on, without the spaces and the empty members between', async (t) => {
+  t.test('is forwarded without spaces and empty members', async (t) => {
     const key = 'abcdefghijklmnopqrstuvwxyz0123456789_-*/'
     const value = Array.from({ length: 0x5f }, (_, i) => String.fromCharCode(0x20 + i)).filter((character) => character !== ',' && character !== '=').join('')
     const members = Array.from({ length: 32 }, (_, i) => `m${i}=1`).join(',')
     for (const state of ['foo=1', 'foo=1,bar=2', `${key}=${value}`, `0${key}@a-z0-9_-*/=${value}`.slice(0, 400), `${'z'.repeat(256)}=1`, members]) t.equal(stateOf(state), state)
     t.equal(stateOf('foo=1 \t , \t bar=2, \t baz=3'), 'foo=1,bar=2,baz=3')
     t.equal(stateOf(' foo=1,, ,bar=2,'), 'foo=1,bar=2')
-    t.equal(stateOf('foo=1,bar=2,foo=3,foo@a=4,bar=2'), 'foo=1,bar=2,foo@a=4', 'of a name that stands twice the last that was added, which is the first')
+    t.equal(stateOf('foo=1,bar=2,foo=3,foo@a=4,bar=2'), 'foo=1,bar=2,foo@a=4', 'of a duplicate name, the one added last, which comes first')
     t.equal(stateOf(`foo=${'x'.repeat(256)}`), `foo=${'x'.repeat(256)}`)
   })
 
-  t.test('that is broken, or longer than must be handed on, is dropped, and the trace goes on', async (t) => {
+  t.test('is dropped if it is invalid or longer than the required limit, and the trace continues', async (t) => {
     for (const [what, state] of Object.entries({
       none: undefined,
       empty: '',
@@ -99,20 +99,20 @@ t.test('tracestate', async (t) => {
   })
 })
 
-t.test('a place is written as version 00, with the flags that it has', async (t) => {
+t.test('a trace context is written as version 00, with its flags', async (t) => {
   const place = { traceId: TRACE, spanId: SPAN }
   for (const [flags, written] of [[0, '00'], [1, '01'], [2, '02'], [3, '03'], [255, '03'], [4, '00']] as const) {
     t.equal(writeTrace({ ...place, traceFlags: flags }), `00-${TRACE}-${SPAN}-${written}`)
   }
 })
 
-t.test('a call is a span of its own', async (t) => {
+t.test('each outgoing call gets its own span id', async (t) => {
   const written = Array.from({ length: 50 }, () => writeChild({ traceId: TRACE, spanId: SPAN, traceFlags: 1 }))
   for (const traceparent of written) t.match(readTrace(traceparent, undefined), { traceId: TRACE, spanId: /^(?!0{16})[0-9a-f]{16}$/, traceFlags: 1 })
   t.equal(new Set([SPAN, ...written]).size, 51)
 })
 
-t.test('log lines name a place as OpenTelemetry does', async (t) => {
+t.test('log lines name the trace as OpenTelemetry does', async (t) => {
   t.same(traceFields({ traceId: TRACE, spanId: SPAN, traceFlags: 1 }), { trace_id: TRACE, span_id: SPAN, trace_flags: '01' })
   t.equal(traceFields({ traceId: TRACE, spanId: SPAN, traceFlags: 255 }).trace_flags, 'ff')
 })
