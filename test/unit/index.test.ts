@@ -5,11 +5,11 @@ import { listen } from '../support/support.ts'
 
 const { default: context, ctx, createContext, key } = door
 
-t.test('the door has the plugin, the ready-made context, createContext, key and the errors', async (t) => {
+t.test('the index entry exports the plugin, the ready-made context, createContext, key and the errors', async (t) => {
   t.same(Object.keys(door).filter((name) => !name.startsWith('FST_CTX_')).sort(), ['createContext', 'ctx', 'default', 'key'])
 })
 
-t.test('createContext: a context that works with no server', async (t) => {
+t.test('createContext returns a context that works without a server', async (t) => {
   const own = createContext({ tenant: key<string>(), count: key<number>() })
   t.equal(own.run({ tenant: 'acme', count: 1 }, () => `${own.require('tenant')} ${own.require('count')}`), 'acme 1')
   t.equal(await own.run({ tenant: 'acme' }, async () => own.get('tenant')), 'acme')
@@ -27,14 +27,14 @@ t.test('createContext: its plugin gives each request a scope', async (t) => {
   t.same(await Promise.all(answers.map((answer) => answer.text())), ['A', 'B', 'C'])
 })
 
-t.test('createContext refuses what are no keys', async (t) => {
+t.test('createContext refuses invalid keys', async (t) => {
   for (const keys of [undefined, null, 'tenant', 7]) t.throws(() => createContext(keys as never), { code: 'FST_CTX_INVALID_OPTION' })
   t.throws(() => createContext(['tenant'] as never), { code: 'FST_CTX_INVALID_KEY' })
   t.throws(() => createContext({ run: key() } as never), { code: 'FST_CTX_INVALID_KEY' })
   t.throws(() => createContext({ tenant: { seeds: () => 'x' } } as never), { code: 'FST_CTX_INVALID_OPTION' })
 })
 
-t.test('two contexts of the same keys do not see each other', async (t) => {
+t.test('two contexts with the same keys do not see each other', async (t) => {
   const [a, b] = [createContext({ tenant: key<string>() }), createContext({ tenant: key<string>() })]
   a.run({ tenant: 'a' }, () => {
     t.equal(b.get('tenant'), undefined)
@@ -43,7 +43,7 @@ t.test('two contexts of the same keys do not see each other', async (t) => {
   })
 })
 
-t.test('the ready-made context: its keys come with its plugin, and it works with no server, too', async (t) => {
+t.test('the ready-made context gets its keys from its plugin, and also works without a server', async (t) => {
   t.equal(ctx.run({ tenant: 'job' }, () => ctx.get('tenant')), 'job')
   const app = Fastify()
   await app.register(context, { keys: { tenant: (request) => request.headers['x-tenant-id'], user: { log: (user) => user.id } } })
@@ -53,7 +53,7 @@ t.test('the ready-made context: its keys come with its plugin, and it works with
   t.same(await (await fetch(url, { headers: { 'x-tenant-id': 'acme' } })).json(), ['acme', 'acme', 'ada'])
 })
 
-t.test('the ready-made plugin takes no options, too', async (t) => {
+t.test('the ready-made plugin also works without options', async (t) => {
   const app = Fastify()
   await app.register(context)
   app.get('/', async (request) => ctx.get('requestId') === request.id)

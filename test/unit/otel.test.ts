@@ -108,7 +108,7 @@ t.test('a span gets attributes from the job that began in it, and from no other 
   t.same(labelled, { 'app.tenant': 'acme' })
 })
 
-t.test("a request span gets attributes only from the root scope of its own request", async (t) => {
+t.test('a request span gets attributes only from the root scope of its own request', async (t) => {
   const app = Fastify()
   await app.register(ctx.plugin)
   await app.register(other.plugin)

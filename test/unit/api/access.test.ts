@@ -14,7 +14,7 @@ t.test('get, has and require outside any scope', async (t) => {
   t.throws(() => ctx.require('tenant'), { code: 'FST_CTX_NO_SCOPE', message: /'tenant'/ })
 })
 
-t.test('get, has and require within a scope', async (t) => {
+t.test('get, has and require inside a scope', async (t) => {
   ctx.run({ tenant: 'acme', count: 0 }, () => {
     t.equal(ctx.get('tenant'), 'acme')
     t.equal(ctx.require('tenant'), 'acme')
@@ -29,7 +29,7 @@ t.test('get, has and require within a scope', async (t) => {
 })
 
 t.test('set', async (t) => {
-  t.test('writes the innermost scope, until that is over', async (t) => {
+  t.test('writes the innermost scope until it ends', async (t) => {
     ctx.run({ tenant: 'outer' }, () => {
       ctx.set('user', { id: 'ada' })
       ctx.run({}, () => {
@@ -43,7 +43,7 @@ t.test('set', async (t) => {
     })
   })
 
-  t.test('is refused outside a scope, for what is no key, and for the request id', async (t) => {
+  t.test('throws outside a scope, for an unknown key and for the request id', async (t) => {
     t.throws(() => { ctx.set('tenant', 'x') }, { code: 'FST_CTX_NO_SCOPE' })
     t.throws(() => { ctx.set('tenat' as never, 'x' as never) }, { code: 'FST_CTX_UNKNOWN_KEY', message: /'tenat'/ })
     ctx.run({}, () => {
@@ -58,7 +58,7 @@ t.test('set', async (t) => {
 })
 
 t.test('run', async (t) => {
-  t.test('returns what the function returns, and restores on a throw and on a rejection', async (t) => {
+  t.test('returns what the function returns, and restores the scope after a throw or a rejection', async (t) => {
     await ctx.run({ tenant: 'outer' }, async () => {
       t.equal(ctx.run({ tenant: 'inner' }, () => 7), 7)
       t.equal(await ctx.run({ tenant: 'inner' }, async () => { await turns(1); return ctx.get('tenant') }), 'inner')
@@ -70,7 +70,7 @@ t.test('run', async (t) => {
     t.equal(ctx.get('tenant'), undefined)
   })
 
-  t.test('a child reads what its parent has and sets later, and writes for itself', async (t) => {
+  t.test('a child scope reads current values of its parent and keeps its own writes', async (t) => {
     await ctx.run({ tenant: 'outer' }, async () => {
       const { promise, open } = gate()
       const child = ctx.run({ count: 1 }, async () => {
@@ -88,7 +88,7 @@ t.test('run', async (t) => {
     ctx.run({ tenant: 'outer' }, () => { ctx.run({ tenant: undefined }, () => { t.equal(ctx.get('tenant'), undefined) }) })
   })
 
-  t.test('branches side by side do not see each other, in whatever order they end', async (t) => {
+  t.test('parallel child scopes do not see each other, in any order of ending', async (t) => {
     for (const order of [['a', 'b'], ['b', 'a']] as const) {
       const gates = { a: gate(), b: gate() }
       const seen: Record<string, unknown> = {}
@@ -109,7 +109,7 @@ t.test('run', async (t) => {
     }
   })
 
-  t.test('a root has a request id of its own, or the one it is given', async (t) => {
+  t.test('a root has its own request id, or the one that run() is given', async (t) => {
     const made = ctx.run({}, () => ctx.require('requestId'))
     t.match(made, /^[\da-f-]{36}$/)
     t.not(ctx.run({}, () => ctx.require('requestId')), made)
@@ -119,14 +119,14 @@ t.test('run', async (t) => {
     }
   })
 
-  t.test('a child has the request id of its root, and takes no other', async (t) => {
+  t.test('a child has the request id of its root and refuses another one', async (t) => {
     ctx.run({ requestId: 'job-7' }, () => {
       ctx.run({}, () => { t.equal(ctx.get('requestId'), 'job-7') })
       t.throws(() => ctx.run({ requestId: 'other' }, () => {}), { code: 'FST_CTX_REQUEST_ID_FIXED' })
     })
   })
 
-  t.test('inherit: false: a root, which sees nothing of what is around', async (t) => {
+  t.test('inherit: false opens a root that sees nothing of the scope around it', async (t) => {
     ctx.run({ tenant: 'outer', requestId: 'outer' }, () => {
       ctx.run({ count: 1 }, () => {
         t.equal(ctx.get('tenant'), undefined)
@@ -138,7 +138,7 @@ t.test('run', async (t) => {
     })
   })
 
-  t.test('what it does not take', async (t) => {
+  t.test('refuses invalid values, functions and options', async (t) => {
     for (const values of [undefined, null, 'acme', () => {}]) t.throws(() => ctx.run(values as never, () => {}), { code: 'FST_CTX_INVALID_ARGUMENT' })
     for (const fn of [undefined, null, 'fn', Promise.resolve()]) t.throws(() => ctx.run({}, fn as never), { code: 'FST_CTX_INVALID_ARGUMENT' })
     t.throws(() => ctx.run({ tenat: 'x' } as never, () => {}), { code: 'FST_CTX_UNKNOWN_KEY', message: /'tenat'/ })
@@ -147,7 +147,7 @@ t.test('run', async (t) => {
     t.throws(() => readyMade.run({ run: 'x' } as never, () => {}), { code: 'FST_CTX_INVALID_KEY' })
   })
 
-  t.test('two contexts around each other, in both orders: each sees its own', async (t) => {
+  t.test('two nested contexts, in either order, each see their own values', async (t) => {
     const other = createContext({ tenant: key<string>(), count: key<number>() })
     ctx.run({ tenant: 'ctx' }, () => {
       other.run({ tenant: 'other' }, () => {
@@ -166,17 +166,17 @@ t.test('run', async (t) => {
   })
 })
 
-t.test('bind: a function that runs in the scope of today, whoever calls it', async (t) => {
+t.test('bind: the function always runs in the scope in which it was bound', async (t) => {
   const greet = ctx.run({ tenant: 'acme' }, () => ctx.bind(function (this: { name: string }, greeting: string) { return `${greeting} ${this.name} of ${ctx.get('tenant')}` }))
   t.equal(greet.call({ name: 'ada' }, 'hi'), 'hi ada of acme')
   t.equal(ctx.run({ tenant: 'other' }, () => greet.call({ name: 'ada' }, 'hi')), 'hi ada of acme')
   const outside = ctx.bind(() => ctx.get('tenant'))
   t.equal(ctx.run({ tenant: 'acme' }, outside), undefined)
-  t.same([greet.length, ctx.bind(function named (_a: unknown, _b: unknown) {}).name, ctx.bind(() => {}).name], [1, 'named', ''], 'with the name and the length that it has')
+  t.same([greet.length, ctx.bind(function named (_a: unknown, _b: unknown) {}).name, ctx.bind(() => {}).name], [1, 'named', ''], 'with its original name and length')
   t.throws(() => ctx.bind('fn' as never), { code: 'FST_CTX_INVALID_ARGUMENT' })
 })
 
-t.test('snapshot: runs any function in the scope of today', async (t) => {
+t.test('snapshot: runs any function in the scope in which it was taken', async (t) => {
   const inScope = ctx.run({ tenant: 'acme' }, () => ctx.snapshot())
   t.equal(inScope(() => ctx.get('tenant')), 'acme')
   t.equal(ctx.run({ tenant: 'other' }, () => inScope((a: number, b: number) => `${a + b} ${ctx.get('tenant')}`, 1, 2)), '3 acme')
@@ -184,7 +184,7 @@ t.test('snapshot: runs any function in the scope of today', async (t) => {
   for (const none of [undefined, null, {}, 'fn']) t.throws(() => inScope(none as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: /^ctx\.snapshot takes / })
 })
 
-t.test('bindEmitter: listeners run in the scope they were added in; it takes emitters alone', async (t) => {
+t.test('bindEmitter: listeners run in the scope in which they were added; other values are refused', async (t) => {
   const emitter = ctx.bindEmitter(new EventEmitter())
   const seen: unknown[] = []
   for (const tenant of ['A', 'B']) ctx.run({ tenant }, () => { emitter.on('event', () => { seen.push(ctx.get('tenant')) }) })
@@ -196,7 +196,7 @@ t.test('bindEmitter: listeners run in the scope they were added in; it takes emi
 t.test('log', async (t) => {
   const own = createContext({ tenant: key<string>({ log: true }) })
   t.doesNotThrow(() => { own.log.info('nobody hears') })
-  t.equal(own.log, own.log, 'the silent logger is one')
+  t.equal(own.log, own.log, 'there is one silent logger')
   const lines = new Lines(t)
   const app = Fastify({ logger: { stream: lines } })
   await app.register(own.plugin)
@@ -247,7 +247,7 @@ t.test('after the end of the request', async (t) => {
       own.run({ user: 'eve' }, () => {
         t.equal(own.get('user'), 'eve')
         t.equal(own.get('tenant'), undefined)
-        t.throws(() => own.require('tenant'), { code: 'FST_CTX_NOT_SET' }, 'it is a root of its own')
+        t.throws(() => own.require('tenant'), { code: 'FST_CTX_NOT_SET' }, 'it is a root with its own id')
       })
     })
   }

@@ -11,7 +11,7 @@ type Access = RequestContext<Values>
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
-/** The scope of a request. */
+/** The root scope of a request. */
 function scopeOf (definition: ContextDefinition, values: Record<string, unknown>): Scope {
   const lifetime = { phase: 'handler', aborted: false, defer: () => false } as unknown as Mutable<Lifetime>
   lifetime.scope = new Scope(definition, definition.registration, undefined, undefined, lifetime)
@@ -23,7 +23,7 @@ function scopeOf (definition: ContextDefinition, values: Record<string, unknown>
 const keys = readKeys({ tenant: {}, 'x-user': {} })
 
 for (const open of [false, true]) {
-  t.test(`request.ctx, ${open ? 'where any name may be a key' : 'with the keys of its context'}`, async (t) => {
+  t.test(`request.ctx, ${open ? 'if any name may be a key' : 'with the keys of its context'}`, async (t) => {
     const definition = open ? new ContextDefinition() : new ContextDefinition(keys)
     const ctx = new Context<Values>(definition)
     const make = requestAccess(definition, keys.names, open) as (root: Scope | undefined) => Access
@@ -40,7 +40,7 @@ for (const open of [false, true]) {
       t.throws(() => { (access as { requestId: string }).requestId = 'x' }, TypeError)
     })
 
-    t.test('it acts on its request where no scope is current, and where that of another is', async (t) => {
+    t.test('acts on its own request outside any scope and inside the scope of another request', async (t) => {
       const other = scopeOf(definition, { tenant: 'other' })
       t.equal(enter(other.store, () => access.tenant), 'acme')
       t.equal(enter(other.store, () => ctx.get('tenant')), 'other')
@@ -51,7 +51,7 @@ for (const open of [false, true]) {
       t.equal(enter(other.store, access.bind(() => ctx.get('tenant'))), 'acme')
     })
 
-    t.test('and on the scope within its request that is current', async (t) => {
+    t.test('acts on the innermost scope of its request', async (t) => {
       access.run({ tenant: 'inner' }, () => {
         t.equal(access.tenant, 'inner')
         access.tenant = 'set'
@@ -60,7 +60,7 @@ for (const open of [false, true]) {
       t.equal(access.tenant, 'acme')
     })
 
-    t.test('of a request without a scope it reads nothing, and writes nothing', async (t) => {
+    t.test('reads and writes nothing in a request without a scope', async (t) => {
       const none = make(undefined)
       t.equal(enter(scope.store, () => none.tenant), undefined)
       t.equal(none.has('tenant'), false)
@@ -68,7 +68,7 @@ for (const open of [false, true]) {
       t.throws(() => none.requestId, { code: 'FST_CTX_NO_SCOPE' })
     })
 
-    t.test('it can be shown and compared like any object', async (t) => {
+    t.test('can be inspected and compared like any object', async (t) => {
       t.doesNotThrow(() => JSON.stringify(access))
       t.match(Object.prototype.toString.call(access), /^\[object /)
       t.equal(typeof access.toString, 'function')
@@ -76,7 +76,7 @@ for (const open of [false, true]) {
       t.same(Object.keys(access), [])
     })
 
-    t.test('a name that is no declared key', async (t) => {
+    t.test('an undeclared key', async (t) => {
       const loose = access as unknown as Record<PropertyKey, unknown>
       t.equal(loose.basket, undefined)
       t.throws(() => { loose[Symbol('x')] = 1 }, TypeError)

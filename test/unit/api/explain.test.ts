@@ -4,7 +4,7 @@ import t from 'tap'
 import context, { createContext, ctx as readyMade, key, type Explanation, type Tracing } from '../../../lib/index.ts'
 import { gate, listen, turns, type Tap } from '../../support/support.ts'
 
-/** No explanation may hold it, nor may a policy. */
+/** The value that no explanation and no policy may contain. */
 const SECRET = 's3cret'
 
 const ctx = createContext({
@@ -17,21 +17,21 @@ const ctx = createContext({
 
 type Name = Parameters<typeof ctx.explain>[0]
 
-/** What an explanation says, checked for what it must not say. */
+/** What an explanation says, checked for the secret. */
 function said (t: Tap, explanation: Explanation): [Explanation['state'], Explanation['by'], Explanation['phase'], Explanation['depth']] {
   t.notMatch(JSON.stringify(explanation), SECRET)
   t.match(explanation.text, `'${explanation.key}'`)
   return [explanation.state, explanation.by, explanation.phase, explanation.depth]
 }
 
-t.test('explain: where no scope is open', async (t) => {
+t.test('explain outside a scope', async (t) => {
   const explanation = ctx.explain('user')
   t.same(said(t, explanation), ['no scope', undefined, undefined, undefined])
   t.equal(explanation.text, "'user' has no value: no scope of this context is open here")
 })
 
-t.test('explain: in a request', async (t) => {
-  /** What is explained by an application, at the end of its handler. */
+t.test('explain in a request', async (t) => {
+  /** What an application explains at the end of its handler. */
   async function explained (t: Tap, routes: (app: FastifyInstance, explain: (...names: Name[]) => void) => void): Promise<Explanation[]> {
     const found: Explanation[] = []
     const app: FastifyInstance = Fastify()
@@ -42,7 +42,7 @@ t.test('explain: in a request', async (t) => {
     return found
   }
 
-  t.test('a seeded value, the request id, one whose seed gave none, and one that nothing set', async (t) => {
+  t.test('a seeded value, the request id, a seed that returned undefined, and a key that nothing set', async (t) => {
     const [tenant, id, region, user] = await explained(t, (app, explain) => {
       app.get('/notes/:id', async () => { explain('tenant', 'requestId', 'region', 'user'); return 'ok' })
     })
@@ -55,7 +55,7 @@ t.test('explain: in a request', async (t) => {
     t.equal(user!.text, "'user' has no value in this scope of /notes/:id: it has no seed, and nothing set it")
   })
 
-  t.test('a value that was set: in which hook, or in the handler, the last time', async (t) => {
+  t.test('a value that was set: the hook or handler that set it last', async (t) => {
     const [inHook, inHandler, again, none, byOthers] = await explained(t, (app, explain) => {
       app.addHook('preValidation', async () => { ctx.set('region', SECRET) })
       app.addHook('preHandler', async (request) => { ctx.set('user', SECRET); ctx.set('token', SECRET) })
@@ -83,7 +83,7 @@ t.test('explain: in a request', async (t) => {
     t.match(byOthers!.text, /by requestContext\.set$/)
   })
 
-  t.test('a value that an inner scope has, hides, or reads from outwards', async (t) => {
+  t.test('a value that an inner scope has, hides, or reads from an outer one', async (t) => {
     const [run, shadow, outer, hidden, impersonated, within] = await explained(t, (app, explain) => {
       app.get('/notes/:id', async () => {
         ctx.set('user', SECRET)
@@ -124,7 +124,7 @@ t.test('explain: in a request', async (t) => {
     t.same(said(t, token!), ['set', 'set', 'detached work', 0])
   })
 
-  t.test('when it is over', async (t) => {
+  t.test('a value after the request has ended', async (t) => {
     const [late, ended] = [gate<() => Explanation>(), gate()]
     await explained(t, (app) => {
       app.get('/notes/:id', async () => {
@@ -141,7 +141,7 @@ t.test('explain: in a request', async (t) => {
   })
 })
 
-t.test('explain: in a job', async (t) => {
+t.test('explain in a job', async (t) => {
   ctx.run({ user: SECRET }, () => {
     t.same(said(t, ctx.explain('user')), ['set', 'run', undefined, 0])
     t.equal(ctx.explain('user').text, "'user' was given in this scope by ctx.run")
@@ -152,10 +152,10 @@ t.test('explain: in a job', async (t) => {
   })
 })
 
-/** What a key may do without a policy. */
+/** A key without a policy: everything is closed. */
 const CLOSED = { seeded: false, logged: 'no', locked: false, detached: true, carried: 'no', header: undefined, origins: [], attribute: undefined, missing: 400 }
 
-t.test('explain: in a hydrated scope', async (t) => {
+t.test('explain in a hydrated scope', async (t) => {
   const envelope = ctx.run({ user: SECRET, plan: SECRET }, () => ctx.impersonate({ plan: 'free' }, { reason: SECRET }, () => ctx.dehydrate()))
   await ctx.hydrate(envelope, () => {
     for (const name of ['user', 'plan', 'requestId'] as const) {
@@ -178,7 +178,7 @@ t.test('explain: in a hydrated scope', async (t) => {
   })
 })
 
-t.test('policy is the table of the keys, without any value', async (t) => {
+t.test('policy() lists the keys and their policies without any value', async (t) => {
   t.same(ctx.policy(), [
     { ...CLOSED, key: 'tenant', seeded: true, logged: 'value', locked: true },
     { ...CLOSED, key: 'region', seeded: true },
@@ -188,7 +188,7 @@ t.test('policy is the table of the keys, without any value', async (t) => {
   ])
 })
 
-t.test('explain and policy: a key that the copies for detached work leave out', async (t) => {
+t.test('explain and policy of a key that copies for detached work leave out', async (t) => {
   const own = createContext({ connection: key<string>({ detach: false }), user: key<string>() })
   t.same(own.policy(), [{ ...CLOSED, key: 'connection', detached: false }, { ...CLOSED, key: 'user' }])
   own.run({ connection: SECRET, user: SECRET }, () => {
@@ -204,7 +204,7 @@ t.test('explain and policy: a key that the copies for detached work leave out', 
   })
 })
 
-t.test('policy tells the attributes of spans', async (t) => {
+t.test('policy() includes span attributes', async (t) => {
   const trace: Tracing = {
     current: () => undefined, requestSpan: () => undefined, withParent: (_trace, fn) => fn(), attributes: new Map([['tenant', 'app.tenant']]), setAttribute: () => {}
   }
@@ -214,12 +214,12 @@ t.test('policy tells the attributes of spans', async (t) => {
   ])
 })
 
-t.test('policy of the ready-made context is that of its registration, also after the application has closed', async (t) => {
+t.test('policy() of the ready-made context comes from its registration, also after the application has closed', async (t) => {
   t.same(readyMade.policy(), [])
   const app = Fastify()
   await app.register(context, { keys: { tenant: { seed: () => 'acme', carry: true, header: 'x-tenant' } }, propagate: { 'https://api.example': ['tenant'] } })
   t.same(readyMade.policy(), [{ ...CLOSED, key: 'tenant', seeded: true, carried: 'value', header: 'x-tenant', origins: ['https://api.example'] }])
   const last = readyMade.policy()
   await app.close()
-  t.same(readyMade.policy(), last, 'the last policy stays: work that goes on is logged and carried as before')
+  t.same(readyMade.policy(), last, 'the last policy stays: work that continues is logged and carried as before')
 })

@@ -13,7 +13,7 @@ const newContext = () => createContext({
 
 type Ctx = ReturnType<typeof newContext>
 
-/** What is listed, without what differs from run to run. */
+/** The rows without the parts that differ between runs. */
 const shapes = (scopes: readonly OpenScope[]): Array<Partial<OpenScope>> => scopes.map(({ kind, requestId, route, phase, name, fields }) => ({ kind, requestId, route, phase, name, fields }))
 
 async function start (t: Tap, ctx: Ctx, routes: (app: FastifyInstance) => void, logger: object = { stream: new Lines(t) }): Promise<{ readonly url: string, readonly port: number }> {
@@ -23,7 +23,7 @@ async function start (t: Tap, ctx: Ctx, routes: (app: FastifyInstance) => void, 
   return await listen(t, app)
 }
 
-t.test('a request in flight is listed with its id, route, phase and logged fields; when it has ended, it is not', async (t) => {
+t.test('inFlight lists an open request with its id, route, phase and logged fields, until it ends', async (t) => {
   const ctx = newContext()
   const [entered, open] = [gate(), gate()]
   const { url } = await start(t, ctx, (app) => {
@@ -50,7 +50,7 @@ t.test('a request in flight is listed with its id, route, phase and logged field
   t.match(ctx.inFlight(), { counts: { opened: 1, ended: 1, collected: 0 }, scopes: [] })
 })
 
-t.test('two requests of two tenants: each row has the fields of its own', async (t) => {
+t.test('inFlight: the rows of two requests of two tenants have their own fields', async (t) => {
   const ctx = newContext()
   ctx.inFlight()
   const entered = [gate(), gate()]
@@ -65,7 +65,7 @@ t.test('two requests of two tenants: each row has the fields of its own', async 
   await Promise.all(answers)
 })
 
-t.test('the oldest first, and no more than the limit; all are counted', async (t) => {
+t.test('inFlight lists the oldest scopes first up to the limit, and counts all', async (t) => {
   const ctx = newContext()
   ctx.inFlight()
   const open = gate()
@@ -80,11 +80,11 @@ t.test('the oldest first, and no more than the limit; all are counted', async (t
   t.same(ctx.inFlight().scopes, [])
 })
 
-t.test('a limit that is no whole number is refused', async (t) => {
+t.test('inFlight refuses a limit that is not a whole number', async (t) => {
   for (const limit of [-1, 1.5, NaN, '1' as never]) t.throws(() => newContext().inFlight({ limit }), FST_CTX_INVALID_ARGUMENT, String(limit))
 })
 
-t.test('runs within a request are listed as long as their function runs, each with its own fields', async (t) => {
+t.test('inFlight lists runs inside a request while their function runs, each with its own fields', async (t) => {
   const ctx = newContext()
   ctx.inFlight()
   const [entered, open] = [gate(), gate()]
@@ -109,7 +109,7 @@ t.test('runs within a request are listed as long as their function runs, each wi
   await answer
 })
 
-t.test('detached work is listed after its request has ended, also work that started before the counting, and outside of any scope', async (t) => {
+t.test('inFlight lists detached work after its request has ended, also if it started before the first call or outside any scope', async (t) => {
   const ctx = newContext()
   const open = gate()
   const { url } = await start(t, ctx, (app) => {
@@ -137,7 +137,7 @@ t.test('detached work is listed after its request has ended, also work that star
   t.same(ctx.inFlight().scopes, [])
 })
 
-t.test('callbacks of onEnd are listed while they run, beside the request that waits for them', async (t) => {
+t.test('inFlight lists onEnd callbacks while they run, next to the request that waits for them', async (t) => {
   const ctx = newContext()
   ctx.inFlight()
   const open = gate()
@@ -153,7 +153,7 @@ t.test('callbacks of onEnd are listed while they run, beside the request that wa
   t.same(ctx.inFlight().scopes, [])
 })
 
-t.test('a client that left, a limit that passed and a signal that was aborted are told; so is the time that is left', async (t) => {
+t.test('inFlight shows a disconnected client, a time limit that passed, an aborted signal and the remaining time', async (t) => {
   const ctx = newContext()
   ctx.inFlight()
   const [entered, open] = [gate(), gate()]
@@ -165,7 +165,7 @@ t.test('a client that left, a limit that passed and a signal that was aborted ar
   socket.destroy()
   await once(socket, 'close')
   while (!ctx.inFlight().scopes[0]!.aborted) await turns()
-  t.match(ctx.inFlight().scopes, [{ kind: 'request', aborted: true, remaining: undefined }], 'and it is listed as long as its handler runs')
+  t.match(ctx.inFlight().scopes, [{ kind: 'request', aborted: true, remaining: undefined }], 'and the request is listed as long as its handler runs')
   const controller = new AbortController()
   const runs = [
     ctx.run({ requestId: 'late' }, async () => { await open.promise }, { deadline: Date.now() - 1 }),
@@ -182,7 +182,7 @@ t.test('a client that left, a limit that passed and a signal that was aborted ar
   await Promise.all(runs)
 })
 
-t.test('the request that asks is marked, with its runs; another is not', async (t) => {
+t.test('inFlight marks the request that calls it and its runs, and no other request', async (t) => {
   const ctx = newContext()
   ctx.inFlight()
   const [entered, open] = [gate(), gate()]
@@ -198,7 +198,7 @@ t.test('the request that asks is marked, with its runs; another is not', async (
   await held
 })
 
-t.test('fields are as the logger of the application writes them: its serializers and its redaction hold', async (t) => {
+t.test('inFlight writes fields as the application\'s logger does, with its serializers and redaction', async (t) => {
   const ctx = newContext()
   ctx.inFlight()
   const [entered, open] = [gate(), gate()]
@@ -214,7 +214,7 @@ t.test('fields are as the logger of the application writes them: its serializers
   await answer
 })
 
-t.test('a mapper reads its own scope, not that of the request that asks; one that throws costs its field', async (t) => {
+t.test('inFlight calls a mapper in its own scope, and drops only the field of a mapper that throws', async (t) => {
   const ctx = createContext({
     tenant: key<string>({ log: (tenant): string => `${tenant} in ${ctx.get('region')}` }),
     region: key<string>(),
@@ -230,7 +230,7 @@ t.test('a mapper reads its own scope, not that of the request that asks; one tha
   await job
 })
 
-t.test('detached work of a request that had ended is listed with what its lines carry', async (t) => {
+t.test('inFlight lists detached work of an ended request with the fields of its log lines', async (t) => {
   const ctx = newContext()
   const [over, started, open] = [gate(), gate(), gate()]
   const { url } = await start(t, ctx, (app) => {
@@ -248,7 +248,7 @@ t.test('detached work of a request that had ended is listed with what its lines 
   open.open()
 })
 
-t.test('a context sees its own scopes only; warnings are those of the process', async (t) => {
+t.test('inFlight lists the scopes of its own context only; warning counts are those of the process', async (t) => {
   const [ctx, other] = [newContext(), newContext()]
   ctx.inFlight()
   other.inFlight()

@@ -16,13 +16,13 @@ const ctx = createContext({
   token: key<string>()
 })
 
-/** The ids of who seems to act, and of who does. */
+/** The ids of the impersonated and of the real user. */
 function who (): [string | undefined, string | undefined] {
   return [ctx.get('user')?.id, ctx.actor('user')?.id]
 }
 
 t.test('impersonate', async (t) => {
-  t.test('the values are those given, the actor stays, also where impersonations and scopes are nested', async (t) => {
+  t.test('shadows the given values and keeps the actor, also in nested impersonations and scopes', async (t) => {
     ctx.run({ user: ada }, () => {
       t.same(who(), ['ada', 'ada'])
       const result = ctx.impersonate({ user: lin }, { reason: 'ticket 1' }, () => {
@@ -42,7 +42,7 @@ t.test('impersonate', async (t) => {
     t.equal(ctx.actor('user'), undefined)
   })
 
-  t.test('a key that was given by run within a request has that value for its real one; one that is not impersonated its own', async (t) => {
+  t.test('the actor of a key is the value that a nested run() set; other keys keep theirs', async (t) => {
     ctx.run({ user: ada, token: 'of ada' }, () => {
       ctx.run({ user: lin }, () => {
         ctx.impersonate({ user: kim }, { reason: 'ticket' }, () => {
@@ -53,7 +53,7 @@ t.test('impersonate', async (t) => {
     })
   })
 
-  t.test('after it everything is as before, whatever the function did', async (t) => {
+  t.test('restores everything afterwards, regardless of how the function ends', async (t) => {
     await ctx.run({ user: ada }, async () => {
       const isRestored = (): void => { t.same(who(), ['ada', 'ada']) }
       t.throws(() => ctx.impersonate({ user: lin }, { reason: 'r' }, () => { throw new Error('within') }), { message: 'within' })
@@ -71,7 +71,7 @@ t.test('impersonate', async (t) => {
   })
 
   for (const order of [[0, 1], [1, 0]] as const) {
-    t.test(`two at the same time, ended in the order ${order.join(', ')}, do not see each other`, async (t) => {
+    t.test(`two concurrent impersonations, ended in the order ${order.join(', ')}, do not see each other`, async (t) => {
       const gates = [gate(), gate()]
       await ctx.run({ user: ada }, async () => {
         const branches = [lin, kim].map((user, i) => ctx.impersonate({ user }, { reason: 'r' }, async () => {
@@ -87,7 +87,7 @@ t.test('impersonate', async (t) => {
     })
   }
 
-  t.test('a locked key may be shadowed by it alone, and is locked within', async (t) => {
+  t.test('is the only way to shadow a locked key, which stays locked inside', async (t) => {
     ctx.run({ tenant: 'acme' }, () => {
       ctx.impersonate({ tenant: 'globex' }, { reason: 'support' }, () => {
         t.same([ctx.get('tenant'), ctx.actor('tenant')], ['globex', 'acme'])
@@ -101,7 +101,7 @@ t.test('impersonate', async (t) => {
     })
   })
 
-  t.test('log lines within carry who is impersonated, the actor by logged key, and the reason; those before and after do not', async (t) => {
+  t.test('log lines inside have the impersonated user, the actor and the reason; those before and after do not', async (t) => {
     const lines = new Lines(t)
     const app = Fastify({ logger: { stream: lines } })
     await app.register(ctx.plugin)
@@ -135,7 +135,7 @@ t.test('impersonate', async (t) => {
     t.notMatch(lines.raw.join(''), 'secret')
   })
 
-  t.test('misuse throws, and calls nothing', async (t) => {
+  t.test('invalid calls throw and do not call the function', async (t) => {
     const fn = (): void => { t.fail('called') }
     t.throws(() => ctx.impersonate({ user: lin }, { reason: 'r' }, fn), { code: 'FST_CTX_NO_SCOPE' })
     ctx.run({}, () => {
@@ -149,7 +149,7 @@ t.test('impersonate', async (t) => {
 })
 
 t.test('memo', async (t) => {
-  t.test('the same arguments are one call in a scope: primitives by value, objects by identity, and their number', async (t) => {
+  t.test('equal arguments cause one call per scope: primitives by value, objects by identity, and by their number', async (t) => {
     let calls = 0
     const add = ctx.memo((...args: unknown[]) => `${args.length} ${++calls}`)
     const object = {}
@@ -174,7 +174,7 @@ t.test('memo', async (t) => {
     }
   })
 
-  t.test('calls in flight are shared', async (t) => {
+  t.test('concurrent calls share one promise', async (t) => {
     const { promise, open } = gate()
     let calls = 0
     const load = ctx.memo(async (id: string) => { calls++; await promise; return id })
@@ -187,7 +187,7 @@ t.test('memo', async (t) => {
     })
   })
 
-  t.test('a rejection reaches all who wait for it, and is not kept; nor is a throw; none that is handled is told by Node', async (t) => {
+  t.test('rejections and throws are not cached, every waiter gets the rejection, and a handled one is not reported as unhandled', async (t) => {
     const told = unhandled(t)
     let calls = 0
     const load = ctx.memo(async () => { if (++calls === 1) throw new Error('not now'); return calls })
@@ -203,7 +203,7 @@ t.test('memo', async (t) => {
     t.same(told, [])
   })
 
-  t.test('keyOf tells calls apart; two memos of one function do not share what they made', async (t) => {
+  t.test('keyOf decides which calls are equal; two memos of one function share no results', async (t) => {
     let calls = 0
     const find = (query: { readonly id: string }, unimportant: number): string => `${query.id} ${unimportant} ${++calls}`
     const byId = ctx.memo(find, { keyOf: ({ id }) => id })
@@ -217,7 +217,7 @@ t.test('memo', async (t) => {
     })
   })
 
-  t.test('`this` is handed on, and two objects with one memoized method have each their own results', async (t) => {
+  t.test('`this` is passed on, and two objects with one memoized method have separate results', async (t) => {
     class Table {
       readonly name: string
       constructor (name: string) { this.name = name }
@@ -231,7 +231,7 @@ t.test('memo', async (t) => {
     })
   })
 
-  t.test('outside a scope, after its end, and in the next scope it calls again', async (t) => {
+  t.test('outside a scope, after its end, and in the next scope the function is called again', async (t) => {
     let calls = 0
     const count = ctx.memo(function (this: unknown, ..._args: unknown[]) { return ++calls })
     t.same([count(), count()], [1, 2])
@@ -254,7 +254,7 @@ t.test('memo', async (t) => {
     t.same([call(), call()], [6, 7])
   })
 
-  t.test('requests at the same time have each their own results', async (t) => {
+  t.test('concurrent requests have separate results', async (t) => {
     const app = Fastify()
     await app.register(ctx.plugin)
     let calls = 0
@@ -275,8 +275,8 @@ t.test('memo', async (t) => {
     t.equal(calls, 2)
   })
 
-  t.test('never the wrong user\'s result: an entry still in flight', async (t) => {
-    /** Reads the user as late as it can. */
+  t.test('never returns the result of another user from an entry in flight', async (t) => {
+    /** Reads the user as late as possible. */
     function rows (): { readonly load: (table: string) => Promise<string>, readonly open: () => void } {
       const { promise, open } = gate()
       return { load: ctx.memo(async (table: string) => { await promise; return `${table} of ${ctx.get('user')?.id}` }), open }
@@ -299,7 +299,7 @@ t.test('memo', async (t) => {
       'ctx.set': (user: User) => { ctx.set('user', user) },
       'requestContext.set': (user: User) => { requestContext.set('user' as never, user as never) }
     })) {
-      t.test(`with ${how} between, in the scope itself and around it`, async (t) => {
+      t.test(`with ${how} between the calls, in the scope itself and around it`, async (t) => {
         const { load, open } = rows()
         await ctx.run({ user: ada }, async () => {
           const first = load('notes')
@@ -321,7 +321,7 @@ t.test('memo', async (t) => {
       })
     }
 
-    t.test('set and set back between', async (t) => {
+    t.test('with a value set and set back between the calls', async (t) => {
       const { load } = rows()
       ctx.run({ user: ada }, () => {
         const first = load('notes')
@@ -331,7 +331,7 @@ t.test('memo', async (t) => {
       })
     })
 
-    t.test('of a key that was never declared, on the ready-made context', async (t) => {
+    t.test('with an undeclared key of the ready-made context', async (t) => {
       const load = readyMade.memo(() => ({ basket: readyMade.get('basket') }))
       readyMade.run({}, () => {
         t.equal(load().basket, undefined)
@@ -341,7 +341,7 @@ t.test('memo', async (t) => {
       })
     })
 
-    t.test('in a scope of another context, whose value it reads', async (t) => {
+    t.test('with a value read from a scope of another context', async (t) => {
       const other = createContext({ region: key<string>() })
       const load = ctx.memo(() => `${ctx.get('user')?.id} in ${other.get('region')}`)
       ctx.run({ user: ada }, () => {
@@ -357,7 +357,7 @@ t.test('memo', async (t) => {
     })
   })
 
-  t.test('what is written in a child scope costs the scopes around it nothing they have', async (t) => {
+  t.test('a write in a child scope invalidates nothing in the scopes around it', async (t) => {
     let calls = 0
     const count = ctx.memo(() => ++calls)
     ctx.run({ user: ada }, () => {
@@ -367,12 +367,12 @@ t.test('memo', async (t) => {
     })
   })
 
-  t.test('takes a function', async (t) => {
+  t.test('refuses anything but a function', async (t) => {
     for (const fn of [undefined, null, 'fn', {}]) t.throws(() => ctx.memo(fn as never), { code: 'FST_CTX_INVALID_ARGUMENT' })
   })
 })
 
-t.test('onEnd, detach and after take functions', async (t) => {
+t.test('onEnd, detach and after refuse anything but a function', async (t) => {
   ctx.run({}, () => {
     for (const fn of [undefined, null, 'fn', Promise.resolve()]) {
       t.throws(() => { ctx.onEnd(fn as never) }, { code: 'FST_CTX_INVALID_ARGUMENT', message: /ctx\.onEnd/ })
@@ -382,7 +382,7 @@ t.test('onEnd, detach and after take functions', async (t) => {
   })
 })
 
-t.test('with no scope: onEnd throws, detach and after start the work, the signal is never aborted, nothing limits it', async (t) => {
+t.test('without a scope onEnd throws, detach and after start the work, the signal is never aborted, and there is no deadline', async (t) => {
   t.throws(() => { ctx.onEnd(() => {}) }, { code: 'FST_CTX_NO_SCOPE' })
   const seen: unknown[] = []
   ctx.detach(() => { seen.push(['detach', ctx.get('user')]) })
@@ -392,14 +392,14 @@ t.test('with no scope: onEnd throws, detach and after start the work, the signal
   t.equal(ctx.deadline, undefined)
 })
 
-t.test('in the scope of another context alone, detached work keeps that', async (t) => {
+t.test('detached work in a scope of another context keeps that scope', async (t) => {
   const other = createContext({ region: key<string>() })
   const { promise, open } = gate<unknown>()
   other.run({ region: 'eu' }, () => { ctx.detach(() => { open([other.get('region'), ctx.get('user')]) }) })
   t.same(await promise, ['eu', undefined])
 })
 
-t.test('the calls that need a scope throw when it is over, by way of request.ctx, too', async (t) => {
+t.test('the calls that need a scope throw after its end, also through request.ctx', async (t) => {
   const app = Fastify()
   await app.register(context, { keys: { user: {} } })
   const [late, ended] = [gate<unknown[]>(), gate()]

@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import t from 'tap'
 import { showAs } from '../../../lib/common/inspection.ts'
 
-t.test('an object is shown as the text given, wherever it is held, and has no property of it', async (t) => {
+t.test('an object is inspected as the given text at any depth, and gains no property', async (t) => {
   class Holder { readonly value = 's3cret' }
   showAs(Holder.prototype, ({ value }) => `Holder of ${value.length} characters`)
   const holder = new Holder()

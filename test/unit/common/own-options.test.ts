@@ -1,7 +1,7 @@
 import t from 'tap'
 import { ownOptions } from '../../../lib/common/own-options.ts'
 
-t.test('options are read without what is on Object.prototype', async (t) => {
+t.test('ownOptions ignores what is on Object.prototype', async (t) => {
   const prototype = Object.prototype as Record<string, unknown>
   prototype.polluted = 'yes'
   t.teardown(() => { delete prototype.polluted })
@@ -10,13 +10,13 @@ t.test('options are read without what is on Object.prototype', async (t) => {
   t.equal(log, true)
 })
 
-t.test('an instance of a class keeps what its class gives it, and the nearest value of each name', async (t) => {
+t.test('an instance of a class keeps inherited options, and the nearest value of each name', async (t) => {
   class Base { get log (): boolean { return true } get locked (): boolean { return true } }
   class Policy extends Base { override get log (): boolean { return false } readonly carry = true }
   const { log, locked, carry } = ownOptions(new Policy())
   t.same([log, locked, carry], [false, true, true])
 })
 
-t.test('anything but an object is returned as it is', async (t) => {
+t.test('anything but an object is returned unchanged', async (t) => {
   for (const given of [undefined, null, 'text', 7]) t.equal(ownOptions(given), given)
 })

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { symbolOf } from '../../../lib/common/symbols.ts'
 
-t.test('symbolOf: the symbol of a description, of an object or what it inherits from', async (t) => {
+t.test('symbolOf finds a symbol by its description, own or inherited', async (t) => {
   const inherited = Symbol('inherited')
   const own = Symbol('own')
   const object = Object.assign(Object.create({ [inherited]: 1 }) as object, { [own]: 2 })

@@ -4,7 +4,7 @@ import t from 'tap'
 import { turns, warnings } from '../../support/support.ts'
 import { callSite, placeOf, warn, warningCounts, warnOnce } from '../../../lib/common/warnings.ts'
 
-t.test('a warning is told once for each code and subject, with its code and its detail', async (t) => {
+t.test('a warning is emitted once per code and subject, with its code and detail', async (t) => {
   const a = warnings(t, 'FST_TEST_A')
   const b = warnings(t, 'FST_TEST_B')
   warnOnce('FST_TEST_A', 'x', 'first')
@@ -17,7 +17,7 @@ t.test('a warning is told once for each code and subject, with its code and its 
   t.same(b.map(({ message }) => message), ['other code'])
 })
 
-t.test('subjects that a client can multiply end at 100 of one code, the last of which says so; other codes are still emitted', async (t) => {
+t.test('a code emits at most 100 different warnings, the last one says so, and other codes are still emitted', async (t) => {
   const messages: string[] = []
   const { emitWarning } = process
   t.teardown(() => { process.emitWarning = emitWarning })
@@ -30,7 +30,7 @@ t.test('subjects that a client can multiply end at 100 of one code, the last of 
   t.equal(messages[100], 'other')
 })
 
-t.test('of a subject nothing is kept but a hash', async (t) => {
+t.test('only a hash of each subject is kept', async (t) => {
   setFlagsFromString('--expose-gc')
   const gc = runInNewContext('gc') as () => void
   const { emitWarning } = process
@@ -44,7 +44,7 @@ t.test('of a subject nothing is kept but a hash', async (t) => {
   t.ok(kept < 5_000_000, `${kept} bytes of 90,000,000`)
 })
 
-t.test('placeOf: the place of an error, and nothing of its message', async (t) => {
+t.test('placeOf returns the place of an error without its message', async (t) => {
   const secret = 'canary\n    at canary (canary.ts:1:1)\n    at canary'
   t.match(placeOf(new Error('short')), /^at .*warnings\.test\.ts:\d+:\d+\)?$/)
   t.match(placeOf(new Error(secret)), /^at .*warnings\.test\.ts:\d+:\d+\)?$/)
@@ -55,14 +55,14 @@ t.test('placeOf: the place of an error, and nothing of its message', async (t) =
   t.equal(placeOf(Object.defineProperty(new Error('x'), 'stack', { get () { throw new Error('looked at') } })), undefined)
 })
 
-t.test('warn: each time', async (t) => {
+t.test('warn emits each time', async (t) => {
   const seen = warnings(t, 'FST_TEST_EACH')
   for (let i = 0; i < 2; i++) warn('FST_TEST_EACH', 'again')
   await turns()
   t.same(seen.map(({ message }) => message), ['again', 'again'])
 })
 
-t.test('callSite: the line that called the outermost of the entrances, which may be minified and in the same file', async (t) => {
+t.test('callSite returns the line that called the outermost entrance, even if it is minified and in the same file', async (t) => {
   const inner = (): string => callSite([inner, outer, another])
   const outer = (): string => inner()
   const another = (): string => ''
@@ -71,7 +71,7 @@ t.test('callSite: the line that called the outermost of the entrances, which may
   t.ok(site.includes(here), `${site} names ${here}`)
 })
 
-t.test('callSite: nothing where no entrance was called, or there is no stack', async (t) => {
+t.test('callSite returns undefined if no entrance was called or there is no stack', async (t) => {
   const entrance = (): string => callSite([entrance])
   t.equal(callSite([entrance]), '')
   const { stackTraceLimit } = Error
@@ -82,7 +82,7 @@ t.test('callSite: nothing where no entrance was called, or there is no stack', a
   t.equal(entrance(), '')
 })
 
-t.test('a message that is a function is made only for the warning that is emitted', async (t) => {
+t.test('a message function is called only if the warning is emitted', async (t) => {
   const seen = warnings(t, 'FST_TEST_LAZY')
   let made = 0
   for (let i = 0; i < 3; i++) warnOnce('FST_TEST_LAZY', 'x', () => `made ${++made} times`)
@@ -90,7 +90,7 @@ t.test('a message that is a function is made only for the warning that is emitte
   t.same(seen.map(({ message }) => message), ['made 1 times'])
 })
 
-t.test('warningCounts: how often each was emitted, by code', async (t) => {
+t.test('warningCounts returns how often each code was emitted', async (t) => {
   const before = warningCounts().FST_TEST_COUNTED ?? 0
   const seen = warnings(t, 'FST_TEST_COUNTED')
   for (let i = 0; i < 3; i++) warn('FST_TEST_COUNTED', 'counted')

@@ -208,7 +208,7 @@ t.test('the genReqId option of the server', async (t) => {
     t.equal(idOf(t, await ask(), lines), 'ours')
   })
 
-  t.test("the default counter of Fastify, unique only in one process, is not used", async (t) => {
+  t.test('the default counter of Fastify, unique only in one process, is not used', async (t) => {
     const { ask, lines } = await setting(t)
     t.match(idOf(t, await ask(), lines), UUID)
   })

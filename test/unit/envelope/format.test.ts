@@ -18,7 +18,7 @@ const FULL: Omit<Envelope, 'v'> = {
   remaining: 1500
 }
 
-/** Sets the clock, for one test. */
+/** Sets the clock for one test. */
 function clock (t: Tap, at: number): (at: number) => void {
   const { now } = Date
   Date.now = () => at
@@ -26,14 +26,14 @@ function clock (t: Tap, at: number): (at: number) => void {
   return (later) => { at = later }
 }
 
-t.test('an envelope is JSON in a fixed order, and comes back as it was; what is not there is not written', async (t) => {
+t.test('an envelope is JSON in a fixed order, survives a round trip, and omits missing parts', async (t) => {
   const text = writeEnvelope(FULL, OPEN)
   t.equal(text, `{"v":1,"requestId":"r-1","values":{"tenant":"globex","user":{"id":7},"nothing":null},"actor":{"reason":"ticket 4711","values":{"tenant":"acme"},"unset":["user"]},"traceparent":"${FULL.traceparent}","tracestate":"vendor=1","remaining":1500}`)
   t.same(readEnvelope(text, OPEN), { v: 1, ...FULL })
   t.equal(writeEnvelope({ ...PLAIN, actor: undefined, traceparent: undefined, remaining: undefined }, OPEN), '{"v":1,"requestId":"r-1","values":{"tenant":"acme"}}')
 })
 
-t.test('the cap is in bytes, not in characters, and its last byte may be used; it holds for both sides', async (t) => {
+t.test('the size limit counts bytes, not characters, is inclusive, and applies to both sides', async (t) => {
   for (const [character, bytes] of [['a', 1], ['é', 2], ['日', 3], ['😀', 4], ['"', 2], ['\u0001', 6]] as const) {
     const frame = writeEnvelope({ requestId: 'r', values: { key: '' } }, OPEN).length
     const room = 256 - frame
@@ -46,13 +46,13 @@ t.test('the cap is in bytes, not in characters, and its last byte may be used; i
   }
 })
 
-t.test('the signature counts among the bytes', async (t) => {
+t.test('the signature counts towards the size limit', async (t) => {
   const envelope = { requestId: 'r', values: { key: 'a'.repeat(200) } }
   t.ok(writeEnvelope(envelope, { ...OPEN, maxBytes: 256 }))
   t.throws(() => writeEnvelope(envelope, { ...SIGNED, maxBytes: 256 }), { code: 'FST_CTX_ENVELOPE_TOO_LARGE' })
 })
 
-t.test('over the cap the error names the three fattest keys, the fattest first, in bytes, and no value', async (t) => {
+t.test('over the limit, the error names the three largest keys in bytes, largest first, and no value', async (t) => {
   const values = { small: 1, fat: 'x'.repeat(3000), fattest: '日'.repeat(2000), middle: 'x'.repeat(1000) }
   t.throws(() => writeEnvelope({ requestId: 'r', values }, OPEN), {
     code: 'FST_CTX_ENVELOPE_TOO_LARGE', message: /^the envelope has 100\d\d bytes, more than 8192: the fattest keys are 'fattest' \(6002 bytes\), 'fat' \(3002 bytes\), 'middle' \(1002 bytes\)\./
@@ -63,12 +63,12 @@ t.test('over the cap the error names the three fattest keys, the fattest first, 
   })
 })
 
-t.test('whatever is no envelope: nothing, with one warning for each reason', async (t) => {
+t.test('an invalid envelope yields nothing, with one warning per reason', async (t) => {
   const told = warnings(t, 'FST_CTX_ENVELOPE')
   const valid = '{"v":1,"requestId":"r-1","values":{"tenant":"acme"}}'
   const nested = (depth: number): string => '{"a":'.repeat(depth) + '1' + '}'.repeat(depth)
   const bad: Readonly<Record<string, readonly unknown[]>> = {
-    'it is no string': [undefined, null, 7, true, {}, [], JSON.parse(valid), [valid], Buffer.from(valid), new String(valid), Symbol('envelope'), { toString: () => valid }], // eslint-disable-line no-new-wrappers -- a wrapper is no string: that is tested
+    'it is no string': [undefined, null, 7, true, {}, [], JSON.parse(valid), [valid], Buffer.from(valid), new String(valid), Symbol('envelope'), { toString: () => valid }], // eslint-disable-line no-new-wrappers -- the test covers a String object
     'it has more than 8192 bytes': [valid.padEnd(8193), `${valid.slice(0, -2)},"x":"${'日'.repeat(2720)}"}}`],
     'it is no safe JSON': [
       '', 'acme', '{', '{]', valid.slice(0, -1), `${valid}}`, `${valid}${valid}`, `${valid}//`, "{'v':1}", '{"v":01}', 'undefined', 'NaN', '\u0000', '\ufeff', '{"v":1,}',
@@ -101,32 +101,32 @@ t.test('whatever is no envelope: nothing, with one warning for each reason', asy
       const shown = typeof envelope === 'string' ? envelope.slice(0, 200) : typeof envelope
       t.equal(readEnvelope(envelope, OPEN), undefined, shown)
       t.equal(({} as { polluted?: unknown }).polluted, undefined)
-      // The same where it is signed: a right signature makes nothing right that is wrong.
+      // The same, signed: a valid signature does not make invalid content valid.
       if (typeof envelope !== 'string' || !envelope.endsWith('}') || envelope.length < 3) continue
       t.throws(() => readEnvelope(sign(envelope, FIRST), { ...SIGNED, ttl: undefined }), { ...REFUSED, message: reason }, `signed: ${shown}`)
     }
   }
   await turns()
-  t.same(told.map(({ message }) => /no envelope: (.*)\. Its work/.exec(message)?.[1]), Object.keys(bad), 'nothing of what was given is in a warning')
+  t.same(told.map(({ message }) => /no envelope: (.*)\. Its work/.exec(message)?.[1]), Object.keys(bad), 'no warning contains any of the input')
 })
 
-t.test('a missing or odd but sound part is no reason to refuse', async (t) => {
+t.test('a missing or unusual but valid part is accepted', async (t) => {
   for (const members of ['', ',"remaining":0', ',"remaining":1.5', ',"remaining":1e+300', `,"remaining":${Number.MAX_SAFE_INTEGER}`, ',"issued":0', ',"tracestate":""', ',"actor":{"reason":"r","values":{},"unset":[]}']) {
     t.ok(readEnvelope(`{"v":1,"requestId":"r","values":{}${members}}`, OPEN), members)
   }
-  t.ok(readEnvelope('{"values":{},"requestId":"r","v":1}', OPEN), 'another order of the members')
-  // Text that only looks like a name, and names that only look like the ones refused.
+  t.ok(readEnvelope('{"values":{},"requestId":"r","v":1}', OPEN), 'members in another order')
+  // Texts that only look like a name, and names that only look like the refused ones.
   for (const values of [{ tenant: '{"constructor":1}' }, { tenant: ',"constructor":' }, { tenant: '__proto__' }, { constructors: 1, Constructor: 1, '"constructor': 1, ',"constructor': 1, proto: 1 }]) {
     t.same(readEnvelope(JSON.stringify({ v: 1, requestId: 'r', values }), OPEN)?.values, values)
   }
 })
 
-t.test('signed: by the first secret; taken by any that the reader has', async (t) => {
+t.test('an envelope is signed with the first secret, and accepted with any secret of the reader', async (t) => {
   const text = writeEnvelope(FULL, SIGNED)
   t.equal(text, sign(text.replace(/,"signature":".*"/, ''), FIRST))
   t.match(readEnvelope(text, SIGNED), { v: 1, ...FULL, issued: Number })
-  t.match(readEnvelope(writeEnvelope(PLAIN, { ...SIGNED, secrets: [SECOND] }), SIGNED), PLAIN, 'by the previous one')
-  t.match(readEnvelope(text, OPEN), FULL, 'and by a reader that has none, while secrets are rolled out')
+  t.match(readEnvelope(writeEnvelope(PLAIN, { ...SIGNED, secrets: [SECOND] }), SIGNED), PLAIN, 'with the previous one')
+  t.match(readEnvelope(text, OPEN), FULL, 'and by a reader without secrets, while secrets are rolled out')
   t.notOk('signature' in readEnvelope(text, OPEN)!)
   for (const [name, forged] of Object.entries({
     'by an older one': writeEnvelope(PLAIN, { ...SIGNED, secrets: [OTHER] }),
@@ -138,14 +138,14 @@ t.test('signed: by the first secret; taken by any that the reader has', async (t
   })) t.throws(() => readEnvelope(forged, SIGNED), REFUSED, name)
 })
 
-t.test('signed by a right secret, but for something else: refused', async (t) => {
+t.test('an envelope whose signature was made for another purpose is refused', async (t) => {
   const { createHmac } = await import('node:crypto')
   const text = '{"v":1,"requestId":"r","values":{"tenant":"acme"},"issued":1}'
   const mac = createHmac('sha256', FIRST).update(text).digest('base64url')
   t.throws(() => readEnvelope(`${text.slice(0, -1)},"signature":"${mac}"}`, { ...SIGNED, ttl: undefined }), REFUSED)
 })
 
-t.test('the ttl: to its last millisecond; one that does not say when it was made is too old; one of a clock ahead is not', async (t) => {
+t.test('the ttl is exact to the millisecond; an envelope without an issue time is too old; one from a clock slightly ahead is accepted', async (t) => {
   const at = 1_764_000_000_000
   const setClock = clock(t, at)
   const text = writeEnvelope(PLAIN, SIGNED)
@@ -154,19 +154,19 @@ t.test('the ttl: to its last millisecond; one that does not say when it was made
     setClock(at + later)
     if (taken) t.match(readEnvelope(text, SIGNED), PLAIN, `after ${later} ms`)
     else t.throws(() => readEnvelope(text, SIGNED), { ...REFUSED, message: 'older than its ttl' }, `after ${later} ms`)
-    t.match(readEnvelope(text, { ...SIGNED, ttl: undefined }), PLAIN, 'without a ttl any age')
+    t.match(readEnvelope(text, { ...SIGNED, ttl: undefined }), PLAIN, 'without a ttl any age is accepted')
   }
   t.throws(() => readEnvelope(sign('{"v":1,"requestId":"r","values":{}}', FIRST), SIGNED), REFUSED)
 })
 
-t.test('isDeep: counts objects and arrays, not what is in them', async (t) => {
+t.test('isDeep counts nested objects and arrays, not their members', async (t) => {
   for (const value of [1, 'a', null, true]) t.equal(isDeep(value, 0), false)
   for (const value of [{}, [], { a: 1 }, [[]].flat()]) t.same([isDeep(value, 0), isDeep(value, 1)], [true, false])
   t.same([isDeep({ a: [{ b: 1 }] }, 2), isDeep({ a: [{ b: 1 }] }, 3)], [true, false])
   t.equal(isDeep([1, [2, [3]], 4], 2), true)
 })
 
-t.test('an envelope made more than a minute in the future is refused where envelopes are signed', async (t) => {
+t.test('a signed envelope issued more than a minute in the future is refused', async (t) => {
   const at = 1_764_000_000_000
   const setClock = clock(t, at)
   const text = writeEnvelope(PLAIN, SIGNED)
@@ -178,7 +178,7 @@ t.test('an envelope made more than a minute in the future is refused where envel
   }
 })
 
-t.test('an envelope is good for the purpose that it was signed for, and for no other', async (t) => {
+t.test('an envelope is accepted only for the purpose for which it was signed', async (t) => {
   const purposes = [undefined, 'report', 'mail', 'report\n', '"report"', '{']
   for (const made of purposes) {
     const text = writeEnvelope(PLAIN, SIGNED, made)

@@ -8,7 +8,7 @@ import { gate, Lines, turns, warnings } from '../../support/support.ts'
 
 const ctx = createContext({ value: key<unknown>({ carry: true }), other: key<unknown>({ carry: true }), token: key<string>(), off: key<string>({ carry: false }) })
 
-/** What an envelope holds of values, and of an actor. */
+/** The values and the actor in an envelope. */
 function held (envelope: string): { readonly values: unknown, readonly actor?: unknown } {
   const { values, actor } = JSON.parse(envelope) as { values: unknown, actor?: unknown }
   return { values, actor }
@@ -18,7 +18,7 @@ function nested (depth: number): unknown {
   return depth === 0 ? 'core' : depth % 2 === 0 ? { a: nested(depth - 1) } : [nested(depth - 1)]
 }
 
-t.test('only keys with carry are carried, those that have a value, of whichever scope around it has one', async (t) => {
+t.test('only keys with carry and a value are carried, from any enclosing scope', async (t) => {
   ctx.run({ value: 1, token: 's3cret', off: 'no' }, () => {
     t.same(held(ctx.dehydrate()), { values: { value: 1 }, actor: undefined })
     ctx.run({ other: 2 }, () => { t.same(held(ctx.dehydrate()).values, { value: 1, other: 2 }) })
@@ -27,10 +27,10 @@ t.test('only keys with carry are carried, those that have a value, of whichever 
   })
 })
 
-t.test('any JSON value comes back as it was', async (t) => {
+t.test('any JSON value survives a round trip', async (t) => {
   await fc.assert(fc.asyncProperty(fc.jsonValue({ maxDepth: 4 }), fc.string({ unit: 'binary' }), async (value, other) => {
     const plain = JSON.parse(JSON.stringify(value)) as unknown
-    // A name that reaches a prototype is not carried, as the next test has it.
+    // A name that reaches a prototype is not carried. The next test covers it.
     if (/"(?:__proto__|constructor)":/.test(JSON.stringify(value)) || JSON.stringify([value, other]).length > 2000) return
     const envelope = ctx.run({ value: plain, other }, () => ctx.dehydrate())
     await ctx.hydrate(envelope, () => {
@@ -40,7 +40,7 @@ t.test('any JSON value comes back as it was', async (t) => {
   t.pass('no counterexample')
 })
 
-/** Values that are no JSON, and whose class has a private name wherever one looks for it. */
+/** Values that are not JSON, and whose class name was set to a secret at run time, in each place where it can be read. */
 function calledSecret (): object[] {
   const named = { name: 's3cret' }
   class Named { static readonly name = 's3cret value' }
@@ -50,21 +50,21 @@ function calledSecret (): object[] {
   ]
 }
 
-t.test('the class of a value that is no JSON is named, where code named it', async (t) => {
+t.test('an error names the class of a value that is not JSON, but only by a name written in code', async (t) => {
   class Money { readonly amount = 7 }
   for (const [value, name] of [[new Date(), 'Date'], [new Map(), 'Map'], [new Money(), 'Money'], [new (class {})(), 'instance of a class'], [Object.create(new Money()), 'instance of a class'], [Object.setPrototypeOf([1], null), 'instance of a class']] as const) {
     ctx.run({ value }, () => { t.throws(() => ctx.dehydrate(), { message: `'value' cannot be carried: JSON keeps no ${name}.` }) })
   }
 })
 
-t.test('carry: true refuses what JSON would alter, naming the key and never the value', async (t) => {
+t.test('carry: true refuses values that JSON would change, and the error has the key and never the value', async (t) => {
   class Money { readonly amount = 7 }
   const circle: { self?: unknown } = {}
   circle.self = circle
   for (const value of [
     new Date(), new Map(), new Set(), new Money(), /s3cret/, new Error('s3cret'), Buffer.from('s3cret'), new Uint8Array(1), new URL('https://s3cret.example'), Promise.resolve(),
     Object(1), Object('s3cret'), -0, { a: [-0] }, NaN, Infinity, -Infinity, 1n, Symbol('s3cret'), () => 's3cret', Money, circle, [circle], nested(30),
-    { a: [{ b: new Date() }] }, { a: undefined, b: NaN }, [undefined], [, 1], [() => {}], // eslint-disable-line no-sparse-arrays -- JSON keeps no hole: that is tested
+    { a: [{ b: new Date() }] }, { a: undefined, b: NaN }, [undefined], [, 1], [() => {}], // eslint-disable-line no-sparse-arrays -- the test covers that JSON keeps no hole
     { toJSON: () => 's3cret' }, Object.assign([1], { toJSON: () => 's3cret' }), 'a'.match(/a/), new (class List extends Array {})(), Object.create(new Money()),
     Object.create(Object.create(Object.create(null) as object) as object), JSON.parse('{"__proto__":1}'), { constructor: 1 }, [{ a: { constructor: 1 } }],
     ...calledSecret()
@@ -76,7 +76,7 @@ t.test('carry: true refuses what JSON would alter, naming the key and never the 
   }
 })
 
-t.test('a value whose getter throws, or that is a Proxy, is refused by the name of its key, with what was thrown as the cause', async (t) => {
+t.test('a value with a throwing getter, or a throwing Proxy, is refused with its key, and the cause is what was thrown', async (t) => {
   const cause = new Error('s3cret')
   const fail = (): never => { throw cause }
   for (const value of [Object.defineProperty({}, 'a', { get: fail, enumerable: true }), Object.defineProperty({}, 'toJSON', { get: fail }), new Proxy({}, { getPrototypeOf: fail }), new Proxy([], { ownKeys: fail })]) {
@@ -84,7 +84,7 @@ t.test('a value whose getter throws, or that is a Proxy, is refused by the name 
   }
 })
 
-t.test('carry: true takes plain objects and arrays, of any realm, and to a depth of 29', async (t) => {
+t.test('carry: true accepts plain objects and arrays of any realm, up to a depth of 29', async (t) => {
   for (const [value, as] of [
     [Object.assign(Object.create(null) as object, { a: 1 }), { a: 1 }], [vm.runInNewContext('({ a: [1, { b: null }] })'), { a: [1, { b: null }] }],
     [{ a: undefined, b: 1 }, { b: 1 }], [nested(29), nested(29)], [null, null], ['', ''], [0, 0], [false, false], [[], []], [{ toJSON: 1 }, { toJSON: 1 }], ['\ud800', '\ud800']
@@ -97,12 +97,12 @@ t.test('carry: true takes plain objects and arrays, of any realm, and to a depth
   await ctx.hydrate(impersonated, () => { t.strictSame([ctx.get('value'), ctx.actor('value')], [nested(29), nested(29)]) })
 })
 
-/** A context whose one key has a packing. */
+/** A context with one key, which packs its value. */
 function packed<T> (packing: Packing<T>) {
   return createContext({ before: key<string>({ carry: true }), value: key<T>({ carry: packing }), next: key<string>({ carry: true }) })
 }
 
-t.test('pack and unpack: what stands for the value, and the value again; undefined is not carried, null is', async (t) => {
+t.test('pack and unpack convert the value in both directions; undefined is not carried, null is', async (t) => {
   const dates = packed<Date>({ pack: (date) => date.getTime(), unpack: async (time: number) => new Date(time) })
   const envelope = dates.run({ value: new Date(7) }, () => dates.dehydrate())
   t.same(held(envelope).values, { value: 7 })
@@ -121,7 +121,7 @@ t.test('pack and unpack: what stands for the value, and the value again; undefin
   await gone.hydrate(gone.run({ value: 'deleted' }, () => gone.dehydrate()), () => { t.equal(gone.has('value'), false) })
 })
 
-t.test('a pack that throws, or makes what JSON would alter, is refused by the name of its key', async (t) => {
+t.test('a pack that throws, or returns a value that JSON would change, is refused with its key', async (t) => {
   const cause = new Error('no id')
   const thrown = packed<string>({ pack: () => { throw cause }, unpack: () => 'x' })
   thrown.run({ value: 'x' }, () => { t.throws(() => thrown.dehydrate(), { code: 'FST_CTX_NOT_CARRIABLE', message: /^'value'/, cause }) })
@@ -131,7 +131,7 @@ t.test('a pack that throws, or makes what JSON would alter, is refused by the na
   }
 })
 
-t.test('an unpack that throws or rejects, with whatever: the work is not begun', async (t) => {
+t.test('if unpack throws or rejects with anything, the work does not start', async (t) => {
   const envelope = ctx.run({ value: 's3cret' }, () => ctx.dehydrate())
   for (const cause of [new Error('database gone'), undefined, 'text']) {
     for (const unpack of [() => { throw cause }, async () => { throw cause }, () => ({ then (_: unknown, reject: (error: unknown) => void) { reject(cause) } }) as never]) {
@@ -146,7 +146,7 @@ t.test('an unpack that throws or rejects, with whatever: the work is not begun',
   }
 })
 
-t.test('keys are unpacked in the order in which they were declared, each after the ones before, in the scope', async (t) => {
+t.test('keys are unpacked in declaration order, in the scope, after the earlier ones', async (t) => {
   const [entered, opened] = [gate(), gate()]
   const order: unknown[] = []
   const look = (name: string) => (given: string): string => {
@@ -161,13 +161,13 @@ t.test('keys are unpacked in the order in which they were declared, each after t
   const working = own.hydrate('{"v":1,"requestId":"r-1","values":{"last":"z","user":"ada","tenant":"acme"}}', () => { order.push('work') })
   await entered.promise
   await turns()
-  t.same(order, [], 'nobody goes before it')
+  t.same(order, [], 'none of them is skipped')
   opened.open()
   await working
   t.same(order, [['tenant', 'acme', 'r-1', undefined, undefined], ['user', 'ada', 'r-1', 'tenant acme', undefined], ['last', 'z', 'r-1', 'tenant acme', 'user ada'], 'work'])
 })
 
-t.test('older and newer keys: what is not carried here is left out, with a warning that repeats only what looks like a name', async (t) => {
+t.test('values of older and newer keys are left out, with a warning that repeats only names that look safe', async (t) => {
   const told = warnings(t, 'FST_CTX_ENVELOPE_KEY')
   const values = { value: 'kept', removed: 's3cret', token: 's3cret', off: 's3cret', requestId: 's3cret', 'line\nbreak s3cret': 1, ['long'.repeat(20)]: 1, '': 1, toString: 1, hasOwnProperty: 1 }
   const envelope = JSON.stringify({ v: 1, requestId: 'r-1', values, actor: { reason: 'r', values: { value: 'real', gone: 1 }, unset: ['never', 'other'] } })
@@ -182,11 +182,11 @@ t.test('older and newer keys: what is not carried here is left out, with a warni
   await turns()
   const messages = told.map(({ message }) => message)
   const names = ["'removed'", "'token'", "'off'", "'requestId'", 'another one', "'toString'", "'hasOwnProperty'", "'gone'"]
-  t.same(messages.map((message) => message.slice(message.lastIndexOf(': ') + 2)).toSorted(), [...names, ...Array.from({ length: 13 }, (_, i) => `'many${i}'`)].toSorted(), 'each once, and no more than twenty')
+  t.same(messages.map((message) => message.slice(message.lastIndexOf(': ') + 2)).toSorted(), [...names, ...Array.from({ length: 13 }, (_, i) => `'many${i}'`)].toSorted(), 'each once, and at most twenty')
   t.notMatch(messages.join(), /s3cret|\n|longlong/)
 })
 
-t.test('impersonation: the real values come back where they are the current ones, and each line says who acts', async (t) => {
+t.test('impersonation: the real values are restored as actors, and each line says who acts', async (t) => {
   const lines = new Lines(t)
   const find = (name: string) => async (id: string): Promise<string> => {
     logger.info(`${name} ${id} looked up`)
@@ -214,7 +214,7 @@ t.test('impersonation: the real values come back where they are the current ones
   t.match(lines.one('user support looked up'), { tenant: 'acme' })
 })
 
-t.test('impersonation: whose real value is not there, is not carried, or cannot be unpacked any more, nobody else is taken for', async (t) => {
+t.test('impersonation: a real value that is missing, not carried, or cannot be unpacked is never replaced by another user\'s', async (t) => {
   const own = createContext({ user: key<string>({ carry: { pack: (user) => user === 'internal' ? undefined : user, unpack: (user: string) => user === 'deleted' ? undefined : user } }), token: key<string>() })
   for (const real of [undefined, 'internal', 'deleted']) {
     const envelope = own.run({ user: real, token: 'a' }, () => own.impersonate({ user: 'ada', token: 'b' }, { reason: 'r' }, () => own.dehydrate()))

@@ -7,15 +7,15 @@ import { readSignature, sign } from '../../../lib/envelope/signature.ts'
 const [FIRST, SECOND, OTHER] = ['first', 'second', 'other'].map((name) => `${name} secret of more than 32 characters`) as [string, string, string]
 const TEXT = '{"v":1,"requestId":"r-1","values":{"tenant":"acme"}}'
 
-t.test('sign: an HMAC-SHA-256 of the text and what it is for, as the last member', async (t) => {
+t.test('sign appends an HMAC-SHA-256 of the text and its purpose as the last member', async (t) => {
   const signed = sign(TEXT, FIRST)
   const mac = createHmac('sha256', FIRST).update(`fastify-ctx envelope 1\n${TEXT}`).digest('base64url')
   t.equal(signed, `${TEXT.slice(0, -1)},"signature":"${mac}"}`)
   t.same(JSON.parse(signed), { ...JSON.parse(TEXT) as object, signature: mac })
-  t.not(mac, createHmac('sha256', FIRST).update(TEXT).digest('base64url'), 'it is not that of the text alone')
+  t.not(mac, createHmac('sha256', FIRST).update(TEXT).digest('base64url'), 'it differs from an HMAC of the text alone')
 })
 
-t.test('readSignature: the text as it was, and valid by any of the secrets', async (t) => {
+t.test('readSignature returns the original text, valid with any of the secrets', async (t) => {
   const signed = sign(TEXT, FIRST)
   for (const secrets of [[FIRST], [SECOND, FIRST], [FIRST, SECOND], [SECOND, OTHER, FIRST], [FIRST, FIRST]]) {
     t.same(readSignature(signed, secrets), { text: TEXT, valid: true })
@@ -25,7 +25,7 @@ t.test('readSignature: the text as it was, and valid by any of the secrets', asy
   }
 })
 
-t.test('a text that ends with no signature is itself, and not valid', async (t) => {
+t.test('a text without a signature at its end is returned unchanged, and is not valid', async (t) => {
   const signature = 'A'.repeat(43)
   for (const text of [
     '', '{}', TEXT, '"signature"', `{"signature":"${signature}"}`, `{"v":1,"signature":"${signature.slice(1)}"}`, `{"v":1,"signature":"${signature}A"}`,
@@ -34,7 +34,7 @@ t.test('a text that ends with no signature is itself, and not valid', async (t) 
   ]) t.same(readSignature(text, [FIRST]), { text, valid: false }, text)
 })
 
-t.test('it is valid by its exact text alone: others that decode to the same bytes are not', async (t) => {
+t.test('a signature is valid only in its exact spelling, not in another one that decodes to the same bytes', async (t) => {
   const signed = sign(TEXT, FIRST)
   const last = signed.at(-3)!
   const others = [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'].filter((other) => other !== last)
@@ -45,7 +45,7 @@ t.test('it is valid by its exact text alone: others that decode to the same byte
   }
 })
 
-t.test('it is that of the whole text: no byte of it may be another, and none may be missing', async (t) => {
+t.test('a signature covers the whole text: no byte may change or be missing', async (t) => {
   const signed = sign(TEXT, FIRST)
   for (let i = 0; i < signed.length; i++) {
     const flipped = `${signed.slice(0, i)}${String.fromCharCode(signed.charCodeAt(i) ^ 1)}${signed.slice(i + 1)}`
@@ -57,7 +57,7 @@ t.test('it is that of the whole text: no byte of it may be another, and none may
   t.equal(readSignature(`${signed.slice(0, -1)},"signature":"${mac}"}`, [FIRST]).valid, false, 'signed twice with the same signature')
 })
 
-t.test('a text that holds what looks like a signature is signed as a whole', async (t) => {
+t.test('a text that contains something like a signature is signed as a whole', async (t) => {
   const nested = sign(sign(TEXT, SECOND), FIRST)
   t.same(readSignature(nested, [FIRST]), { text: sign(TEXT, SECOND), valid: true })
   t.equal(readSignature(nested, [SECOND]).valid, false)
@@ -65,7 +65,7 @@ t.test('a text that holds what looks like a signature is signed as a whole', asy
   t.same(readSignature(inValue, [FIRST]), { text: JSON.stringify({ v: 1, a: sign(TEXT, SECOND) }), valid: true })
 })
 
-t.test('any JSON comes back, line breaks and surrogates included; random texts never throw and are never valid', async (t) => {
+t.test('any JSON can be signed, including line breaks and surrogates; random texts never throw and are never valid', async (t) => {
   fc.assert(fc.property(fc.dictionary(fc.string({ unit: 'binary' }), fc.jsonValue(), { minKeys: 1 }), (object) => {
     const text = JSON.stringify(object)
     const read = readSignature(sign(text, FIRST), [SECOND, FIRST])
@@ -75,7 +75,7 @@ t.test('any JSON comes back, line breaks and surrogates included; random texts n
   t.pass('no counterexample')
 })
 
-t.test('comparing takes the same time: by timingSafeEqual, on as many bytes, with each of the secrets', async (t) => {
+t.test('the comparison takes constant time: timingSafeEqual on equally many bytes, for each secret', async (t) => {
   const { timingSafeEqual } = crypto
   const compared: number[][] = []
   crypto.timingSafeEqual = (a, b) => {

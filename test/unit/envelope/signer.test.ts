@@ -14,7 +14,7 @@ async function start (t: Tap, options: ReadyMadeOptions, lines?: Lines): Promise
   return app
 }
 
-/** What an application with these secrets makes in another process. */
+/** An envelope from another process with these secrets. */
 function envelope (secrets?: string[], values: { tenant?: string, locale?: string } = { tenant: 'acme' }): string {
   const own = createContext({ tenant: key<string>({ carry: true }), locale: key<string>({ carry: true }) }, secrets === undefined ? {} : { envelope: { secrets } })
   return own.run(values, () => own.dehydrate())
@@ -23,7 +23,7 @@ function envelope (secrets?: string[], values: { tenant?: string, locale?: strin
 const tenantIn = (text: string): Promise<unknown> => ctx.hydrate(text, () => ctx.get('tenant'))
 const signedTenant = { keys: { tenant: { carry: true, log: true } }, envelope: { secrets: [A] } } as const
 
-t.test('one application signs, one does not, in either order: what is not signed is refused, what is signed keeps its values', async (t) => {
+t.test('if only one of two applications signs, in either order, unsigned envelopes are refused and signed ones keep their values', async (t) => {
   for (const order of [[signedTenant, {}], [{}, signedTenant]]) {
     t.test(order[0] === signedTenant ? 'the first signs' : 'the last signs', async (t) => {
       const apps: FastifyInstance[] = []
@@ -33,21 +33,21 @@ t.test('one application signs, one does not, in either order: what is not signed
       await t.rejects(() => ctx.hydrate(undefined, () => {}), { code: 'FST_CTX_ENVELOPE_REFUSED' })
       t.equal(await tenantIn(envelope([A])), 'acme')
       for (const app of apps) {
-        t.equal((await app.inject({ url: '/hydrate', headers: { envelope: envelope() } })).statusCode, 400, 'also within a request')
+        t.equal((await app.inject({ url: '/hydrate', headers: { envelope: envelope() } })).statusCode, 400, 'also in a request')
         t.equal((await app.inject({ url: '/hydrate', headers: { envelope: envelope([A]) } })).body, 'acme')
       }
     })
   }
 })
 
-t.test('after the last close its policy stays, while a worker drains', async (t) => {
+t.test('after the last application closes, its policy stays while a worker drains', async (t) => {
   const app = await start(t, signedTenant)
   await app.close()
   await t.rejects(() => tenantIn(envelope()), { code: 'FST_CTX_ENVELOPE_REFUSED' })
   t.equal(await tenantIn(envelope([A])), 'acme')
 })
 
-t.test('two applications with different secrets: each envelope brings what its own application carries', async (t) => {
+t.test('two applications with different secrets: each envelope is read with the policy of the application that signed it', async (t) => {
   const dropped = warnings(t, 'FST_CTX_ENVELOPE_KEY')
   await start(t, signedTenant)
   await start(t, { keys: { locale: { carry: true } }, envelope: { secrets: [B] } })

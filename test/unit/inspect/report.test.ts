@@ -17,26 +17,26 @@ async function reportWith (t: Tap, register: (app: ReturnType<typeof Fastify>) =
 
 const stateOf = ({ patches }: Report, property: RegExp): unknown => patches.find((patch) => property.test(patch.property))?.state
 
-t.test('it has the process, the policy of each context, and what is replaced', async (t) => {
+t.test('the report has the process, the policy of each context, and the replaced methods', async (t) => {
   const report = await reportWith(t, async (app) => {
     await app.register(createContext(keys).plugin)
     await app.register(createContext({ region: key<string>() }).plugin)
   })
   t.match(report.process, { pid: process.pid, node: process.version, uptime: Number })
   t.same(report.contexts.map(({ policy }) => policy.map(({ key, logged }) => [key, logged])), [[['tenant', 'value']], [['region', 'no']]])
-  t.same(report.contexts.map(({ inFlight }) => inFlight.scopes.map(({ current }) => current)), [[true], [true]], 'each context has a scope for the request that asks')
+  t.same(report.contexts.map(({ inFlight }) => inFlight.scopes.map(({ current }) => current)), [[true], [true]], 'each context has a scope for the request that reads the report')
   t.equal(stateOf(report, /^send$/), 'replaced')
   t.equal(stateOf(report, /asJson/), 'replaced')
   t.equal(stateOf(report, /globalDispatcher/), 'off', 'no context propagates')
   t.ok(report.patches.every(({ without }) => without.length > 0))
 })
 
-t.test('with reenter: false only the log wiring is replaced; with propagate the dispatcher of fetch is', async (t) => {
+t.test('with reenter: false only the log wiring is replaced; with propagate also the dispatcher of fetch', async (t) => {
   const report = await reportWith(t, async (app) => { await app.register(createContext(keys, { propagate: { 'https://a.example': ['requestId'] } }).plugin, { reenter: false }) })
   t.same(report.patches.filter(({ state }) => state === 'replaced').map(({ property }) => property).sort(), ['Symbol(pino.asJson), Symbol(pino.mixin)', "Symbol.for('undici.globalDispatcher.1')", 'childLoggerFactory, setChildLoggerFactory'])
 })
 
-t.test('what cannot be replaced is said to be so', async (t) => {
+t.test('a method that cannot be replaced is reported as such', async (t) => {
   const report = await reportWith(t, async (app) => {
     app.inject = undefined as never
     await app.register(createContext(keys).plugin)

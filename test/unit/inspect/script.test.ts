@@ -1,4 +1,4 @@
-// The script of the page, run in a document without a browser. test/services has the same in Chromium.
+// Runs the script of the page in a document without a browser. test/services runs it in Chromium.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Window } from 'happy-dom'
 import t from 'tap'
@@ -28,7 +28,7 @@ const report = (scopes: readonly OpenScope[]): Report => ({
   patches: [{ target: 'fastify', property: 'inject', state: 'not available', without: 'what runs before' }]
 })
 
-/** Opens the page on a report, or on what answers instead. */
+/** Opens the page with a report, or with another response instead. */
 async function open (t: Tap, answer: () => { ok: boolean, status?: number, json?: () => Promise<unknown> }, path = '/_ctx') {
   const window = new Window({ url: `http://127.0.0.1${path}`, settings: { enableJavaScriptEvaluation: true, suppressInsecureJavaScriptEnvironmentWarning: true } })
   t.teardown(() => window.happyDOM.close())
@@ -48,7 +48,7 @@ async function open (t: Tap, answer: () => { ok: boolean, status?: number, json?
 
 const answer = (scopes: readonly OpenScope[]) => () => ({ ok: true, json: async () => JSON.parse(JSON.stringify(report(scopes))) as unknown })
 
-t.test('it lists what is open, the oldest first, with what each row has', async (t) => {
+t.test('the page lists open scopes, oldest first, with all columns', async (t) => {
   const page = await open(t, answer([
     scope({ requestId: 'young', age: 10, fields: { tenant: 'acme' } }),
     scope({ requestId: 'old', age: 90_000, remaining: 0, aborted: true, fields: { tenant: 'globex', user: { id: 'ada' } } }),
@@ -67,7 +67,7 @@ t.test('it lists what is open, the oldest first, with what each row has', async 
   for (const shown of ['never ended, and collected2', 'late reads4', 'FST_CTX_LATE_READ4', 'https://a.example', 'not available', 'what runs before']) t.ok(text.includes(shown), shown)
 })
 
-t.test('it filters by a field, or by any, and sorts the other way', async (t) => {
+t.test('the page filters by one field or by all, and reverses the order', async (t) => {
   const page = await open(t, answer([
     scope({ requestId: 'a', age: 1, fields: { tenant: 'acme', user: 'globex-fan' } }),
     scope({ requestId: 'b', age: 2, fields: { tenant: 'globex' } }),
@@ -86,18 +86,18 @@ t.test('it filters by a field, or by any, and sorts the other way', async (t) =>
   t.same(ids(), ['a', 'b', 'c'])
 })
 
-t.test('hostile ids, routes, names and fields are text, and nothing else', async (t) => {
+t.test('hostile ids, routes, names and fields are shown as text only', async (t) => {
   const plain = await open(t, answer([scope({ fields: { tenant: 'acme' }, name: 'work' })]))
   const tags = (document: { querySelectorAll: (all: '*') => ArrayLike<{ readonly tagName: string }> }): string[] => Array.from(document.querySelectorAll('*'), ({ tagName }) => tagName)
   for (const text of HOSTILE) {
     const page = await open(t, answer([scope({ requestId: text, route: text, phase: text, name: text, fields: { tenant: text } })]))
     t.same(page.rows(), [['request', text, text, text, text, '10 ms', '', 'no', `tenant: ${text}`]])
-    t.same(tags(page.document), tags(plain.document), 'no element but those of the page')
+    t.same(tags(page.document), tags(plain.document), 'no elements but those of the page')
     t.equal(page.document.title, 'In flight')
   }
 })
 
-t.test('an answer that refuses says so, and the page goes on asking', async (t) => {
+t.test('an error response is shown, and the page continues to poll', async (t) => {
   const page = await open(t, () => ({ ok: false, status: 401 }), '/admin/_ctx/')
   t.equal(page.status(), 'not updated: HTTP 401')
   t.same(page.asked, ['/admin/_ctx/data'])
@@ -106,6 +106,6 @@ t.test('an answer that refuses says so, and the page goes on asking', async (t) 
   t.equal(page.asked.length, 2)
 })
 
-t.test('its text is made of nothing that could take markup or code from data', async (t) => {
+t.test('the script uses no API that could parse markup or code from data', async (t) => {
   t.notMatch(SCRIPT, /innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|new Function|setAttribute|\.href|\.src\b|<\/script|<!--/)
 })

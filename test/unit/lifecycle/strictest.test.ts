@@ -16,14 +16,14 @@ function registration (keys: Record<string, unknown>, options: CreateOptions = {
 const id = (user: { readonly id: string }): string => user.id
 const packing = { pack: String, unpack: String }
 
-t.test('one application, or several of one policy: the last as it is', async (t) => {
+t.test('one registration, or several with one policy: the last one is used unchanged', async (t) => {
   const one = registration({ tenant: { log: true } })
   t.equal(strictestOf([one]), one)
   const last = { ...one, idLabel: 'last' }
   t.equal(strictestOf([one, last]), last)
 })
 
-t.test('log: what all allow', async (t) => {
+t.test('log: a key is logged if all applications log it', async (t) => {
   const logOf = (...logs: unknown[]): unknown => strictestOf(logs.map((log) => registration({ user: log === undefined ? {} : { log } }))).policy.logged[0]?.log
   t.equal(logOf(true, true), true)
   t.equal(logOf(true, id), id)
@@ -31,26 +31,26 @@ t.test('log: what all allow', async (t) => {
   t.equal(logOf(true, undefined), undefined)
   t.equal(logOf(true, false), undefined)
   const both = logOf(id, (user: { id: string, name: string }) => user.name) as (user: unknown) => unknown
-  t.equal(both({ id: 'ada', name: 'ada' }), 'ada', 'what their functions make alike')
+  t.equal(both({ id: 'ada', name: 'ada' }), 'ada', 'if both mappers return the same')
   t.equal(both({ id: '1', name: 'ada' }), undefined)
-  t.same(strictestOf([registration({ user: { log: true } }), registration({})]).policy.logged, [], 'a key that one of them does not have')
+  t.same(strictestOf([registration({ user: { log: true } }), registration({})]).policy.logged, [], 'a key that one of them does not declare')
 })
 
-t.test('carry and header: what all pack alike', async (t) => {
+t.test('carry and header: a key is carried or sent if all applications pack it in the same way', async (t) => {
   const of = (...keys: object[]): string[][] => {
     const { serializedKeys: carried, headers } = strictestOf(keys.map((key) => registration({ user: key }))).policy
     return [[...carried.keys()], [...headers.values()]]
   }
   t.same(of({ carry: true, header: 'x-user' }, { carry: true, header: 'X-User' }), [['user'], ['x-user']])
   t.same(of({ carry: packing, header: 'x-user' }, { carry: { ...packing }, header: 'x-user' }), [['user'], ['x-user']])
-  t.same(of({ carry: packing, header: 'x-user' }, { carry: true, header: 'x-user' }), [[], []], 'the header would have the value as it is')
+  t.same(of({ carry: packing, header: 'x-user' }, { carry: true, header: 'x-user' }), [[], []], 'the header would contain the unpacked value')
   t.same(of({ carry: packing, header: 'x-user' }, { header: 'x-user' }), [[], []])
   t.same(of({ carry: { ...packing, unpack: () => 'other' } }, { carry: packing }), [[], []])
-  t.same(of({ carry: true, header: 'x-user' }, { header: 'x-user' }), [[], ['x-user']], 'both send it as it is')
+  t.same(of({ carry: true, header: 'x-user' }, { header: 'x-user' }), [[], ['x-user']], 'both send it unpacked')
   t.same(of({ header: 'x-user' }, { header: 'x-other' }), [[], []])
 })
 
-t.test('what guards a value holds if one of them wants it', async (t) => {
+t.test('locked, detach and missing apply if one application sets them', async (t) => {
   const { policy } = strictestOf([registration({ tenant: { locked: true, seed: () => 'a', missing: 404 } }), registration({ user: { detach: false } })])
   t.same([...policy.names], ['tenant', 'user'])
   t.same([...policy.locked], ['tenant'])
@@ -59,7 +59,7 @@ t.test('what guards a value holds if one of them wants it', async (t) => {
   t.equal(policy.seeds.length, 1)
 })
 
-t.test('envelopes: a signature if one of them requires it, the smallest size, the shortest age', async (t) => {
+t.test('envelopes: signed if one application requires it, with the smallest size and the shortest age', async (t) => {
   const envelopeOf = (...options: Array<CreateOptions['envelope']>): unknown => strictestOf(options.map((envelope) => registration({}, envelope === undefined ? {} : { envelope }))).settings.envelope
   const [a, b] = ['a'.repeat(32), 'b'.repeat(32)]
   t.same(envelopeOf({ secrets: [a], ttl: 100, maxBytes: 1000 }, undefined), { secrets: [a], ttl: 100, maxBytes: 1000 })
@@ -68,7 +68,7 @@ t.test('envelopes: a signature if one of them requires it, the smallest size, th
   t.same(envelopeOf(undefined, { maxBytes: 512 }), { secrets: [], ttl: undefined, maxBytes: 512 })
 })
 
-t.test('origins: keys that all of them send there', async (t) => {
+t.test('origins: keys that all applications send there', async (t) => {
   const keys = { tenant: { header: 'x-tenant' }, user: { header: 'x-user' } }
   const a = registration(keys, { propagate: { 'https://a.example': ['tenant', 'user'], 'https://b.example': ['tenant'] } })
   const b = registration(keys, { propagate: { 'https://*.example': ['tenant'], 'https://a.example': ['user'], 'https://c.example': ['user'] } })

@@ -3,13 +3,13 @@ import { hasField, mayName, membersOf, setField } from '../../../lib/logging/bin
 
 const NESTED = ',"a":1,"b":{"c":[{"d":"}"}]},"e\\"":"x,\\"f\\":1","g":[1,2]'
 
-t.test('membersOf: the fields, without what is in them', async (t) => {
+t.test('membersOf returns the top-level fields only', async (t) => {
   t.same(membersOf('').map(({ name }) => name), [])
   t.same(membersOf(NESTED).map(({ name }) => name), ['a', 'b', 'e\\"', 'g'])
   t.equal(membersOf(NESTED).map(({ start, end }) => NESTED.slice(start, end)).join(''), NESTED)
 })
 
-t.test('membersOf: what is not JSON throws nothing', async (t) => {
+t.test('membersOf does not throw on invalid JSON', async (t) => {
   for (const text of [',', 'x', ',"a', ',"a\\', ',"a":{', ',"a":]', '"', ',a:1,"b":2']) t.doesNotThrow(() => { membersOf(text) }, text)
   t.same(membersOf(',a:1,"b":2').map(({ name }) => name), ['b'])
 })
@@ -21,8 +21,8 @@ t.test('hasField and mayName', async (t) => {
   t.notOk(mayName(NESTED, 'h'))
 })
 
-t.test('setField: once, with this value', async (t) => {
-  t.equal(setField(',"a":1,"b":2', 'a', ',"a":1'), ',"a":1,"b":2', 'in its place, where it is the same')
+t.test('setField leaves the field once, with the new value', async (t) => {
+  t.equal(setField(',"a":1,"b":2', 'a', ',"a":1'), ',"a":1,"b":2', 'in its place if the value is the same')
   t.equal(setField(',"a":1,"b":2', 'a', ',"a":3'), ',"b":2,"a":3')
   t.equal(setField(',"a":1,"b":2,"a":1', 'a', ',"a":1'), ',"b":2,"a":1')
   t.equal(setField('', 'a', ',"a":1'), ',"a":1')

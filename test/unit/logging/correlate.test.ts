@@ -20,20 +20,20 @@ function makeContext () {
 
 type Ctx = ReturnType<typeof makeContext>
 
-/** The server options by which the request id has another name on lines. */
+/** The server options that give the request id another name on log lines. */
 function labelled (requestIdLogLabel: string): FastifyServerOptions {
-  // By the namespace: a name that an older Fastify does not export could not be imported.
+  // Use the namespace: a named import would fail with an older Fastify that lacks the export.
   return fastifyHas('LogController') ? { logController: new fastify.LogController({ requestIdLogLabel }) } : { requestIdLogLabel }
 }
 
-/** The part of a line that is ours. */
+/** Our fields of a line. */
 function ours ({ reqId, tenant, user }: LogLine): LogLine {
   return { reqId, tenant, user }
 }
 
 interface Setting { readonly ctx: Ctx, readonly lines: Lines, readonly app: FastifyInstance, readonly call: (path?: string, headers?: Record<string, string>) => Promise<Response> }
 
-/** An application that has our plugin and nothing else, but for a user that a preHandler sets. */
+/** An application with only our plugin, whose preHandler sets a user. */
 async function setting (t: Tap, options: (lines: Lines, ctx: Ctx) => FastifyServerOptions, routes: (app: FastifyInstance, ctx: Ctx) => void): Promise<Setting> {
   const ctx = makeContext()
   const lines = new Lines(t)
@@ -51,17 +51,17 @@ async function setting (t: Tap, options: (lines: Lines, ctx: Ctx) => FastifyServ
 
 const plainLogger = (lines: Lines): FastifyServerOptions => ({ logger: { stream: lines } })
 
-/** What a line of the request has, once the user is known. */
+/** Our fields on the lines of the request, once the user is set. */
 const whole = { reqId: 'id-1', tenant: 'acme', user: 'ada' }
 
-t.test('the checker finds names that stand twice, at any depth, and none other', async (t) => {
+t.test('the checker finds only duplicate names, at any depth', async (t) => {
   t.same(repeatedNames('{"a":1,"b":{"a":1},"c":[{"a":1},{"a":"\\"a\\":"}]}'), [])
   t.same(repeatedNames('{"a":1,"a":2}'), ['a'])
   t.same(repeatedNames('{"x":{"y":[{"a":1,"b":"}","a":2}]}}'), ['a'])
   t.same(repeatedNames('{"a":1,"\\u0061":2}'), ['a'])
 })
 
-t.test('register alone: each logger under app.log carries id, tenant and user', async (t) => {
+t.test('after register alone each logger below app.log logs id, tenant and user', async (t) => {
   const ctx = makeContext()
   const lines = new Lines(t)
   const app = Fastify({ logger: { stream: lines } })
@@ -94,9 +94,9 @@ t.test('register alone: each logger under app.log carries id, tenant and user', 
   ]) t.same(ours(lines.one(message)), whole, message)
   t.equal(lines.one('child before').module, 'before')
   t.match(lines.one('grandchild before'), { level: 10, module: 'before', part: 'x' })
-  t.same(ours(lines.one('incoming request')), { reqId: 'id-1', tenant: undefined, user: undefined }, 'what is known that early')
+  t.same(ours(lines.one('incoming request')), { reqId: 'id-1', tenant: undefined, user: undefined }, 'the values known that early')
   t.same(ours(lines.one('outside any request')), { reqId: undefined, tenant: undefined, user: undefined })
-  t.notMatch(lines.raw.join(''), /hush|secret/, 'what has no log policy, or is mapped, stays out')
+  t.notMatch(lines.raw.join(''), /hush|secret/, 'a key without log stays out, and a mapped one is mapped')
 })
 
 t.test('the user is on each line from the moment it is set', async (t) => {
@@ -113,7 +113,7 @@ t.test('the user is on each line from the moment it is set', async (t) => {
   t.same(ours(lines.one('request completed')), whole)
 })
 
-t.test('lines of errors and of a 404 carry the fields', async (t) => {
+t.test('log lines of errors and 404 responses carry the fields', async (t) => {
   const { lines, call } = await setting(t, plainLogger, (app) => {
     app.get('/', async () => { throw new Error('broken') })
   })
@@ -125,7 +125,7 @@ t.test('lines of errors and of a 404 carry the fields', async (t) => {
   t.same(lines.all('request completed').map(ours), [whole, { ...whole, reqId: 'id-2' }])
 })
 
-t.test('two requests at once, ended in both orders: no line carries what belongs to the other', async (t) => {
+t.test('two concurrent requests, ended in either order: no line carries a value of the other', async (t) => {
   const gates = { a: gate(), b: gate() }
   const { lines, call } = await setting(t, plainLogger, (app, ctx) => {
     app.get<{ Params: { name: 'a' | 'b' } }>('/:name', async (request) => {
@@ -157,7 +157,7 @@ t.test('two requests at once, ended in both orders: no line carries what belongs
   }
 })
 
-t.test('a line that request.log writes within the work of another request is of its own request', async (t) => {
+t.test('a line that request.log writes in the work of another request has the fields of its own request', async (t) => {
   const held = gate<FastifyBaseLogger>()
   const done = gate()
   const { lines, call } = await setting(t, plainLogger, (app) => {
@@ -186,7 +186,7 @@ t.test('a line that request.log writes within the work of another request is of 
   t.same(ours(lines.one('by app.log')), { reqId: 'second', tenant: 'B', user: 'bob' })
 })
 
-/** Loggers of each kind, by name: all of them see what `ctx.run` sets. */
+/** Loggers of each kind, by name. All of them see the values of `ctx.run`. */
 function loggersOf (app: FastifyInstance, ctx: Ctx, lines: Lines): (request: { readonly log: FastifyBaseLogger }) => Record<string, Pick<FastifyBaseLogger, 'info'>> {
   const module = pino({ mixin: ctx.mixin }, lines)
   const child = module.child({ module: 'child' })
@@ -200,7 +200,7 @@ for (const [what, options] of Object.entries<(lines: Lines, ctx: Ctx) => Fastify
   'loggerInstance: pino({ mixin: ctx.mixin })': (lines, ctx) => ({ loggerInstance: pino({ mixin: ctx.mixin }, lines) as FastifyBaseLogger }),
   'loggerInstance: a child of pino({ mixin: ctx.mixin })': (lines, ctx) => ({ loggerInstance: pino({ mixin: ctx.mixin }, lines).child({ service: 's' }) as FastifyBaseLogger })
 })) {
-  t.test(`ctx.run shows the inner user inside and the outer one after, on every logger, Fastify's with ${what}`, async (t) => {
+  t.test(`ctx.run logs the inner user inside and the outer one afterwards, on every logger, also Fastify's with ${what}`, async (t) => {
     let each: ReturnType<typeof loggersOf>
     const { lines, call } = await setting(t, options, (app, ctx) => {
       app.get('/', async (request) => {
@@ -230,7 +230,7 @@ for (const [what, options] of Object.entries<(lines: Lines, ctx: Ctx) => Fastify
   })
 }
 
-t.test('ctx.mixin needs no server: a job has an id of its own, or the one it is given', async (t) => {
+t.test('ctx.mixin needs no server: a job has its own id, or the one that it is given', async (t) => {
   const ctx = makeContext()
   const lines = new Lines(t)
   const log = pino({ mixin: ctx.mixin }, lines)
@@ -242,7 +242,7 @@ t.test('ctx.mixin needs no server: a job has an id of its own, or the one it is 
   t.match(lines.one('other').reqId, /^[\da-f-]{36}$/)
 })
 
-t.test('ctx.mixin called by hand gives a fresh object each time', async (t) => {
+t.test('ctx.mixin returns a new object on each call', async (t) => {
   const ctx = makeContext()
   ctx.run({ tenant: 'acme', requestId: 'job' }, () => {
     Object.assign(ctx.mixin(), { tenant: 'changed', more: 1 })
@@ -251,7 +251,7 @@ t.test('ctx.mixin called by hand gives a fresh object each time', async (t) => {
   t.same(ctx.mixin(), {})
 })
 
-t.test('ctx.mixin: what one line brings is not on the next', async (t) => {
+t.test('ctx.mixin: fields of one line are not on the next', async (t) => {
   const ctx = makeContext()
   const lines = new Lines(t)
   const log = pino({ mixin: ctx.mixin }, lines)
@@ -264,7 +264,7 @@ t.test('ctx.mixin: what one line brings is not on the next', async (t) => {
   t.notOk('order' in lines.one('second'))
 })
 
-t.test('a name that a logger writes itself does not stand twice', async (t) => {
+t.test('a field that a logger writes itself is not written twice', async (t) => {
   const ctx = createContext({ message: key<string>({ log: true }), severity: key<string>({ log: true }), at: key<string>({ log: true }), payload: key<string>({ log: true }) })
   const options = { messageKey: 'message', timestamp: () => ',"at":1', formatters: { level: (severity: string) => ({ severity }) } }
   const values = { message: 'm', severity: 's', at: 'a', payload: 'p' }
@@ -275,7 +275,7 @@ t.test('a name that a logger writes itself does not stand twice', async (t) => {
     t.match(lines.one('hello', 'message'), { message: 'hello', severity: 'info', at: 1, payload: 'p' })
   })
 
-  t.test('under a nested key it stands in an object of its own', async (t) => {
+  t.test('with nestedKey our fields are in the nested object', async (t) => {
     const lines = new Lines(t)
     ctx.run(values, () => { pino({ ...options, nestedKey: 'payload', mixin: ctx.mixin }, lines).info('hello') })
     t.match(lines.one('hello', 'message'), { message: 'hello', severity: 'info', at: 1, payload: values })
@@ -290,14 +290,14 @@ t.test('a name that a logger writes itself does not stand twice', async (t) => {
     region: { base: { region: 'eu' } },
     name: { name: 'service' }
   })) {
-    t.test(`register refuses the key '${name}' where the logger of the application writes it`, async (t) => {
+    t.test(`register refuses the key '${name}' if the application's logger writes that field`, async (t) => {
       const ctx = createContext({ [name]: key<string>({ log: true }) })
       const app = Fastify({ logger: { ...logger, stream: new Lines(t) } })
       await t.rejects(async () => { await app.register(ctx.plugin) }, { code: 'FST_CTX_INVALID_KEY' })
     })
   }
 
-  t.test('register refuses a key of the name that the request id has on lines', async (t) => {
+  t.test('register refuses a key that is named like the request id on log lines', async (t) => {
     const app = Fastify({ logger: { stream: new Lines(t) }, ...labelled('rid') })
     await t.rejects(async () => { await app.register(createContext({ rid: key<string>({ log: true }) }).plugin) }, { code: 'FST_CTX_INVALID_KEY' })
   })
@@ -321,7 +321,7 @@ t.test('logger: false: the context works, its log is silent, and another logger 
   t.same(ours(lines.one('heard')), whole)
 })
 
-t.test('loggerInstance that is no pino: it works as ever, with the request id that Fastify binds', async (t) => {
+t.test('a loggerInstance that is not pino works as before, with the request id that Fastify binds', async (t) => {
   for (const prototype of [Object.prototype, null]) {
     const heard: unknown[][] = []
     const make = (bindings: object): FastifyBaseLogger => {
@@ -345,7 +345,7 @@ for (const [what, options] of Object.entries<(lines: Lines) => FastifyServerOpti
   'the server option': (lines) => ({ logger: { stream: lines }, requestIdLogLabel: 'trace' }),
   [fastifyHas('LogController') ? 'a LogController' : 'the server option of a Fastify without a LogController']: (lines) => ({ logger: { stream: lines }, ...labelled('trace') })
 })) {
-  t.test(`requestIdLogLabel by ${what}: the id has that name on every line`, async (t) => {
+  t.test(`requestIdLogLabel set by ${what}: the id has that name on every line`, async (t) => {
     let mixin: Logger
     const { lines, call } = await setting(t, options, (app, ctx) => {
       mixin = pino({ mixin: ctx.mixin })
@@ -366,7 +366,7 @@ for (const [what, options] of Object.entries<(lines: Lines) => FastifyServerOpti
   })
 }
 
-t.test('disableRequestLogging: no lines of Fastify, and ours are whole', async (t) => {
+t.test('disableRequestLogging: Fastify logs nothing, and our lines are complete', async (t) => {
   const { lines, call } = await setting(t, (lines) => ({ logger: { stream: lines }, disableRequestLogging: true }), (app) => {
     app.get('/', async (request) => {
       request.log.info('mine')
@@ -378,7 +378,7 @@ t.test('disableRequestLogging: no lines of Fastify, and ours are whole', async (
   t.notMatch(lines.raw.join(''), /incoming request|request completed/)
 })
 
-t.test('logLevel of a route and of a plugin hold for request.log and ctx.log', async (t) => {
+t.test('logLevel of a route and of a plugin apply to request.log and ctx.log', async (t) => {
   const { lines, call } = await setting(t, plainLogger, (app, ctx) => {
     const say = (name: string) => async (request: { readonly log: FastifyBaseLogger }) => {
       request.log.debug(`${name} request.log debug`)
@@ -401,7 +401,7 @@ t.test('logLevel of a route and of a plugin hold for request.log and ctx.log', a
     t.same(ours(lines.one(`${name} request.log info`)), whole)
   }
   t.notMatch(lines.raw.join(''), /quiet request|quiet ctx|app\.log debug/)
-  t.equal(lines.all('request completed').length, 2, 'the quiet route has none')
+  t.equal(lines.all('request completed').length, 2, 'the quiet route logs nothing')
 })
 
 t.test('a child logger factory of the application', async (t) => {
@@ -413,7 +413,7 @@ t.test('a child logger factory of the application', async (t) => {
   }
 
   for (const by of [...fastifyHas('childLoggerFactory') ? ['the server option'] : [], 'setChildLoggerFactory']) {
-    t.test(`by ${by}: what it binds stays, and a field that it binds itself does not stand twice`, async (t) => {
+    t.test(`set by ${by}: its bindings stay, and a field that it binds itself is not written twice`, async (t) => {
       const childLoggerFactory: NonNullable<FastifyServerOptions['childLoggerFactory']> = (logger, bindings, options) => logger.child({ ...bindings, tenant: 'of the factory', more: 1 }, options)
       const { lines, call } = await setting(t, (lines) => ({ logger: { stream: lines }, ...(by === 'the server option' ? { childLoggerFactory } : {}) }), (app) => {
         if (by !== 'the server option') app.setChildLoggerFactory(childLoggerFactory)
@@ -441,7 +441,7 @@ t.test('a child logger factory of the application', async (t) => {
           return 'ok'
         })
       })
-      // An id like a value that the logger has bound must not make it the logger of that request.
+      // If an id equals a value that the logger has bound, the logger must not be taken for that request's.
       const a = call('/', { 'x-request-id': 'svc', 'x-tenant-id': 'A', 'x-user': 'ann' })
       await lines.until('arrived')
       const b = call('/', { 'x-request-id': 'other', 'x-tenant-id': 'B', 'x-user': 'bob' })
@@ -460,7 +460,7 @@ t.test('a child logger factory of the application', async (t) => {
   }
 })
 
-t.test('request.log.setBindings() after the first line holds for the later ones', async (t) => {
+t.test('request.log.setBindings() after the first line applies to later lines', async (t) => {
   const { lines, call } = await setting(t, plainLogger, (app) => {
     app.get('/', async (request) => {
       const log = request.log as Logger
@@ -480,8 +480,8 @@ t.test('request.log.setBindings() after the first line holds for the later ones'
   t.notOk('step' in lines.one('other logger again'))
 })
 
-t.test("options of the application's pino keep working", async (t) => {
-  /** The lines that one request writes with a logger of these options. */
+t.test("options of the application's pino still work", async (t) => {
+  /** The lines that one request writes with a logger with these options. */
   async function written (t: Tap, logger: object, say: (request: { readonly log: FastifyBaseLogger }, ctx: Ctx) => void = () => {}): Promise<Lines> {
     const { lines, call } = await setting(t, (lines) => ({ logger: { stream: lines, ...logger } }), (app, ctx) => {
       app.get('/', async (request) => {
@@ -496,19 +496,19 @@ t.test("options of the application's pino keep working", async (t) => {
     return lines
   }
 
-  t.test('redact: our fields, too', async (t) => {
+  t.test('redact: applies to our fields', async (t) => {
     const lines = await written(t, { redact: ['tenant', 'order.total'] })
     t.match(lines.one('mine'), { ...whole, tenant: '[Redacted]', order: { total: '[Redacted]' } })
     t.equal(lines.one('request completed').tenant, '[Redacted]')
   })
 
-  t.test('redact with remove: the field is not there', async (t) => {
+  t.test('redact with remove: the field is absent', async (t) => {
     const lines = await written(t, { redact: { paths: ['tenant'], remove: true } })
     t.notOk('tenant' in lines.one('mine'))
     t.equal(lines.one('mine').user, 'ada')
   })
 
-  t.test('redact within a field: the value itself stays as it is', async (t) => {
+  t.test('redact inside a field: the value itself does not change', async (t) => {
     const ctx = createContext({ user: key<User>({ log: true }) })
     const lines = new Lines(t)
     const app = Fastify({ logger: { stream: lines, redact: ['user.secret'] } })
@@ -523,7 +523,7 @@ t.test("options of the application's pino keep working", async (t) => {
     t.same(lines.one('mine').user, { id: 'ada', secret: '[Redacted]' })
   })
 
-  t.test('serializers: for our fields, for req and for err', async (t) => {
+  t.test('serializers: apply to our fields, to req and to err', async (t) => {
     const lines = await written(t, { serializers: { tenant: (tenant: string) => tenant.toUpperCase(), req: () => 'a request', err: () => 'an error' } }, (request) => {
       request.log.error(new Error('broken'))
     })
@@ -532,7 +532,7 @@ t.test("options of the application's pino keep working", async (t) => {
     t.match(lines.one('broken'), { ...whole, tenant: 'ACME', err: 'an error' })
   })
 
-  t.test('formatters.bindings: not for our fields, as for no child', async (t) => {
+  t.test('formatters.bindings: does not apply to our fields, as with any child', async (t) => {
     const lines = await written(t, { formatters: { bindings: (bindings: object) => ({ ...bindings, pid: undefined, from: 'bindings' }) } })
     t.match(lines.one('mine'), { ...whole, from: 'bindings' })
   })
@@ -542,25 +542,25 @@ t.test("options of the application's pino keep working", async (t) => {
     t.match(lines.one('mine'), { ...whole, severity: 'info' })
   })
 
-  t.test('formatters.log: what it adds under a name of ours does not stand twice', async (t) => {
+  t.test('formatters.log: a field that it adds under our name is not written twice', async (t) => {
     const lines = await written(t, { formatters: { log: (object: object) => ({ ...object, tenant: 'of the formatter', formatted: true }) } })
     t.match(lines.one('mine'), { ...whole, formatted: true, order: { total: 3 } })
     t.equal(lines.one('app.log').tenant, 'acme')
   })
 
-  t.test('formatters.log: what a line says explicitly passes through it', async (t) => {
+  t.test('formatters.log: receives the fields that the line itself has', async (t) => {
     const lines = await written(t, { formatters: { log: ({ tenant, ...object }: { tenant?: string }) => (tenant === undefined ? object : { ...object, tenant: `${tenant}!` }) } }, (request) => {
       request.log.info({ tenant: 'explicit' }, 'explicit')
     })
     t.match(lines.one('explicit'), { ...whole, tenant: 'explicit!' })
   })
 
-  t.test('formatters.log that returns nothing', async (t) => {
+  t.test('formatters.log that returns undefined', async (t) => {
     const lines = await written(t, { formatters: { log: () => undefined } })
     t.same(ours(lines.one('mine')), whole)
   })
 
-  t.test('a mixin of their own: what it adds under a name of ours does not stand twice', async (t) => {
+  t.test('a mixin of the application: a field that it adds under our name is not written twice', async (t) => {
     let seen: unknown
     const mixin = (_object: object, level: number, logger: Logger): object => {
       seen = logger
@@ -572,7 +572,7 @@ t.test("options of the application's pino keep working", async (t) => {
     t.type((seen as Logger).info, 'function')
   })
 
-  t.test('a mixin of their own around ctx.mixin', async (t) => {
+  t.test('a mixin of the application that calls ctx.mixin', async (t) => {
     const ctx = makeContext()
     const lines = new Lines(t)
     const app = Fastify({ logger: { stream: lines, mixin: () => ({ ...ctx.mixin(), mixed: true }) } })
@@ -591,7 +591,7 @@ t.test("options of the application's pino keep working", async (t) => {
     t.match(lines.one('mine'), { ...whole, order: 'of the mixin' })
   })
 
-  t.test('nestedKey: our fields stand beside it, and what a line says under their names stays within', async (t) => {
+  t.test('nestedKey: our fields are outside it, and fields of the line with our names stay inside', async (t) => {
     for (const more of [{}, { formatters: { log: (object: object) => object } }, { mixin: () => ({ tenant: 'of the mixin' }) }]) {
       const lines = await written(t, { nestedKey: 'payload', ...more }, (request) => { request.log.info({ tenant: 'x', user: 'y' }, 'explicit') })
       t.match(lines.one('mine'), { ...whole, payload: { order: { total: 3 } } })
@@ -606,15 +606,15 @@ t.test("options of the application's pino keep working", async (t) => {
     t.notOk('pid' in lines.one('mine', 'message'))
   })
 
-  t.test('a base whose nested objects have a name of ours', async (t) => {
+  t.test('a base whose nested objects contain our names', async (t) => {
     const lines = await written(t, { base: { other: { user: 'nested' } } })
     t.match(lines.one('mine'), { ...whole, other: { user: 'nested' } })
   })
 
-  t.test('onChild is called for the children of the application alone', async (t) => {
+  t.test('onChild is called only for children that the application creates', async (t) => {
     let children = 0
     await written(t, { onChild: () => { children++ } }, (request) => { request.log.child({}) })
-    t.equal(children, 2, 'the one that Fastify makes for the request, and its child')
+    t.equal(children, 2, 'the child that Fastify creates for the request, and its child')
   })
 
   t.test('msgPrefix', async (t) => {
@@ -636,7 +636,7 @@ t.test("options of the application's pino keep working", async (t) => {
   })
 })
 
-t.test('multistream: each stream gets the lines of its level, with the fields', async (t) => {
+t.test('multistream: each stream gets the lines of its level with the fields', async (t) => {
   const ctx = makeContext()
   const all = new Lines(t)
   const errors = new Lines(t)
@@ -655,7 +655,7 @@ t.test('multistream: each stream gets the lines of its level, with the fields', 
   t.equal(errors.raw.length, 1)
 })
 
-t.test('what a line says explicitly wins, once, on every logger', async (t) => {
+t.test('a field of the line itself wins, once, on every logger', async (t) => {
   let module: Logger
   const { lines, call } = await setting(t, (lines, ctx) => {
     module = pino({ mixin: ctx.mixin }, lines)
@@ -676,7 +676,7 @@ t.test('what a line says explicitly wins, once, on every logger', async (t) => {
   await call()
   await lines.until('request completed')
   t.same(ours(lines.one('request.log')), { ...whole, tenant: 'x' })
-  t.same(ours(lines.one('app.log')), { reqId: 'id-1', tenant: 'x', user: null }, 'but not over the request id')
+  t.same(ours(lines.one('app.log')), { reqId: 'id-1', tenant: 'x', user: null }, 'except over the request id')
   t.same(ours(lines.one('mixin')), { ...whole, tenant: 'x' })
   t.same(ours(lines.one('child of mixin')), { ...whole, tenant: 'of the child' })
   t.same(ours(lines.one('child')), { ...whole, tenant: 'of the child' })
@@ -684,8 +684,8 @@ t.test('what a line says explicitly wins, once, on every logger', async (t) => {
   t.same(ours(lines.one('after')), whole)
 })
 
-t.test('a value set by requestContext.set() shows on the lines', async (t) => {
-  // Code that was written for that package declares its keys there.
+t.test('a value set by requestContext.set() is on the lines', async (t) => {
+  // Code written for that package declares its keys there.
   const legacy = requestContext as unknown as { set: (name: string, value: unknown) => void }
   const { lines, call } = await setting(t, plainLogger, (app) => {
     app.get('/', async (request) => {
@@ -703,7 +703,7 @@ t.test('a value set by requestContext.set() shows on the lines', async (t) => {
 })
 
 t.test('log mappers', async (t) => {
-  /** The lines of a request whose key `thing` is mapped so. */
+  /** The log lines of a request whose key `thing` has this mapper. */
   async function mapped (t: Tap, log: (value: string) => unknown): Promise<Lines> {
     const ctx = createContext({ tenant: key<string>({ seed: () => 'acme', log: true }), thing: key<string>({ seed: () => 'private', log }) })
     const lines = new Lines(t)
@@ -723,7 +723,7 @@ t.test('log mappers', async (t) => {
     return lines
   }
 
-  t.test('one that throws costs its field and one warning, which does not repeat the value', async (t) => {
+  t.test('a mapper that throws drops its field with one warning, which does not contain the value', async (t) => {
     const told = warnings(t, 'FST_CTX_LOG_MAPPER')
     const lines = await mapped(t, (value) => { throw new Error(`cannot map ${value}`) })
     t.notMatch(lines.raw.join(''), /thing|private/)
@@ -731,7 +731,7 @@ t.test('log mappers', async (t) => {
     t.equal(told.length, 1)
     t.match(told[0]!.message, /'thing'/)
     t.notMatch(`${told[0]!.message} ${(told[0] as { detail?: string }).detail}`, /private/)
-    t.match((told[0] as { detail?: string }).detail, /correlate\.test/, 'where it was thrown')
+    t.match((told[0] as { detail?: string }).detail, /correlate\.test/, 'the place of the throw')
   })
 
   t.test('undefined and functions: no field', async (t) => {
@@ -743,7 +743,7 @@ t.test('log mappers', async (t) => {
     for (const value of [null, false, 0]) t.equal((await mapped(t, () => value)).one('second').thing, value)
   })
 
-  t.test('an object, a bigint, and what is circular', async (t) => {
+  t.test('an object, a bigint and a circular object', async (t) => {
     t.same((await mapped(t, (value) => ({ length: value.length }))).one('second').thing, { length: 7 })
     t.equal((await mapped(t, () => 7n)).one('second').thing, 7)
     const circular: Record<string, unknown> = { a: 1 }
@@ -752,15 +752,15 @@ t.test('log mappers', async (t) => {
     for (const message of ['first', 'app.log', 'mixin']) t.match(lines.one(message).thing, { a: 1, self: '[Circular]' }, message)
   })
 
-  t.test('is called once for a value, not for each line', async (t) => {
+  t.test('a mapper is called once per value, not per line', async (t) => {
     let calls = 0
     await mapped(t, () => ++calls)
     t.equal(calls, 1)
   })
 })
 
-t.test('late lines, after the end of the request', async (t) => {
-  /** What is written when the request is over, by work that it left running. */
+t.test('log lines after the end of the request', async (t) => {
+  /** Lines written after the request has ended, by work that it left running. */
   async function late (t: Tap, log: (ctx: LateCtx, app: FastifyInstance, request: { readonly log: FastifyBaseLogger }, lines: Lines) => void): Promise<Lines> {
     const ctx = makeLate()
     const lines = new Lines(t)
@@ -786,7 +786,7 @@ t.test('late lines, after the end of the request', async (t) => {
   type LateCtx = ReturnType<typeof makeLate>
   const kept = { reqId: 'id-1', tenant: 'acme', user: userOf('ada'), big: 7 }
 
-  t.test('carry the fields, object-valued ones too, while the values are gone', async (t) => {
+  t.test('carry the fields, also of objects, although the values are gone', async (t) => {
     let value: unknown = 'not read'
     const lines = await late(t, (ctx, app, request, lines) => {
       value = ctx.get('user')
@@ -799,7 +799,7 @@ t.test('late lines, after the end of the request', async (t) => {
     for (const message of ['request.log', 'child of app.log', 'ctx.log', 'mixin']) t.match(lines.one(message), kept, message)
   })
 
-  t.test('those of a ctx.run opened after the end are of a root of its own', async (t) => {
+  t.test('of a ctx.run opened after the end belong to a root of its own', async (t) => {
     const lines = await late(t, (ctx, app, request) => {
       ctx.run({ user: userOf('eve') }, () => {
         app.log.info('app.log')
@@ -808,14 +808,14 @@ t.test('late lines, after the end of the request', async (t) => {
       })
     })
     for (const message of ['app.log', 'request.log', 'deeper']) t.match(lines.one(message), { user: userOf('eve'), tenant: undefined, big: undefined }, message)
-    t.equal(lines.one('request.log').reqId, lines.one('app.log').reqId, 'all fields of a line are of one scope')
+    t.equal(lines.one('request.log').reqId, lines.one('app.log').reqId, 'all fields of a line come from one scope')
     t.equal(lines.one('app.log').reqId, lines.one('deeper').reqId)
     t.not(lines.one('app.log').reqId, 'id-1')
   })
 })
 
 for (const disableRequestLogging of [false, true]) {
-  t.test(`late lines: a circular field stays as pino writes it, ${disableRequestLogging ? 'where no line had it before, too' : 'as on the lines before'}`, async (t) => {
+  t.test(`log lines after the end: a circular field is written as pino writes it, ${disableRequestLogging ? 'even if no earlier line had it' : 'as on the lines before'}`, async (t) => {
     const ctx = createContext({ tenant: key<string>({ seed: () => 'acme', log: true }), ring: key<object>({ log: true }) })
     const lines = new Lines(t)
     const app = Fastify({ logger: { stream: lines }, disableRequestLogging })
@@ -867,7 +867,7 @@ t.test('two contexts on one logger: a line carries the fields of both, and the r
   })) t.match(lines.one(message), { ...whole, ...fields }, message)
 })
 
-t.test('a root within a request: app.log and mixins carry its own id, request.log that of the request', async (t) => {
+t.test('a root in a request: app.log and mixins carry its own id, request.log the id of the request', async (t) => {
   const { lines, call } = await setting(t, plainLogger, (app, ctx) => {
     app.get('/', async (request) => {
       ctx.run({ requestId: 'job', tenant: 'other' }, () => {
@@ -882,10 +882,10 @@ t.test('a root within a request: app.log and mixins carry its own id, request.lo
   t.same(ours(lines.one('request.log')), whole)
 })
 
-/** What a client sends that wants to hide who acts. */
+/** What a client sends to hide who acts. */
 const BODY = { actor: { user: 'forged' }, reason: 'forged', reqId: 'forged' }
 
-t.test('an impersonation: actor, reason and the id stand once on every line, and nothing that is logged replaces them', async (t) => {
+t.test('an impersonation: actor, reason and id are on every line once, and no logged value replaces them', async (t) => {
   const { lines, call } = await setting(t, (lines, ctx) => ({ logger: { stream: lines, mixin: ctx.mixin } }), (app, ctx) => {
     const child = app.log.child({ reason: 'of the child' })
     app.get('/', async (request) => {
@@ -907,7 +907,7 @@ t.test('an impersonation: actor, reason and the id stand once on every line, and
   const acted = { ...whole, user: 'eve', actor: { user: 'ada' } }
   for (const message of ['within', 'mixin', 'child']) t.match(lines.one(message), { ...acted, reason: 'ticket 4711' }, message)
   for (const name of ['request.log', 'app.log', 'mixin', 'child of the body']) t.match(lines.one(`body by ${name}`), { ...acted, reason: 'ticket 4711', order: 1 }, name)
-  t.match(lines.one('body before'), { reqId: 'id-1', actor: { user: 'forged' }, reason: 'forged' }, 'outside an impersonation these are names as others')
+  t.match(lines.one('body before'), { reqId: 'id-1', actor: { user: 'forged' }, reason: 'forged' }, 'outside an impersonation these are ordinary names')
   t.same(ours(lines.one('after')), whole)
   t.notOk('actor' in lines.one('after') || 'reason' in lines.one('after'))
 })
@@ -930,7 +930,7 @@ t.test('two applications on one loggerInstance', async (t) => {
   }
   const call = (app: FastifyInstance, id: string): Promise<unknown> => app.inject({ url: '/', headers: { 'x-request-id': id, 'x-tenant-id': id } })
 
-  t.test('it is as before when the last of them has closed, its mixin too', async (t) => {
+  t.test('the logger and its mixin are restored when the last of them has closed', async (t) => {
     for (const options of [{}, { mixin: () => ({ mixed: true, tenant: 'mixed' }) }]) {
       const lines = new Lines(t)
       const base = pino(options, lines)
@@ -952,7 +952,7 @@ t.test('two applications on one loggerInstance', async (t) => {
     }
   })
 
-  t.test('what another tool has put over ours meanwhile stays, and goes on to what was there before', async (t) => {
+  t.test('a replacement that another tool made on top of ours stays, and calls the original', async (t) => {
     const lines = new Lines(t)
     const base = pino({ mixin: () => ({ mixed: true }) }, lines)
     const { app, ctx } = await appOn(base)

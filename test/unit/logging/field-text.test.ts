@@ -4,7 +4,7 @@ import { fieldText, keepField, KeptField, lineText } from '../../../lib/logging/
 import { pinoSymbols, type PinoLogger } from '../../../lib/logging/pino-seams.ts'
 import { turns, warnings } from '../../support/support.ts'
 
-/** What lineText makes of fields, and what a child of pino has bound with the same. */
+/** Fields as text by lineText, and as a pino child with the same bindings writes them. */
 function both (fields: Record<string, unknown>, options: LoggerOptions = {}): { readonly ours: string, readonly pinos: string } {
   const logger = pino({ base: null, ...options }, { write () {} })
   const symbols = pinoSymbols(logger)!
@@ -20,14 +20,14 @@ for (const [what, fields] of Object.entries({
   'other kinds': { reqId: 'a', number: 1, zero: 0, no: false, nothing: null, list: [1, 'b'], object: { a: { b: '"' } }, date: new Date(0), big: 1n },
   'what is no JSON': { reqId: 'a', function: () => 1, symbol: Symbol('x'), nan: NaN }
 })) {
-  t.test(`${what}: as pino binds them`, async (t) => {
+  t.test(`${what}: the text is what pino binds`, async (t) => {
     const { ours, pinos } = both(fields)
     t.equal(ours, pinos)
     JSON.parse(`{${ours.slice(1)}}`)
   })
 }
 
-t.test('serializers and redaction: as pino binds them', async (t) => {
+t.test('serializers and redaction: the text is what pino binds', async (t) => {
   const fields = { reqId: 'a', tenant: 'acme', user: { id: 'u1', token: 'hush' } }
   for (const options of [
     { serializers: { tenant: (tenant: string) => tenant.toUpperCase() } },
@@ -37,11 +37,11 @@ t.test('serializers and redaction: as pino binds them', async (t) => {
   ]) {
     const { ours, pinos } = both(fields, options)
     t.equal(ours, pinos)
-    t.not(ours, both(fields).ours, 'it makes a difference')
+    t.not(ours, both(fields).ours, 'the serializer has an effect')
   }
 })
 
-t.test('fields of which one is among what the logger has bound: no text', async (t) => {
+t.test('lineText returns no text if the logger has bound one of the fields', async (t) => {
   const logger = pino({ base: { tenant: 'its own' } }, { write () {} })
   const symbols = pinoSymbols(logger)!
   const textOf = lineText(logger as unknown as PinoLogger, symbols)
@@ -49,18 +49,18 @@ t.test('fields of which one is among what the logger has bound: no text', async 
   const idEnd = `${own},"reqId":"a"`.length
   t.same(textOf({ reqId: 'a', tenant: 'acme' }, own), { by: logger, own, text: undefined, idEnd })
   t.same(textOf({ reqId: 'a', user: 'ada' }, own), { by: logger, own, text: `${own},"reqId":"a","user":"ada"`, idEnd })
-  // After setBindings() it has others.
+  // setBindings() changes the bindings.
   t.same(textOf({ reqId: 'a', tenant: 'acme' }, ',"user":1').text, ',"user":1,"reqId":"a","tenant":"acme"')
   t.equal(textOf({ reqId: 'a', user: 'ada' }, ',"user":1').text, undefined)
 })
 
-/** Fields as a logger of these options writes them, bound. */
+/** Fields as a logger with these options writes them when bound. */
 function textIn (options: LoggerOptions): (name: string, value: unknown) => string {
   const logger = pino({ base: null, ...options }, { write () {} }) as unknown as PinoLogger
   return fieldText(logger, pinoSymbols(logger)!)
 }
 
-t.test('a value that cannot be written has no text, and one warning that says where, not what', async (t) => {
+t.test('a value that cannot be written has no text, and one warning that names the place, not the value', async (t) => {
   const seen = warnings(t, 'FST_CTX_LOG_FIELD')
   const failing = (): never => { throw new Error('private') }
   t.equal(textIn({ serializers: { serialized: failing } })('serialized', 1), '')
@@ -74,7 +74,7 @@ t.test('a value that cannot be written has no text, and one warning that says wh
   t.notMatch(seen.map((warning) => `${warning.message} ${(warning as { detail?: string }).detail}`).join(), /private/)
 })
 
-t.test('where pino writes that it could not serialize a value, the field is left out as well', async (t) => {
+t.test('a field that pino writes as unserializable is left out too', async (t) => {
   const seen = warnings(t, 'FST_CTX_LOG_FIELD')
   const failing = (): never => { throw new Error('private') }
   const textOf = textIn({})
@@ -85,7 +85,7 @@ t.test('where pino writes that it could not serialize a value, the field is left
   t.same(seen.map(({ message }) => /'(\w+)'/.exec(message)?.[1]), ['getter', 'toJSON'])
 })
 
-t.test('keepField: the text is written as it is where the same functions made it, and hidden where a logger hides more', async (t) => {
+t.test('keepField writes the kept text if the same functions made it, and hides it if a logger hides more', async (t) => {
   class User {
     readonly name = 'ada'
     readonly email = 'a@b.c'
@@ -109,10 +109,10 @@ t.test('keepField: the text is written as it is where the same functions made it
   t.equal(textIn({ redact: ['user.email'] })('user', whole), ',"user":{"name":"ada","email":"[Redacted]"}')
   t.equal(textIn({ redact: { paths: ['*.email'], remove: true } })('user', whole), ',"user":{"name":"ada"}')
   t.equal(textIn({})('user', whole), ',"user":{"name":"ada","email":"a@b.c"}')
-  t.equal(textIn({ serializers: { user: byId } })('user', whole), '', 'a serializer that needs the instance')
+  t.equal(textIn({ serializers: { user: byId } })('user', whole), '', 'a serializer that uses its `this`')
 })
 
-t.test('keepField: without a pino, as JSON; nothing of what is no JSON', async (t) => {
+t.test('keepField without pino writes JSON, and drops values that are not JSON', async (t) => {
   const circular: Record<string, unknown> = {}
   circular.self = circular
   t.same(keepField('a', { b: 1 }, undefined), new KeptField('{"b":1}', undefined, undefined))

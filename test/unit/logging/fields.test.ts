@@ -13,7 +13,7 @@ const registrationOf = (keys: object): Registration => new ContextDefinition(rea
 
 const definition = {}
 
-/** The root of a request with these keys and values. */
+/** A request's root scope with these keys and values. */
 function root (keys: object, values: Record<string, unknown> = {}): Scope {
   const scope = new Scope(definition, registrationOf(keys), undefined, undefined, {} as Lifetime)
   Object.assign(scope.store, { requestId: 'id-1' }, values)
@@ -22,19 +22,19 @@ function root (keys: object, values: Record<string, unknown> = {}): Scope {
 
 const logged = { tenant: { log: true }, user: { log: (user: { id: string }) => user.id }, token: {} }
 
-/** What the lines carry that are kept when a scope ends. */
+/** The text that is kept for log lines when a scope ends. */
 function ended (scope: Scope): object {
   wantFields()
   scope.end(keepLine)
   return Object.fromEntries(Object.entries(lineOf(scope).fields).map(([name, field]) => [name, field instanceof KeptField ? field.value : field]))
 }
 
-t.test('the line of a scope has the request id and each key with log that is set', async (t) => {
+t.test('the fields of a scope are the request id and each set key with log', async (t) => {
   t.same(lineOf(root(logged)).fields, { reqId: 'id-1' })
   t.same(lineOf(root(logged, { tenant: 'acme', user: { id: 'ada' }, token: 'hush' })).fields, { reqId: 'id-1', tenant: 'acme', user: 'ada' })
 })
 
-t.test('it is another when any one of its values is, whichever and however many they are', async (t) => {
+t.test('the fields are new if any value has changed, whichever and however many', async (t) => {
   const names = ['a', 'b', 'c', 'd']
   const scope = root(Object.fromEntries(names.map((name) => [name, { log: true }])), { a: 1, b: 1, c: 1, d: 1 })
   for (const name of names) {
@@ -45,7 +45,7 @@ t.test('it is another when any one of its values is, whichever and however many 
   }
 })
 
-t.test('it is made once, and again when a value is another, here or in the parent', async (t) => {
+t.test('the fields are built once, and again after a value changes, here or in the parent', async (t) => {
   let calls = 0
   const keys = { tenant: { log: true }, user: { log: (user: string) => { calls++; return user } }, token: {} }
   const scope = root(keys, { user: 'ada' })
@@ -53,7 +53,7 @@ t.test('it is made once, and again when a value is another, here or in the paren
   const line = lineOf(scope)
   t.equal(lineOf(scope), line)
   scope.store.token = 'hush'
-  t.equal(lineOf(scope), line, 'a key that is not logged changes nothing')
+  t.equal(lineOf(scope), line, 'a key without log changes nothing')
   t.equal(calls, 1)
   t.equal(lineOf(child).fields.tenant, undefined)
   scope.write('tenant', 'acme')
@@ -64,7 +64,7 @@ t.test('it is made once, and again when a value is another, here or in the paren
   t.same([lineOf(child).fields.user, lineOf(scope).fields.user], ['eve', 'ada'])
 })
 
-t.test('it includes that of the scope of another context around it, as that is now', async (t) => {
+t.test('the fields include the current ones of an enclosing scope of another context', async (t) => {
   const outer = root(logged, { tenant: 'acme' })
   const inner = new Scope({}, registrationOf({ job: { log: true } }), undefined, outer)
   Object.assign(inner.store, { requestId: 'id-1', job: 'report' })
@@ -75,25 +75,25 @@ t.test('it includes that of the scope of another context around it, as that is n
   t.same(lineOf(inner).fields, { reqId: 'id-1', tenant: 'other', job: 'report' })
 })
 
-t.test('a mapper that throws costs its field, and one warning for its key, with the place', async (t) => {
+t.test('a mapper that throws drops its field, with one warning per key that names the place', async (t) => {
   const told = warnings(t, 'FST_CTX_LOG_MAPPER')
   const failing = (): never => { throw new Error('private') }
-  // eslint-disable-next-line no-throw-literal -- a mapper may throw anything: that is tested
+  // eslint-disable-next-line no-throw-literal -- the test covers a mapper that throws a non-error
   const throwing = (): never => { throw 'private' }
   for (let i = 0; i < 2; i++) t.strictSame(JSON.parse(JSON.stringify(lineOf(root({ a: { log: failing }, b: { log: throwing }, c: { log: true } }, { a: 1, b: 2, c: 3 })).fields)), { reqId: 'id-1', c: 3 })
   await turns()
   t.same(told.map(({ message }) => /'(\w)'/.exec(message)?.[1]), ['a', 'b'])
   t.match((told[0] as { detail?: string }).detail, /^at failing .*fields\.test/)
-  t.equal((told[1] as { detail?: string }).detail, undefined, 'what is no error has no place')
+  t.equal((told[1] as { detail?: string }).detail, undefined, 'a non-error has no place')
   t.notMatch(JSON.stringify(told.map((warning) => ({ ...warning, message: warning.message }))), /private/)
 })
 
-t.test('an error without a stack costs no more', async (t) => {
+t.test('an error without a stack also drops only the field', async (t) => {
   const log = (): never => { throw Object.assign(new Error('private'), { stack: undefined }) }
   t.equal(lineOf(root({ stackless: { log } }, { stackless: 1 })).fields.stackless, undefined)
 })
 
-t.test('when a scope ends, its line stays as it was, as JSON, without the values', async (t) => {
+t.test('when a scope ends, its fields are kept as JSON, and its values are dropped', async (t) => {
   const user = { id: 'ada', since: new Date(0), secret: undefined, toJSON () { return { id: this.id, since: this.since } } }
   const scope = root({ tenant: { log: true }, user: { log: true }, none: { log: true } }, { tenant: 'acme', user, none: null })
   t.same(ended(scope), { reqId: 'id-1', tenant: 'acme', user: { id: 'ada', since: '1970-01-01T00:00:00.000Z' }, none: null })
@@ -102,14 +102,14 @@ t.test('when a scope ends, its line stays as it was, as JSON, without the values
   t.match(lineOf(scope).fields, { user: { json: '{"id":"ada","since":"1970-01-01T00:00:00.000Z"}' } })
 })
 
-t.test('what is no JSON is gone with the value', async (t) => {
+t.test('a field that is not JSON is dropped with its value', async (t) => {
   const ring: Record<string, unknown> = {}
   ring.self = ring
   const scope = root({ ring: { log: true }, broken: { log: true }, tenant: { log: true } }, { ring, broken: { toJSON () { throw new Error('broken') } }, tenant: 'acme' })
   t.strictSame(JSON.parse(JSON.stringify(ended(scope))), { reqId: 'id-1', tenant: 'acme' })
 })
 
-t.test('where no logger of the process writes fields, nothing is kept', async (t) => {
+t.test('nothing is kept if no logger of the process writes the fields', async (t) => {
   const { keepLine } = await t.mockImport<typeof import('../../../lib/logging/fields.ts')>('../../../lib/logging/fields.ts')
   let calls = 0
   const scope = root({ user: { log: () => ++calls } }, { user: 'ada' })
@@ -121,7 +121,7 @@ t.test('where no logger of the process writes fields, nothing is kept', async (t
 const PLACE: Trace = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f067aa0ba902b7', traceFlags: 1 }
 const PLACE_FIELDS = { trace_id: PLACE.traceId, span_id: PLACE.spanId, trace_flags: '01' }
 
-t.test('a line names the place in a trace that its root began at, in scopes below, and after the end', async (t) => {
+t.test('log lines name the trace in which the root began, also in child scopes and after the end', async (t) => {
   const scope = root(logged, { tenant: 'acme' })
   scope.trace = PLACE
   const expected = { reqId: 'id-1', ...PLACE_FIELDS, tenant: 'acme' }
@@ -131,7 +131,7 @@ t.test('a line names the place in a trace that its root began at, in scopes belo
   t.same(ended(scope), expected)
 })
 
-/** A tracer whose active span a test moves, and what it was told. */
+/** A tracer whose active span the test sets, and the attributes that it received. */
 function tracer (attributes: Record<string, string> = {}): Tracing & { active: Trace | undefined, readonly told: unknown[] } {
   return {
     active: undefined,
@@ -144,7 +144,7 @@ function tracer (attributes: Record<string, string> = {}): Tracing & { active: T
   }
 }
 
-/** A root of a context with a tracer. */
+/** The root of a context with a tracer. */
 function traced (tracing: Tracing): Scope {
   const policy = readKeys({ ...logged, failing: { log: () => { throw new Error('private') } } })
   const scope = new Scope(definition, new ContextDefinition(policy, readSettings({ trace: tracing }, policy)).registration)
@@ -152,7 +152,7 @@ function traced (tracing: Tracing): Scope {
   return scope
 }
 
-t.test('with a tracer it names the span that is active now, and is made again for another', async (t) => {
+t.test('with a tracer the fields name the active span, and are rebuilt when it changes', async (t) => {
   const tracing = tracer()
   const scope = traced(tracing)
   t.same(lineOf(scope).fields, { reqId: 'id-1' })
@@ -166,16 +166,16 @@ t.test('with a tracer it names the span that is active now, and is made again fo
   t.same(lineOf(scope).fields, { reqId: 'id-1' })
 })
 
-t.test('attributeWriter: nobody listens where no key is an attribute', async (t) => {
+t.test('attributeWriter returns nothing if no key is an attribute', async (t) => {
   t.equal(attributeWriter(undefined), undefined)
   t.equal(attributeWriter(tracer()), undefined)
 })
 
-t.test('attributeWriter: the span that a root began in is told what log lines carry of its attributes', async (t) => {
+t.test('attributeWriter sets the attributes of the root\'s span to the values of the log fields', async (t) => {
   const tracing = tracer({ tenant: 'app.tenant', user: 'app.user', failing: 'app.failing' })
   const scope = traced(tracing)
   scope.write('tenant', 'early')
-  t.same(tracing.told, [], 'before it has a span')
+  t.same(tracing.told, [], 'before there is a span')
   tracing.active = PLACE
   openJobTrace(scope)
   scope.write('tenant', 'acme')
@@ -187,12 +187,12 @@ t.test('attributeWriter: the span that a root began in is told what log lines ca
   t.same(tracing.told, [[PLACE, 'app.tenant', 'acme'], [PLACE, 'app.user', 'ada'], [PLACE, 'app.failing', undefined]])
 })
 
-t.test('fieldOf: what log lines carry of a key', async (t) => {
+t.test('fieldOf returns the log field of a key', async (t) => {
   const scope = root(logged, { tenant: 'acme', user: { id: 'ada' } })
   t.same([fieldOf(scope, 'tenant'), fieldOf(scope, 'user'), fieldOf(root(logged), 'user')], ['acme', 'ada', undefined])
 })
 
-t.test('a scope that is used after its function settled: what its lines keep is current', async (t) => {
+t.test('a scope used after its function settled keeps its fields up to date', async (t) => {
   const scope = root(logged, { tenant: 'acme' })
   const child = new Scope(definition, scope.registration, scope)
   child.write('user', { id: 'ada' })
@@ -202,7 +202,7 @@ t.test('a scope that is used after its function settled: what its lines keep is 
   t.same(lineOf(child).fields, { reqId: 'id-1', tenant: 'globex', user: 'ada' })
 })
 
-t.test('an impersonation: who acts, by the keys that are logged, and why', async (t) => {
+t.test('an impersonation logs the actor\'s logged keys and the reason', async (t) => {
   const scope = root(logged, { tenant: 'acme', user: { id: 'eve' } })
   const impersonate = (actors: Record<string, unknown>): object => {
     const child = new Scope(definition, scope.registration, scope)

@@ -3,7 +3,7 @@ import t from 'tap'
 import { errorOf, filtered, isReserved, says, swap, viewOf, withoutFields, withoutNames } from '../../../lib/logging/logger-view.ts'
 import { formattersOf, pinoSymbols, type PinoLogger } from '../../../lib/logging/pino-seams.ts'
 
-t.test('viewOf: of a frozen logger, too', async (t) => {
+t.test('viewOf accepts a frozen logger', async (t) => {
   const logger = Object.freeze(pino({ base: { a: 1 } }, { write () {} }).child({})) as unknown as PinoLogger
   const symbols = pinoSymbols(logger)!
   const view = viewOf(logger, ',"b":2', {}, symbols)
@@ -12,7 +12,7 @@ t.test('viewOf: of a frozen logger, too', async (t) => {
   t.equal(formattersOf(view), formattersOf(logger))
 })
 
-t.test('filtered: only where a formatter could add a field beside ours', async (t) => {
+t.test('filtered filters only if a formatter could add a field next to ours', async (t) => {
   const log = (object: object): object => ({ ...object, tenant: 'formatted', more: 1 })
   const loggerOf = (options: object): PinoLogger => pino(options, { write () {} }) as unknown as PinoLogger
   const of = (options: object, added: Record<string, unknown>) => filtered(loggerOf(options), added, pinoSymbols(loggerOf(options))!)
@@ -23,7 +23,7 @@ t.test('filtered: only where a formatter could add a field beside ours', async (
   t.equal(of({ formatters: { log: () => undefined } }, { user: 'ada' })!.log!({}), undefined)
 })
 
-t.test('swap: own properties get their value back, others go', async (t) => {
+t.test('swap restores own properties and deletes the others', async (t) => {
   const [kOwn, kInherited] = [Symbol('own'), Symbol('inherited')]
   const logger = Object.create({ [kInherited]: 1 }, { [kOwn]: { value: 1, writable: true, configurable: true } }) as PinoLogger
   const undo = [swap(logger, kOwn, 2), swap(logger, kInherited, 2)]
@@ -33,17 +33,17 @@ t.test('swap: own properties get their value back, others go', async (t) => {
   t.same(Reflect.ownKeys(logger), [kOwn])
 })
 
-t.test('says: own fields that pino would write', async (t) => {
+t.test('says reports own fields that pino would write', async (t) => {
   t.ok(says({ a: null }, 'a'))
   t.notOk(says({ a: undefined }, 'a'))
   t.notOk(says(Object.create({ a: 1 }) as object, 'a'))
 })
 
-t.test('isReserved: the id, under its label, and an impersonation', async (t) => {
+t.test('isReserved: the request id under its label, and the impersonation field', async (t) => {
   t.same(['rid', 'actor', 'reason', 'reqId', 'tenant'].map((name) => isReserved(name, 'rid')), [true, true, true, false, false])
 })
 
-t.test('withoutFields and withoutNames: the same object where nothing is to go; getters and prototype stay', async (t) => {
+t.test('withoutFields and withoutNames return the same object if nothing is removed, and keep getters and prototype', async (t) => {
   class Order { readonly a = 1; readonly b = 2 }
   const order = new Order()
   t.equal(withoutNames(order, []), order)
@@ -58,7 +58,7 @@ t.test('withoutFields and withoutNames: the same object where nothing is to go; 
   t.same({ ...withoutFields(order, { a: 1 }) }, { b: 2 })
 })
 
-t.test('errorOf: where Fastify and pino put errors', async (t) => {
+t.test('errorOf finds errors in the places where Fastify and pino put them', async (t) => {
   const error = new Error('broken')
   for (const object of [{ err: error }, { failure: error }]) t.equal(errorOf(object, 'failure'), error)
   t.equal(errorOf({ err: error }), error)

@@ -5,7 +5,7 @@ import { Lines, type LogLine, type Tap } from '../../support/support.ts'
 
 const makeContext = () => createContext({ tenant: key<string>({ log: true }), user: key<object>({ log: true }) })
 
-/** One line of a logger of its own, written in a scope. */
+/** One line of a separate logger, written in a scope. */
 function written (t: Tap, options: LoggerOptions, values: object = {}, object: object = {}): LogLine {
   const ctx = makeContext()
   const lines = new Lines(t)
@@ -14,24 +14,24 @@ function written (t: Tap, options: LoggerOptions, values: object = {}, object: o
   return lines.one('line')
 }
 
-t.test('the fields, without those that the logger writes or has bound', async (t) => {
+t.test('the mixin returns the fields that the logger neither writes nor has bound', async (t) => {
   t.match(written(t, {}), { reqId: 'job', tenant: 'acme' })
   t.equal(written(t, { base: { tenant: 'bound' } }).tenant, 'bound')
 })
 
-t.test('what a line says wins, but not over the request id', async (t) => {
+t.test('a field of the line wins over the mixin, except the request id', async (t) => {
   t.match(written(t, {}, {}, { tenant: 'said', reqId: 'forged' }), { reqId: 'job', tenant: 'said' })
   t.match(written(t, { mixinMergeStrategy: (object, mixed) => ({ ...object, ...mixed }) }, {}, { reqId: 'forged' }), { reqId: 'job' })
 })
 
-t.test('a value that the logger cannot write costs its field', async (t) => {
+t.test('a value that the logger cannot write loses only its field', async (t) => {
   const line = written(t, { serializers: { user () { throw new Error('broken') } } }, { user: {} })
   t.match(line, { reqId: 'job', tenant: 'acme' })
   t.notOk('user' in line)
   t.match(written(t, {}, { user: { id: 1n } }), { user: { id: 1 } })
 })
 
-t.test('late, fields are those of the end', async (t) => {
+t.test('after the end of a scope the mixin returns its last fields', async (t) => {
   const ctx = makeContext()
   const lines = new Lines(t)
   const logger = pino({ mixin: ctx.mixin }, lines)

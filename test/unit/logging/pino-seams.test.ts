@@ -5,7 +5,7 @@ import { kFormatters } from '../../../lib/common/symbols.ts'
 import { formattersOf, pinoSymbols, stored, writesField, type PinoLogger } from '../../../lib/logging/pino-seams.ts'
 
 t.test('pinoSymbols', async (t) => {
-  t.test('of a pino logger and of its children, the same', async (t) => {
+  t.test('are the same for a pino logger and its children', async (t) => {
     const logger = pino({ enabled: false, nestedKey: 'nested', messageKey: 'message', errorKey: 'error' })
     const symbols = pinoSymbols(logger)!
     t.equal(pinoSymbols(logger.child({})), symbols)
@@ -21,13 +21,13 @@ t.test('pinoSymbols', async (t) => {
     t.ok(kFormatters in read)
   })
 
-  t.test('of what is no pino: none', async (t) => {
+  t.test('are undefined for any other logger', async (t) => {
     class Other { info (): void {} }
     for (const logger of [{}, Fastify().log, new Other(), new Other(), Object.create(null) as object, { constructor: 'none' }]) t.equal(pinoSymbols(logger), undefined)
   })
 })
 
-t.test('stored: a property as it is, whatever a proxy in between says', async (t) => {
+t.test('stored reads the property itself, even through a proxy', async (t) => {
   const name = Symbol('name')
   const other = Symbol('other')
   const proxy = new Proxy({ [name]: 'stored' }, { get: () => 'said' })
@@ -35,7 +35,7 @@ t.test('stored: a property as it is, whatever a proxy in between says', async (t
   t.equal(stored(proxy, other), undefined)
 })
 
-t.test('writesField: what pino writes under whatever name, and what is bound', async (t) => {
+t.test('writesField: whether pino writes or has bound a field of this name', async (t) => {
   const logger = pino({ base: { service: 's', more: { nested: 1 } }, messageKey: 'message', errorKey: 'failure', timestamp: () => ',"at":1', formatters: { level: (severity) => ({ severity }) } }, { write () {} }) as unknown as PinoLogger
   const symbols = pinoSymbols(logger)!
   for (const name of ['severity', 'at', 'message', 'failure', 'service', 'more']) t.ok(writesField(logger, name, symbols), name)
@@ -43,7 +43,7 @@ t.test('writesField: what pino writes under whatever name, and what is bound', a
   t.type(formattersOf(logger).level, 'function')
 })
 
-t.test('writesField: a timestamp that is not JSON hides nothing else, and throws nothing', async (t) => {
+t.test('writesField: a timestamp that is not JSON hides no other field and does not throw', async (t) => {
   const logger = pino({ timestamp: () => ',at:"' }, { write () {} }) as unknown as PinoLogger
   t.ok(writesField(logger, 'level', pinoSymbols(logger)!))
   t.notOk(writesField(logger, 'at', pinoSymbols(logger)!))

@@ -9,7 +9,7 @@ const lifetime = {} as Lifetime
 const raw = {}
 const newRoot = () => pino({}, { write () {} })
 
-t.test('a logger is tied to a request before its scope opens, and then to its lifetime', async (t) => {
+t.test('a logger is tied to a request before its scope opens, then to its lifetime', async (t) => {
   const root = newRoot()
   const logger = root.child({})
   tieLogger(logger, root, raw, undefined)
@@ -19,16 +19,16 @@ t.test('a logger is tied to a request before its scope opens, and then to its li
   t.same(Object.keys(logger), Object.keys(root.child({})))
 })
 
-t.test('one that is first seen when the scope opens', async (t) => {
+t.test('a logger that is first seen when the scope opens', async (t) => {
   const root = newRoot()
   const logger = root.child({})
   tieLogger(logger, root, raw, lifetime)
   t.equal(tieOf(logger)!.lifetime, lifetime)
   tieLogger(logger, root, {}, lifetime)
-  t.equal(tieOf(logger), undefined, 'and that a second request has as well')
+  t.equal(tieOf(logger), undefined, 'and one that a second request also has')
 })
 
-t.test('the logger of the application belongs to no request, nor does one around it', async (t) => {
+t.test('the application\'s logger, and a logger that encloses it, belong to no request', async (t) => {
   const outer = newRoot()
   const root = outer.child({})
   for (const logger of [outer, root]) {
@@ -37,10 +37,10 @@ t.test('the logger of the application belongs to no request, nor does one around
   }
   const logger = root.child({})
   tieLogger(logger, root, undefined, undefined)
-  t.equal(tieOf(logger), undefined, 'nor one that is made for no request')
+  t.equal(tieOf(logger), undefined, 'nor does one that was created outside any request')
 })
 
-t.test('a frozen logger', async (t) => {
+t.test('a frozen logger can be tied', async (t) => {
   const root = newRoot()
   const logger = Object.freeze(root.child({}))
   tieLogger(logger, root, raw, undefined)
@@ -77,7 +77,7 @@ t.test('tieRequestLoggers', async (t) => {
     return logger.child({ ...bindings, made: true }, options)
   }
 
-  t.test('the factory is called as before, and is still what childLoggerFactory returns', async (t) => {
+  t.test('the factory is called as before, and childLoggerFactory still returns it', async (t) => {
     const app = Fastify({ logger: { stream: { write () {} } } })
     const before = app.childLoggerFactory
     tieRequestLoggers(app)
@@ -98,14 +98,14 @@ t.test('tieRequestLoggers', async (t) => {
     t.equal(tieOf(app.log), undefined)
   })
 
-  t.test('what is no function stays so', async (t) => {
+  t.test('a value that is not a function is not changed', async (t) => {
     const app = Fastify({ logger: { stream: { write () {} } } })
     tieRequestLoggers(app)
     app.setChildLoggerFactory(undefined as unknown as typeof factory)
     t.equal(app.childLoggerFactory, undefined)
   })
 
-  t.test('without a pino nothing is replaced', async (t) => {
+  t.test('without pino nothing is replaced', async (t) => {
     const app = Fastify()
     const before = app.setChildLoggerFactory
     tieRequestLoggers(app)

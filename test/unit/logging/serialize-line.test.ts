@@ -8,7 +8,7 @@ import { Lines, type LogLine, type Tap } from '../../support/support.ts'
 
 interface Setting { readonly lines: Lines, readonly logger: Logger, readonly symbols: PinoSymbols, use (line: Line): void }
 
-/** A logger all of whose lines carry the fields of the line that `use` was given last. */
+/** A logger whose lines all carry the fields that `use` was last called with. */
 function setting (t: Tap, options: LoggerOptions = {}, isForeign = false): Setting {
   const lines = new Lines(t)
   const logger = pino({ base: { service: 's' }, ...options }, lines)
@@ -27,7 +27,7 @@ function lineOf (fields: Record<string, unknown>): Line {
 
 const ours = ({ reqId, tenant, part }: LogLine): LogLine => ({ reqId, tenant, part })
 
-/** Calls `fn` while somebody listens to pino's channel. Returns the loggers that were seen there. */
+/** Calls `fn` while something subscribes to pino's channel. Returns the loggers that the subscriber saw. */
 function listening (fn: () => void): unknown[] {
   const seen: unknown[] = []
   const subscribers = { start: (message: object) => { seen.push((message as { instance: unknown }).instance) } } as unknown as Parameters<ReturnType<typeof tracingChannel>['subscribe']>[0]
@@ -41,7 +41,7 @@ for (const isHeard of [false, true]) {
   const when = isHeard ? ', while somebody listens to the channel' : ''
   const doing = isHeard ? listening : (fn: () => void) => { fn() }
 
-  t.test(`the logger and its children: each line has what its logger bound and the fields, once${when}`, async (t) => {
+  t.test(`the logger and its children: each line has the bound fields and ours, once${when}`, async (t) => {
     const { lines, logger, use } = setting(t)
     const a = lineOf({ reqId: 'a', tenant: 'A' })
     use(a)
@@ -56,14 +56,14 @@ for (const isHeard of [false, true]) {
     t.same(ours(lines.one('child')), { reqId: 'a', tenant: 'A', part: 1 })
     t.same(ours(lines.one('of the request')), { reqId: 'a', tenant: 'A', part: undefined })
     t.same(ours(lines.one('child of the request')), { reqId: 'a', tenant: 'A', part: 2 })
-    t.ok(a.bound.every(({ view }) => view === undefined), 'all by the stand-in')
+    t.ok(a.bound.every(({ view }) => view === undefined), 'each line was written by the stand-in')
     use(lineOf({ reqId: 'b', tenant: 'B' }))
     doing(() => { logger.info('another') })
     t.same(ours(lines.one('another')), { reqId: 'b', tenant: 'B', part: undefined })
     t.same(logger.bindings(), { service: 's' })
   })
 
-  t.test(`what a logger is asked to write while it writes: each line has its own${when}`, async (t) => {
+  t.test(`a line written while another line is written has its own fields${when}`, async (t) => {
     const { lines, logger, use } = setting(t)
     const [outer, inner] = [lineOf({ reqId: 'outer', tenant: 'O' }), lineOf({ reqId: 'inner', tenant: 'I' })]
     const logInner = (): string => {
@@ -81,7 +81,7 @@ for (const isHeard of [false, true]) {
     t.same(lines.all().filter(({ msg }) => msg !== 'inner').map(ours), [{ reqId: 'outer', tenant: 'O', part: undefined }, { reqId: 'outer', tenant: 'O', part: undefined }])
   })
 
-  t.test(`a line that cannot be written leaves nothing behind${when}`, async (t) => {
+  t.test(`a line that cannot be written leaves no state behind${when}`, async (t) => {
     const { lines, logger, use } = setting(t, { serializers: { bad () { throw new Error('broken') } } })
     use(lineOf({ reqId: 'a', tenant: 'A' }))
     doing(() => { t.throws(() => { logger.info({ bad: 1 }, 'never') }, { message: 'broken' }) })
@@ -99,7 +99,7 @@ for (const isHeard of [false, true]) {
     ['redaction of the child', {}, { redact: ['secret'] }],
     ['levels of the child', {}, { customLevels: { loud: 35 } }]
   ] as const) {
-    t.test(`${what}: a view of its own, with the same on its lines${when}`, async (t) => {
+    t.test(`${what}: gets its own view, with the same fields on its lines${when}`, async (t) => {
       const { lines, logger, use } = setting(t, options as LoggerOptions)
       const line = lineOf({ reqId: 'a', tenant: 'A' })
       use(line)
@@ -109,7 +109,7 @@ for (const isHeard of [false, true]) {
     })
   }
 
-  t.test(`frozen loggers, and objects below a logger${when}`, async (t) => {
+  t.test(`frozen loggers, and objects that inherit from a logger, work${when}`, async (t) => {
     const { lines, logger, use } = setting(t)
     use(lineOf({ reqId: 'a', tenant: 'A' }))
     const below = Object.create(logger.child({ part: 2 })) as Logger
@@ -123,7 +123,7 @@ for (const isHeard of [false, true]) {
     t.same(Reflect.ownKeys(below), [])
   })
 
-  t.test(`what a line names itself wins, but for the names that are ours${when}`, async (t) => {
+  t.test(`a field of the line wins, except under our reserved names${when}`, async (t) => {
     for (const options of [{}, { formatters: { log: (object: object) => ({ ...object, more: 1 }) } }]) {
       const { lines, logger, use } = setting(t, options)
       use(lineOf({ reqId: 'a', tenant: 'A', actor: { user: 'ada' }, reason: 'ticket' }))
@@ -135,14 +135,14 @@ for (const isHeard of [false, true]) {
   })
 }
 
-t.test('who listens to the channel is handed the logger itself', async (t) => {
+t.test('a subscriber of the channel gets the logger itself', async (t) => {
   const { logger, use } = setting(t)
   use(lineOf({ reqId: 'a', tenant: 'A' }))
   const child = logger.child({})
   t.strictSame(listening(() => { child.info('line'); child.info({ reqId: 1 }, 'line'); logger.info('line') }).map((seen) => [child, logger].indexOf(seen as Logger)), [0, 0, 1])
 })
 
-t.test('below the asJson of another tool, the logger itself is serialized', async (t) => {
+t.test('the logger itself is serialized if another tool replaced asJson below ours', async (t) => {
   const { lines, logger, use, symbols } = setting(t, {}, true)
   use(lineOf({ reqId: 'a', tenant: 'A' }))
   logger.info('line')
@@ -150,7 +150,7 @@ t.test('below the asJson of another tool, the logger itself is serialized', asyn
   t.notMatch((logger as unknown as PinoLogger)[symbols.bindings], /tenant/)
 })
 
-t.test('a field that the logger, or the child after its id, has bound itself: what was bound stays', async (t) => {
+t.test('a field bound by the logger, or by the child after its id, is kept', async (t) => {
   for (const [bindings, options] of [[{ tenant: 'its own' }, {}], [{ reqId: 'a', nested: { tenant: 'x' } }, {}], [{}, { base: { tenant: 'its own' } }]] as const) {
     const { lines, logger, use } = setting(t, options)
     use(lineOf({ reqId: 'a', tenant: 'A' }))
@@ -159,14 +159,14 @@ t.test('a field that the logger, or the child after its id, has bound itself: wh
   }
 })
 
-t.test('an id that only begins as the line\'s own does is another', async (t) => {
+t.test('an id that only starts with the request\'s id is a different id', async (t) => {
   const { lines, logger, use } = setting(t)
   use(lineOf({ reqId: 1, tenant: 'A' }))
   logger.child({ reqId: 12 }).info('line')
   t.match(lines.one('line'), { reqId: 1, tenant: 'A' })
 })
 
-t.test('setBindings(), of a child and of the logger: from the next line on', async (t) => {
+t.test('setBindings() of a child and of the logger applies from the next line on', async (t) => {
   const { lines, logger, use } = setting(t)
   use(lineOf({ reqId: 'a', tenant: 'A' }))
   const child = logger.child({})
@@ -182,14 +182,14 @@ t.test('setBindings(), of a child and of the logger: from the next line on', asy
   t.equal(lines.one('child, for another').tenant, 'B')
 })
 
-t.test('a field that redaction removes leaves what a child has bound', async (t) => {
+t.test('a field without a value does not replace the bound field of a child', async (t) => {
   const { lines, logger, use } = setting(t)
   use(lineOf({ reqId: 'a', tenant: undefined, reason: undefined }))
   logger.child({ reason: 'bound' }).info('line')
   t.match(lines.one('line'), { reason: 'bound' })
 })
 
-t.test('a child for each line is not kept', async (t) => {
+t.test('a child created for one line is not kept in memory', async (t) => {
   const { lines, logger, use } = setting(t)
   const line = lineOf({ reqId: 'a', tenant: 'A' })
   use(line)
@@ -198,7 +198,7 @@ t.test('a child for each line is not kept', async (t) => {
   t.ok(line.bound.length <= 4)
 })
 
-t.test('a mergeable object that is none', async (t) => {
+t.test('a mixinMergeStrategy that returns undefined does not remove our fields', async (t) => {
   const { lines, logger, use } = setting(t, { mixin: () => ({}), mixinMergeStrategy: () => undefined as unknown as object })
   use(lineOf({ reqId: 'a', tenant: 'A' }))
   logger.info('line')

@@ -9,7 +9,7 @@ import type { Tap } from '../../support/support.ts'
 
 const ctx = createContext({ tenant: key<string>() })
 
-/** What a script notes when it is played with an emitter of Node's own, and with a bound one: the same. */
+/** What a script records with a plain emitter of Node and with a bound one. Both must be equal. */
 type Script = (emitter: EventEmitter, note: (...what: unknown[]) => void) => void
 
 const scripts: Record<string, Script> = {
@@ -171,7 +171,7 @@ function play (script: Script, emitter: EventEmitter): unknown[] {
   return notes
 }
 
-t.test('bindEmitter: a bound emitter behaves as Node\'s own', async (t) => {
+t.test('bindEmitter: a bound emitter behaves like a plain one of Node', async (t) => {
   for (const [title, script] of Object.entries(scripts)) {
     const expected = play(script, new EventEmitter())
     t.not(expected.length, 0)
@@ -181,7 +181,7 @@ t.test('bindEmitter: a bound emitter behaves as Node\'s own', async (t) => {
   }
 })
 
-t.test('bindEmitter: the helpers of node:events take a bound emitter', async (t) => {
+t.test('bindEmitter: the helpers of node:events accept a bound emitter', async (t) => {
   const emitter = ctx.bindEmitter(new EventEmitter())
   setImmediate(() => { emitter.emit('event', 1); emitter.emit('event', 2) })
   t.same(await once(emitter, 'event'), [1])
@@ -198,7 +198,7 @@ t.test('bindEmitter: the helpers of node:events take a bound emitter', async (t)
   t.same(emitter.eventNames(), [])
 })
 
-t.test('bindEmitter: a stream flows as it does without', async (t) => {
+t.test('bindEmitter: a bound stream flows as usual', async (t) => {
   const parts: string[] = []
   const stream = ctx.bindEmitter(Readable.from(['a', 'b', 'c']))
   stream.on('data', (part: string) => { parts.push(part) })
@@ -206,7 +206,7 @@ t.test('bindEmitter: a stream flows as it does without', async (t) => {
   t.same(parts, ['a', 'b', 'c'])
 })
 
-t.test('bindEmitter: listeners of each way to add one run in the scope they were added in', async (t) => {
+t.test('bindEmitter: a listener runs in the scope in which it was added, for each method that adds one', async (t) => {
   const emitter = ctx.bindEmitter(new EventEmitter())
   const seen: unknown[] = []
   for (const method of ['on', 'addListener', 'prependListener', 'once', 'prependOnceListener'] as const) {
@@ -217,7 +217,7 @@ t.test('bindEmitter: listeners of each way to add one run in the scope they were
   t.same(seen, [true, true, true, true, true, undefined])
 })
 
-/** As dd-trace and others do it: a wrapper for each listener, which only their own removal knows. */
+/** Like dd-trace and others: wraps each listener, and only its own removal methods know the wrapper. */
 function patch (emitter: EventEmitter): EventEmitter {
   const known = new WeakMap<object, (...args: any[]) => void>()
   let adding = false
@@ -227,7 +227,7 @@ function patch (emitter: EventEmitter): EventEmitter {
       if (adding) return add.call(this, event, listener)
       const wrapper = (...args: unknown[]): void => { listener.apply(emitter, args) }
       known.set(listener, wrapper)
-      // Node's own once adds what it makes by on.
+      // Node's own once calls on.
       adding = true
       try { return add.call(this, event, wrapper) } finally { adding = false }
     }
@@ -241,7 +241,7 @@ function patch (emitter: EventEmitter): EventEmitter {
   return emitter
 }
 
-/** What a patched emitter must still do when it is bound: run each listener in its scope, and let go of it. */
+/** What a bound emitter that another tool has patched must still do: run each listener in its scope, and remove it. */
 function removes (t: Tap, emitter: EventEmitter, boundLast: boolean): void {
   const methods = ['on', 'addListener', 'prependListener', 'once', 'prependOnceListener'] as const
   for (const method of methods) {
@@ -272,7 +272,7 @@ function removes (t: Tap, emitter: EventEmitter, boundLast: boolean): void {
   if (boundLast) t.same(removed, [two, one])
 }
 
-t.test('bindEmitter: an emitter that OpenTelemetry or another patcher has bound, before or after, still removes its listeners', async (t) => {
+t.test('bindEmitter: an emitter that OpenTelemetry or another tool patches, before or after, still removes its listeners', async (t) => {
   const manager = new AsyncLocalStorageContextManager().enable()
   t.teardown(() => { manager.disable() })
   const bindOpenTelemetry = (emitter: EventEmitter): EventEmitter => manager.bind(ROOT_CONTEXT, emitter)
@@ -284,7 +284,7 @@ t.test('bindEmitter: an emitter that OpenTelemetry or another patcher has bound,
   }
 })
 
-t.test('bindEmitter: a listener that a patched emitter refuses or adds by itself is not touched', async (t) => {
+t.test('bindEmitter: a listener that a patched emitter refuses, or adds itself, is not touched', async (t) => {
   class Choosy extends EventEmitter {
     override on (event: string, listener: (...args: any[]) => void): this {
       if (event === 'refused') return this
@@ -300,7 +300,7 @@ t.test('bindEmitter: a listener that a patched emitter refuses or adds by itself
   t.equal(emitter.listenerCount('both'), 0)
 })
 
-t.test('bindEmitter: the methods of a class are called, with all that they are given, and what they return is returned', async (t) => {
+t.test('bindEmitter: overridden methods of a class get all arguments, and their results are returned', async (t) => {
   const calls: unknown[][] = []
   class Client extends EventEmitter {
     override on (event: string | symbol, listener: (...args: any[]) => void, ...rest: unknown[]): this {
@@ -341,21 +341,21 @@ t.test('bindEmitter: the methods of a class are called, with all that they are g
   removes(t, client, true)
 })
 
-t.test('bindEmitter refuses what is no emitter of Node, and names ctx.bind', async (t) => {
+t.test('bindEmitter refuses anything but an EventEmitter of Node, and the error names ctx.bind', async (t) => {
   const observable = { subscribe () {}, on () {}, off () {}, once () {}, addListener () {} }
   for (const other of [undefined, null, 7, {}, () => {}, new EventTarget(), new AbortController().signal, new MessageChannel().port1, observable]) {
     t.throws(() => ctx.bindEmitter(other as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: /ctx\.bindEmitter takes an EventEmitter of Node; .* ctx\.bind\(listener\)$/ })
   }
 })
 
-t.test('bindEmitter: bound twice is bound once', async (t) => {
+t.test('bindEmitter: binding an emitter twice has the effect of binding it once', async (t) => {
   const emitter = new EventEmitter()
   t.equal(ctx.bindEmitter(emitter), emitter)
   const { on } = emitter
   t.equal(ctx.bindEmitter(emitter).on, on)
 })
 
-t.test('bind, snapshot and bindEmitter make no async resource', async (t) => {
+t.test('bind, snapshot and bindEmitter create no async resource', async (t) => {
   const resources: string[] = []
   const hook = createHook({ init (_id, type) { resources.push(type) } }).enable()
   t.teardown(() => { hook.disable() })

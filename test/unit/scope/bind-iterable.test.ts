@@ -12,7 +12,7 @@ const ctx = createContext({ tenant: key<string>() })
 const inAcme = <R>(fn: () => R): R => ctx.run({ tenant: 'acme' }, fn)
 const inGlobex = <R>(fn: () => R): R => ctx.run({ tenant: 'globex' }, fn)
 
-/** Notes the tenant at each place of its body, and returns what it is sent. */
+/** Records the tenant at each step of its body, and returns what it receives. */
 function * numbers (seen: unknown[]): Generator<number, string, string | undefined> {
   const sent: unknown[] = []
   try {
@@ -49,7 +49,7 @@ async function * numbersLater (seen: unknown[]): AsyncGenerator<number, string, 
   }
 }
 
-t.test('a generator: its body runs in the scope it was bound in, and its values go both ways', async (t) => {
+t.test('a bound generator: its body runs in the scope in which it was bound, and values pass in both directions', async (t) => {
   const seen: unknown[] = []
   const start = (): Generator<number, string, string | undefined> => inAcme(() => ctx.bindIterable(numbers(seen)))
   inGlobex(() => {
@@ -75,10 +75,10 @@ t.test('a generator: its body runs in the scope it was bound in, and its values 
     t.equal(Symbol.asyncIterator in own, false)
   })
   inGlobex(() => { numbers(seen).next() })
-  t.same(seen, ['globex'], 'one that is not bound runs where it is iterated')
+  t.same(seen, ['globex'], 'an unbound generator runs in the scope of its consumer')
 })
 
-t.test('an async generator, too: calls that wait for each other, and the consumer keeps its own scope', async (t) => {
+t.test('a bound async generator: concurrent calls wait for each other, and the consumer keeps its own scope', async (t) => {
   const seen: unknown[] = []
   const start = (): AsyncGenerator<number, string, string | undefined> => inAcme(() => ctx.bindIterable(numbersLater(seen)))
   await inGlobex(async () => {
@@ -103,21 +103,21 @@ t.test('an async generator, too: calls that wait for each other, and the consume
   })
 })
 
-t.test('two consumers of one generator: neither is seen in its body', async (t) => {
+t.test('two consumers of one bound generator: its body sees neither of them', async (t) => {
   const seen: unknown[] = []
   const shared = inAcme(() => ctx.bindIterable(numbersLater(seen)))
   await Promise.all([inGlobex(() => shared.next()), ctx.run({ tenant: 'initech' }, () => shared.next()), shared.next()])
   t.same(seen, ['acme', 'acme', 'acme'])
 })
 
-t.test('what a body throws reaches who iterates', async (t) => {
+t.test('an error thrown by the body reaches the consumer', async (t) => {
   const failing = inAcme(() => ctx.bindIterable((function * (): Generator<never> { throw new Error(`of ${ctx.get('tenant')}`) })()))
   t.throws(() => failing.next(), { message: 'of acme' })
   const later = inAcme(() => ctx.bindIterable((async function * (): AsyncGenerator<never> { throw new Error(`of ${ctx.get('tenant')}`) })()))
   await t.rejects(later.next(), { message: 'of acme' })
 })
 
-t.test('an iterable that is no iterator: each of its iterators runs in the scope, without what it does not have', async (t) => {
+t.test('an iterable that is not an iterator: each of its iterators runs in the scope and gains no method', async (t) => {
   const seen: unknown[] = []
   const look = (): void => { seen.push(ctx.get('tenant')) }
   class Pages {
@@ -150,7 +150,7 @@ t.test('an iterable that is no iterator: each of its iterators runs in the scope
   t.same([...ctx.bindIterable('ab'), ...ctx.bindIterable(new Map([[1, 2]])), ...ctx.bindIterable([3])], ['a', 'b', [1, 2], 3])
 })
 
-t.test('what Node gives each iterator works, where it is there', async (t) => {
+t.test('the helper methods of iterators in Node work if Node has them', async (t) => {
   const seen: unknown[] = []
   const generator = inAcme(() => ctx.bindIterable(numbers(seen)))
   t.equal('map' in generator, 'map' in numbers([]))
@@ -166,20 +166,20 @@ t.test('what Node gives each iterator works, where it is there', async (t) => {
   t.same(outer.next('end'), { value: 'end', done: true })
 })
 
-t.test('outside a scope it is bound to none', async (t) => {
+t.test('outside a scope an iterable is bound to no scope', async (t) => {
   const seen: unknown[] = []
   const generator = ctx.bindIterable(numbers(seen))
   inGlobex(() => generator.next())
   t.same(seen, [undefined])
 })
 
-t.test('it refuses what is no iterable', async (t) => {
+t.test('bindIterable refuses a value that is not iterable', async (t) => {
   for (const other of [undefined, null, 7, {}, { next () {} }, function * () {}, async function * () {}]) {
     t.throws(() => ctx.bindIterable(other as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: 'ctx.bindIterable takes an iterable or an async iterable: of a generator function, what it returns' })
   }
 })
 
-t.test('on sockets: a generator that another request reads, and one that is sent, by ctx and by request.ctx', async (t) => {
+t.test('on sockets: a generator read by another request and a generator sent as the response, by ctx and by request.ctx', async (t) => {
   const seen: unknown[] = []
   const shared: Array<AsyncGenerator<number, string, string | undefined>> = []
   const app = Fastify()
@@ -198,15 +198,15 @@ t.test('on sockets: a generator that another request reads, and one that is sent
     return inGlobex(() => reply.send(Readable.from(source)))
   })
   const { url } = await listen(t, app)
-  // The first one waits, so that its scope is still open when the other reads.
+  // The first request waits, so that its scope is still open when the other one reads.
   const get = async (path: string, tenant: string): Promise<string> => (await fetch(url + path, { headers: { 'x-tenant': tenant } })).text()
   t.equal(await get('/send', 'acme'), 'acme acme acme ')
   await get('/open', 'acme')
   t.equal(await get('/read', 'initech'), 'initech')
-  t.same(seen, [undefined], 'the values of an ended request are gone, and are never those of who reads')
+  t.same(seen, [undefined], 'the values of an ended request are gone, and the reader\'s values never replace them')
 })
 
-t.test('as the source of a pipeline', async (t) => {
+t.test('a bound generator works as the source of a pipeline', async (t) => {
   const source = inAcme(() => ctx.bindIterable((async function * () { yield `${ctx.get('tenant')}`; await null; yield ` ${ctx.get('tenant')}` })()))
   const parts: string[] = []
   await inGlobex(() => pipeline(source, async function (parts$) { for await (const part of parts$) parts.push(part) }))

@@ -6,11 +6,11 @@ import { gate, listen, turns, unhandled } from '../../support/support.ts'
 
 const ctx = createContext({ tenant: key<string>(), user: key<string>() })
 
-t.test('outside a scope the cache throws', async (t) => {
+t.test('cache: throws outside a scope', async (t) => {
   t.throws(() => ctx.cache, { code: 'FST_CTX_NO_SCOPE' })
 })
 
-t.test('get, set, has, delete and clear work as those of a Map, by value for primitives and by identity for objects', async (t) => {
+t.test('cache: get, set, has, delete and clear work like those of a Map', async (t) => {
   ctx.run({}, () => {
     const { cache } = ctx
     const a = {}
@@ -24,7 +24,7 @@ t.test('get, set, has, delete and clear work as those of a Map, by value for pri
   })
 })
 
-t.test('one scope has one cache, nested and parallel ones their own, and the next none of it', async (t) => {
+t.test('cache: one scope has one cache; nested, parallel and later scopes have others', async (t) => {
   const go = gate()
   await ctx.run({}, async () => {
     ctx.cache.set('k', 'outer')
@@ -43,7 +43,7 @@ t.test('one scope has one cache, nested and parallel ones their own, and the nex
 })
 
 t.test('getOrSet', async (t) => {
-  t.test('calls the factory once, also where it makes undefined or null', async (t) => {
+  t.test('calls the factory once, even if it returns undefined or null', async (t) => {
     ctx.run({}, () => {
       for (const value of [7, undefined, null]) {
         let calls = 0
@@ -55,7 +55,7 @@ t.test('getOrSet', async (t) => {
     })
   })
 
-  t.test('a factory that throws leaves nothing behind', async (t) => {
+  t.test('keeps nothing after the factory throws', async (t) => {
     ctx.run({}, () => {
       t.throws(() => ctx.cache.getOrSet('k', () => { throw new Error('not now') }), { message: 'not now' })
       t.notOk(ctx.cache.has('k'))
@@ -63,7 +63,7 @@ t.test('getOrSet', async (t) => {
     })
   })
 
-  t.test('a promise is shared while it is pending, and kept when it fulfils', async (t) => {
+  t.test('shares a pending promise and keeps a fulfilled one', async (t) => {
     const { promise, open } = gate<string>()
     let calls = 0
     const make = async (): Promise<string> => { calls++; return promise }
@@ -77,7 +77,7 @@ t.test('getOrSet', async (t) => {
     })
   })
 
-  t.test('a rejected promise reaches those who wait for it, and is forgotten', async (t) => {
+  t.test('passes a rejection to every waiter, and forgets it', async (t) => {
     let calls = 0
     const make = async (): Promise<number> => {
       if (++calls === 1) throw new Error('not now')
@@ -90,7 +90,7 @@ t.test('getOrSet', async (t) => {
     })
   })
 
-  t.test('a rejection does not remove what was set in the meantime', async (t) => {
+  t.test('keeps a value that was set before the rejection', async (t) => {
     const { promise, open } = gate()
     await ctx.run({}, async () => {
       const failing = ctx.cache.getOrSet('k', async () => { await promise; throw new Error('not now') })
@@ -101,7 +101,7 @@ t.test('getOrSet', async (t) => {
     })
   })
 
-  t.test('a rejection that nobody handles is told by Node, as without the cache', async (t) => {
+  t.test('an unhandled rejection is reported by Node, as without the cache', async (t) => {
     const told = unhandled(t)
     ctx.run({}, () => { ctx.cache.getOrSet('k', async () => { throw new Error('alone') }) })
     await turns()
@@ -109,7 +109,7 @@ t.test('getOrSet', async (t) => {
   })
 })
 
-t.test('a DataLoader for each scope, in three lines', async (t) => {
+t.test('one DataLoader per scope takes three lines', async (t) => {
   const batches: Array<{ readonly tenant: string | undefined, readonly ids: readonly string[] }> = []
   async function findUsers (ids: readonly string[]): Promise<string[]> {
     batches.push({ tenant: ctx.get('tenant'), ids })
@@ -136,7 +136,7 @@ t.test('a DataLoader for each scope, in three lines', async (t) => {
   t.same(batches.sort((x, y) => x.tenant! < y.tenant! ? -1 : 1), [{ tenant: 'a', ids: ['1', '2'] }, { tenant: 'b', ids: ['1', '2'] }])
 })
 
-t.test('after the end of the request the cache throws, and what was computed is gone with it', async (t) => {
+t.test('cache: after the end of the request it throws, and its contents are dropped', async (t) => {
   const app = Fastify()
   await app.register(ctx.plugin)
   const [late, ended] = [gate<() => unknown>(), gate()]

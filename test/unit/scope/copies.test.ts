@@ -13,7 +13,7 @@ const REQUEST_CONTEXT = createRequire(import.meta.url).resolve('@fastify/request
 
 const stackAt = (place: string): string => `Error: loaded\n    at ${place}:1:7\n    at ModuleJob.run (node:internal/modules/esm/module_job:271:25)`
 
-t.test('a second copy warns once and names both files; the same file again does not', async (t) => {
+t.test('a second copy emits one warning that names both files; loading the same file again emits none', async (t) => {
   const emitted = warnings(t, 'FST_CTX_SECOND_COPY')
   const holder = {}
   registerCopy(stackAt('file:///app/a.js'), holder)
@@ -30,7 +30,7 @@ t.test('a second copy warns once and names both files; the same file again does 
   t.same(Object.keys(holder), [])
 })
 
-t.test('another copy of @fastify/request-context is named; ours, a half-loaded one and other modules are not', async (t) => {
+t.test('a second copy of @fastify/request-context is named; ours, a partially loaded one and other modules are not', async (t) => {
   const emitted = warnings(t, 'FST_CTX_SECOND_REQUEST_CONTEXT')
   checkRequestContext()
   checkRequestContext({ '/app/node_modules/@fastify/request-context/index.js': undefined, '/app/index.js': { exports: { asyncLocalStorage: {} } } as NodeJS.Module })
@@ -48,7 +48,7 @@ t.test('another copy of @fastify/request-context is named; ours, a half-loaded o
   t.match(emitted[0]!.message, file)
 })
 
-t.test('a library that bundles the package: both formats of bundle warn', async (t) => {
+t.test('a library that bundles the package: both bundle formats cause the warning', async (t) => {
   const folder = t.testdir()
   for (const format of ['esm', 'cjs'] as const) {
     const library = join(folder, `library.${format === 'esm' ? 'mjs' : 'cjs'}`)

@@ -10,7 +10,7 @@ const ctx = createContext({ tenant: key<string>({ seed: (request) => request.hea
 
 interface Heard extends ScopeMessage { readonly channel: string, readonly tenant: string | undefined }
 
-/** What both channels tell while a test runs, and the tenant that a subscriber reads then. */
+/** Messages of both channels while a test runs, and the tenant that a subscriber reads at that time. */
 function listenIn (t: Tap): Heard[] {
   const heard: Heard[] = []
   for (const name of ['open', 'end']) {
@@ -21,7 +21,7 @@ function listenIn (t: Tap): Heard[] {
   return heard
 }
 
-t.test('a request is told when its scope opens and when it ends, with its values at the end', async (t) => {
+t.test('the channels publish a request when its scope opens and when it ends, with its values at the end', async (t) => {
   const heard = listenIn(t)
   const app = Fastify()
   await app.register(ctx.plugin)
@@ -33,10 +33,10 @@ t.test('a request is told when its scope opens and when it ends, with its values
     { channel: 'open', requestId: 'r-1', route: '/notes/:id', lost: false, tenant: undefined },
     { channel: 'end', requestId: 'r-1', route: '/notes/:id', lost: false, tenant: 'acme' }
   ])
-  t.equal(heard[0]!.scope, heard[1]!.scope, 'the same object, as a key')
+  t.equal(heard[0]!.scope, heard[1]!.scope, 'the same object, so it can be a key')
 })
 
-t.test('a client that went away is told as lost', async (t) => {
+t.test('a disconnected client is published as lost', async (t) => {
   const heard = listenIn(t)
   const entered = gate()
   const app = Fastify()
@@ -56,7 +56,7 @@ t.test('a client that went away is told as lost', async (t) => {
   t.same(heard.map(({ channel, lost }) => ({ channel, lost })), [{ channel: 'open', lost: false }, { channel: 'end', lost: true }])
 })
 
-t.test('a run is told where it is a root, not within another scope', async (t) => {
+t.test('the channels publish a run that is a root, and not one inside another scope', async (t) => {
   const heard = listenIn(t)
   await ctx.run({ tenant: 'acme', requestId: 'job-1' }, async () => {
     await ctx.run({ tenant: 'globex' }, async () => {})
@@ -70,7 +70,7 @@ t.test('a run is told where it is a root, not within another scope', async (t) =
   ])
 })
 
-t.test('a run that is a root, and in which the request of another context goes on: it ends with that request, once', async (t) => {
+t.test('a root run in which the request of another context continues ends with that request, and is published once', async (t) => {
   const heard = listenIn(t)
   const other = createContext({})
   const app = Fastify()
@@ -84,7 +84,7 @@ t.test('a run that is a root, and in which the request of another context goes o
   t.same(heard.map(({ channel, requestId }) => `${channel} ${requestId}`).sort(), ['end job-1', 'end r-1', 'open job-1', 'open r-1'])
 })
 
-t.test('such a run, where the client leaves and code goes on after the end: its end is told once', async (t) => {
+t.test('such a run is published once, even if the client leaves and code continues after the end', async (t) => {
   const heard = listenIn(t)
   const other = createContext({})
   const [entered, ran] = [gate(), gate<string | undefined>()]

@@ -14,7 +14,7 @@ const fail = (message: string) => async (): Promise<never> => { await sleep(5); 
 const globex = { tenant: 'globex', reqId: 'id-1' }
 const audited = { ...globex, actor: { tenant: 'acme' }, reason: 'ticket 4711' }
 
-t.test('on sockets: the line of an error has the fields of the scope that the error left', async (t) => {
+t.test('on sockets: the log line of an error has the fields of the scope that threw it', async (t) => {
   const lines = new Lines(t)
   const app = Fastify({ logger: { stream: lines } })
   await app.register(around.plugin)
@@ -58,7 +58,7 @@ t.test('on sockets: the line of an error has the fields of the scope that the er
   t.match(lines.all().filter(({ level }) => level >= 40).at(-1), { tenant: 'acme' })
 })
 
-t.test('outside any request: jobs, hydrated work, and any other pino logger', async (t) => {
+t.test('outside any request: jobs, hydrated work and any other pino logger', async (t) => {
   const [lines, mixed] = [new Lines(t), new Lines(t)]
   const app = Fastify({ logger: { stream: lines } })
   await app.register(ctx.plugin)
@@ -83,7 +83,7 @@ t.test('outside any request: jobs, hydrated work, and any other pino logger', as
   t.equal(lines.one('no error').tenant, undefined)
 })
 
-t.test('one error object that several scopes throw: a line has the fields of its own request, and of the scope that threw last', async (t) => {
+t.test('one error object thrown by several scopes: a line has the fields of its own request and of the last scope that threw', async (t) => {
   const lines = new Lines(t)
   const app = Fastify({ logger: { stream: lines } })
   await app.register(ctx.plugin)
@@ -106,7 +106,7 @@ t.test('one error object that several scopes throw: a line has the fields of its
   t.same([lines.one('one').user, lines.one('two').user], ['one', 'two'])
 })
 
-t.test('a rejection that nobody handles is reported in the scope of run, impersonate and hydrate', async (t) => {
+t.test('an unhandled rejection is reported in the scope of run, impersonate and hydrate', async (t) => {
   const before = process.listeners('unhandledRejection')
   process.removeAllListeners('unhandledRejection')
   const seen: unknown[] = []

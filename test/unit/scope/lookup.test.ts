@@ -7,7 +7,7 @@ import { contains, impersonationOf, isOfRequest, scopeOf } from '../../../lib/sc
 const { registration } = new ContextDefinition(readKeys({ tenant: {} }))
 const definition = {}
 
-t.test('scopeOf: the innermost scope of one context, from a scope outwards', async (t) => {
+t.test('scopeOf returns the innermost scope of one context, searching outwards from a scope', async (t) => {
   const other = {}
   const outer = new Scope(definition, registration)
   const inner = new Scope(other, registration, undefined, outer)
@@ -17,7 +17,7 @@ t.test('scopeOf: the innermost scope of one context, from a scope outwards', asy
   t.equal(scopeOf(definition, undefined), undefined)
 })
 
-t.test('isOfRequest: of the scope that its lifetime names, in each context; of no other', async (t) => {
+t.test('isOfRequest is true for the scope of the same lifetime, in each context, and for no other', async (t) => {
   const lifetime = {} as Lifetime
   const scope = new Scope(definition, registration, undefined, undefined, lifetime)
   const inner = new Scope({}, registration, undefined, scope, lifetime)
@@ -27,7 +27,7 @@ t.test('isOfRequest: of the scope that its lifetime names, in each context; of n
   t.equal(isOfRequest(new Scope(definition, registration)), false, 'a job')
 })
 
-t.test('impersonationOf: the innermost around a scope', async (t) => {
+t.test('impersonationOf returns the innermost impersonation around a scope', async (t) => {
   const root = new Scope(definition, registration)
   const scope = new Scope(definition, registration, root)
   t.equal(impersonationOf(scope), undefined)
@@ -36,7 +36,7 @@ t.test('impersonationOf: the innermost around a scope', async (t) => {
   t.equal(impersonationOf(scope), impersonation)
 })
 
-t.test('contains: itself, and what was opened within, through the scopes of other contexts', async (t) => {
+t.test('contains is true for the scope itself and for scopes opened inside it, across contexts', async (t) => {
   const scope = new Scope(definition, registration)
   const other = new Scope({}, registration, undefined, new Scope(definition, registration, scope))
   const inner = new Scope({}, registration, other)

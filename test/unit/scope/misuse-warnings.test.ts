@@ -6,7 +6,7 @@ import { gate, listen, turns, warnings } from '../../support/support.ts'
 
 type Ctx = OwnContext<{ readonly requestId: any, readonly tenant: string }>
 
-/** A context of its own for each test: a warning is told once for each subject. */
+/** A new context for each test, because a warning is emitted once per subject. */
 const contextOf = (diagnostics?: boolean): Ctx => createContext({ tenant: key<string>({ seed: () => 'acme' }) }, diagnostics === undefined ? {} : { diagnostics }) as unknown as Ctx
 
 async function appOf (ctx: Ctx, before: (app: FastifyInstance) => void = () => {}): Promise<FastifyInstance> {
@@ -16,7 +16,7 @@ async function appOf (ctx: Ctx, before: (app: FastifyInstance) => void = () => {
   return app
 }
 
-t.test('a read in a hook that was registered before the plugin is told, with the hook and the line, once', async (t) => {
+t.test('a read in a hook registered before the plugin emits one warning with the hook and the line', async (t) => {
   const told = warnings(t, 'FST_CTX_EARLY_READ')
   const ctx = contextOf()
   const seen: unknown[] = []
@@ -28,12 +28,12 @@ t.test('a read in a hook that was registered before the plugin is told, with the
   const { url } = await listen(t, app)
   for (let i = 0; i < 3; i++) t.equal(await (await fetch(url)).text(), 'acme')
   t.same(seen, Array(6).fill(undefined))
-  t.equal(told.length, 2, 'once for each hook')
+  t.equal(told.length, 2, 'once per hook')
   t.match(told[0]!.message, /'tenant' was read at .*misuse-warnings\.test\.ts.* in the hook 'tooEarly'.*register fastify-ctx before/s)
   t.match(told[1]!.message, /in the hook 'anonymous'/)
 })
 
-t.test('a read outside every scope, in no hook, is no mistake', async (t) => {
+t.test('a read outside every scope, in no hook, emits no warning', async (t) => {
   const told = warnings(t, 'FST_CTX_EARLY_READ')
   t.equal(contextOf().get('tenant'), undefined)
   await turns()
@@ -41,7 +41,7 @@ t.test('a read outside every scope, in no hook, is no mistake', async (t) => {
 })
 
 for (const diagnostics of [true, false]) {
-  t.test(`requestContext.set in a hook before the plugin is a no-op, diagnostics: ${diagnostics}`, async (t) => {
+  t.test(`requestContext.set in a hook before the plugin does nothing, diagnostics: ${diagnostics}`, async (t) => {
     const ctx = contextOf(diagnostics)
     const [first, second] = [gate(), gate()]
     const app = await appOf(ctx, (app) => {
@@ -56,7 +56,7 @@ for (const diagnostics of [true, false]) {
     app.get('/', async (request) => [request.headers['x-seen'], request.headers['x-store']])
     const { url } = await listen(t, app)
     const ask = async (user: string): Promise<unknown> => (await fetch(`${url}/?user=${user}`)).json()
-    // A hook is watched from the second request of its route on.
+    // Hooks are watched from the second request of their route on.
     t.same(await ask('first'), ['undefined', 'undefined'])
     const held = ask('ada')
     await first.promise
@@ -66,7 +66,7 @@ for (const diagnostics of [true, false]) {
   })
 }
 
-t.test('a read of another context, which the application does not have, is no early read', async (t) => {
+t.test('a read of a context that the application has not registered is not an early read', async (t) => {
   const told = warnings(t, 'FST_CTX_EARLY_READ')
   const [ctx, other] = [contextOf(), contextOf()]
   const app = await appOf(ctx, (app) => { app.addHook('onRequest', (_request, _reply, done) => { done() }) })
@@ -77,7 +77,7 @@ t.test('a read of another context, which the application does not have, is no ea
   t.same(told, [])
 })
 
-t.test('a read after the end is told with its line and its route', async (t) => {
+t.test('a read after the end emits a warning with its line and its route', async (t) => {
   const told = warnings(t, 'FST_CTX_LATE_READ')
   const ctx = contextOf()
   const app = await appOf(ctx)
@@ -92,7 +92,7 @@ t.test('a read after the end is told with its line and its route', async (t) => 
   t.match(told[0]!.message, /'tenant' was read at .*misuse-warnings\.test\.ts.* after the scope of \/late had ended.*ctx\.detach/)
 })
 
-t.test('a run that nobody awaited is told when its request ends, with its function', async (t) => {
+t.test('a run that nobody awaited emits a warning with its function when its request ends', async (t) => {
   const told = warnings(t, 'FST_CTX_STILL_OPEN')
   const ctx = contextOf()
   const app = await appOf(ctx)
@@ -116,7 +116,7 @@ t.test('a run that nobody awaited is told when its request ends, with its functi
   ].sort())
 })
 
-t.test('with diagnostics: false nothing of it is told', async (t) => {
+t.test('with diagnostics: false none of these warnings is emitted', async (t) => {
   const told = ['FST_CTX_EARLY_READ', 'FST_CTX_LATE_READ', 'FST_CTX_STILL_OPEN'].map((code) => warnings(t, code))
   const ctx = contextOf(false)
   const app = await appOf(ctx, (app) => { app.addHook('onRequest', async () => { ctx.get('tenant') }) })
@@ -133,7 +133,7 @@ t.test('with diagnostics: false nothing of it is told', async (t) => {
   t.same(told, [[], [], []])
 })
 
-t.test('they are told unless NODE_ENV is production', async (t) => {
+t.test('misuse warnings are emitted unless NODE_ENV is production', async (t) => {
   const before = process.env.NODE_ENV
   t.teardown(() => { if (before === undefined) delete process.env.NODE_ENV; else process.env.NODE_ENV = before })
   const told = warnings(t, 'FST_CTX_LATE_READ')
@@ -150,7 +150,7 @@ t.test('they are told unless NODE_ENV is production', async (t) => {
   t.same(told, [])
 })
 
-t.test('the line is that of the caller, by whichever way a key is read', async (t) => {
+t.test('the warning names the line of the caller, for every way to read a key', async (t) => {
   const told = warnings(t, 'FST_CTX_LATE_READ')
   const app = Fastify()
   await app.register(context, { keys: { tenant: () => 'acme' } })
@@ -172,5 +172,5 @@ t.test('the line is that of the caller, by whichever way a key is read', async (
   await turns()
   ;(await late.promise)()
   await turns()
-  t.same(told.map(({ message }) => Number(/misuse-warnings\.test\.ts:(\d+):/.exec(message)?.[1]) - first), [1, 2, 3], 'each names its own line')
+  t.same(told.map(({ message }) => Number(/misuse-warnings\.test\.ts:(\d+):/.exec(message)?.[1]) - first), [1, 2, 3], 'each warning names its own line')
 })

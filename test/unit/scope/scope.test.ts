@@ -11,7 +11,7 @@ import { Scope, scopeOfStore, type Lifetime, type Registration } from '../../../
 const registration: Registration = new ContextDefinition(readKeys({ tenant: {} })).registration
 const definition = {}
 
-/** The root of a request. */
+/** The root scope of a request. */
 function request (): Scope {
   const lifetime = {} as Lifetime
   const scope = new Scope(definition, registration, undefined, undefined, lifetime)
@@ -21,7 +21,7 @@ function request (): Scope {
 
 const child = (parent: Scope): Scope => new Scope(definition, registration, parent)
 
-t.test('a child reads what its parent has, now and later, unless it has its own', async (t) => {
+t.test('a child sees current values of its parent unless it has its own', async (t) => {
   const parent = request()
   const scope = child(parent)
   const deep = child(scope)
@@ -30,17 +30,17 @@ t.test('a child reads what its parent has, now and later, unless it has its own'
     t.same([scope.store.tenant, deep.store.tenant, child(deep).store.tenant], [tenant, tenant, tenant])
   }
   scope.write('tenant', 'inner')
-  t.equal(deep.store.tenant, 'inner', 'the scopes below see it')
+  t.equal(deep.store.tenant, 'inner', 'child scopes see it')
   parent.write('tenant', 'last')
   t.same([scope.store.tenant, deep.store.tenant], ['inner', 'inner'])
-  t.equal(parent.store.tenant, 'last', 'what it writes stays inside')
+  t.equal(parent.store.tenant, 'last', 'its own writes stay inside')
   const hiding = child(parent)
   hiding.write('tenant', undefined)
   parent.write('tenant', 'again')
   t.equal(hiding.store.tenant, undefined)
 })
 
-t.test('what somebody wrote to the store of a child itself is its own, too', async (t) => {
+t.test('a value written to the store of a child directly also counts as its own', async (t) => {
   const parent = request()
   parent.write('tenant', 'acme')
   const scope = child(parent)
@@ -49,7 +49,7 @@ t.test('what somebody wrote to the store of a child itself is its own, too', asy
   t.equal(scope.store.tenant, 'inner')
 })
 
-t.test('owns: whether a key was given its value in a scope, not around it', async (t) => {
+t.test('owns: true if the key got its value in this scope, false if in an enclosing one', async (t) => {
   const parent = request()
   parent.write('tenant', 'acme')
   const scope = child(parent)
@@ -68,12 +68,12 @@ t.test('a child of a scope with locked keys has them locked', async (t) => {
   t.throws(() => { store.tenant = 'evil' }, TypeError)
 })
 
-t.test('all stores have one shape: reading one is as cheap as reading any', async (t) => {
+t.test('all stores have the same shape, so reads are equally fast', async (t) => {
   const shaped = (parent: Scope | undefined): object => new Scope(definition, registration, parent).store
   t.equal(Object.getPrototypeOf(shaped(request())), Object.getPrototypeOf(shaped(undefined)))
 })
 
-t.test('it knows its parent and its root', async (t) => {
+t.test('a scope references its parent and its root', async (t) => {
   const root = request()
   const inner = child(root)
   const deep = child(inner)
@@ -84,21 +84,21 @@ t.test('it knows its parent and its root', async (t) => {
   t.equal(deep.root, root)
 })
 
-t.test('no method of objects is taken for a value', async (t) => {
+t.test('methods of Object.prototype are not values', async (t) => {
   const { store } = request()
   for (const name of ['toString', 'constructor', 'hasOwnProperty', '__proto__', 'valueOf']) t.equal(store[name], undefined, name)
-  store.__proto__ = { tenant: 'evil' } // eslint-disable-line no-proto -- an attacker writes it: that is tested
+  store.__proto__ = { tenant: 'evil' } // eslint-disable-line no-proto -- the test covers an attacker who writes it
   t.equal(store.tenant, undefined)
 })
 
-t.test('scopeOfStore: the scope of a store; of nothing else', async (t) => {
+t.test('scopeOfStore returns the scope of a store, and undefined for anything else', async (t) => {
   const scope = child(request())
   t.equal(scopeOfStore(scope.store), scope)
   t.equal(scopeOfStore(undefined), undefined)
   t.equal(scopeOfStore({ tenant: 'of @fastify/request-context' }), undefined)
 })
 
-t.test('end: once, the values of the scope and of all below are gone, and each is seen before', async (t) => {
+t.test('end runs once, passes each scope to its callback and then drops the values of the scope and its children', async (t) => {
   const root = request()
   root.store.tenant = 'root'
   const inner = child(root)
@@ -113,11 +113,11 @@ t.test('end: once, the values of the scope and of all below are gone, and each i
   for (const scope of [root, inner, deep]) {
     t.equal(scope.ended, true)
     t.equal(scope.store.tenant, undefined)
-    t.equal(scopeOfStore(scope.store), scope, 'a store knows its scope, for messages')
+    t.equal(scopeOfStore(scope.store), scope, 'a store still references its scope, for error messages')
   }
 })
 
-t.test('end reaches each child that is still held, of however many', async (t) => {
+t.test('end reaches every child that is still referenced, among any number', async (t) => {
   const root = request()
   const children = Array.from({ length: 100 }, (_, i) => {
     const scope = child(root)
@@ -128,13 +128,13 @@ t.test('end reaches each child that is still held, of however many', async (t) =
   t.same(children.filter(({ ended, store }) => !ended || store.tenant !== undefined), [])
 })
 
-t.test('a child whose function has settled is kept by nobody', async (t) => {
+t.test('nothing keeps a child whose function has settled in memory', async (t) => {
   setFlagsFromString('--expose-gc')
   const gc = runInNewContext('gc') as () => void
   const root = request()
   const seen: unknown[] = []
   const held = child(root)
-  // In a function of its own, so that no register keeps the last one.
+  // In its own function, so that no register keeps the last scope.
   const open = (): void => {
     for (let i = 0; i < 500; i++) {
       const scope = child(root)
@@ -153,8 +153,8 @@ t.test('a child whose function has settled is kept by nobody', async (t) => {
   t.ok(seen.includes(held))
 })
 
-t.test('after its function has settled', async (t) => {
-  t.test('a child sees what its parents set, when it is used again, unless it has its own', async (t) => {
+t.test('a scope used after its function has settled', async (t) => {
+  t.test('reads what its parents set since, unless it has its own value', async (t) => {
     const root = request()
     const middle = child(root)
     const scope = child(middle)
@@ -163,7 +163,7 @@ t.test('after its function has settled', async (t) => {
     scope.settle()
     middle.settle()
     for (const name of ['tenant', 'user', 'raw']) root.write(name, 'late')
-    t.equal(scope.store.tenant, undefined, 'nothing is handed down to it')
+    t.equal(scope.store.tenant, undefined, 'nothing is copied down to it')
     scope.refresh()
     scope.refresh()
     t.same([scope.store.tenant, scope.store.user, scope.store.raw], ['late', 'own', 'raw'])
@@ -171,18 +171,18 @@ t.test('after its function has settled', async (t) => {
     root.write('tenant', 'later')
     scope.write('step', 1)
     t.same([scope.store.tenant, scope.store.step, root.store.step], ['later', 1, undefined])
-    t.ok(scope.version > before + 1, 'results that were remembered are of other values')
+    t.ok(scope.version > before + 1, 'memoized results belong to other values')
     scope.refresh()
     t.equal(scope.store.step, 1)
   })
 
-  t.test('what is opened in it sees at once what is set in it and around it', async (t) => {
+  t.test('passes values set in it and around it to the scopes opened in it', async (t) => {
     const root = request()
     const middle = child(root)
     const scope = child(middle)
     middle.settle()
     root.write('tenant', 'a')
-    t.equal(scope.store.tenant, 'a', 'it is open, and what it was opened in is kept for it')
+    t.equal(scope.store.tenant, 'a', 'it is open, so its enclosing scope is kept')
     scope.settle()
     root.write('tenant', 'b')
     const inner = child(scope)
@@ -196,7 +196,7 @@ t.test('after its function has settled', async (t) => {
     t.equal(inner.store.user, undefined)
   })
 
-  t.test('its values are dropped when the request ends, whether it was used since or not; one of very many in one turn, when it is used', async (t) => {
+  t.test('loses its values when the request ends, used or not; with very many in one turn, on its next use', async (t) => {
     const root = request()
     root.write('tenant', 'acme')
     const used = child(root)
@@ -226,7 +226,7 @@ t.test('after its function has settled', async (t) => {
   })
 })
 
-t.test('a loop whose every step opens a scope from within the last holds no more than some of them', async (t) => {
+t.test('a loop that opens each scope inside the last one keeps only some of them in memory', async (t) => {
   const levels = (scope: Scope): number => {
     let count = 0
     for (let from = scope.parent; from !== undefined; from = from.parent) count++
@@ -241,7 +241,7 @@ t.test('a loop whose every step opens a scope from within the last holds no more
     return first
   }
   for (const settles of ['before the next is open', 'after']) {
-    t.test(`each settles ${settles}`, async (t) => {
+    t.test(`each scope settles ${settles}`, async (t) => {
       const root = request()
       let scope = start(root)
       for (let i = 1; i <= 1000; i++) {
@@ -261,7 +261,7 @@ t.test('a loop whose every step opens a scope from within the last holds no more
       scope.settle()
       const held: Scope[] = []
       root.end((ended) => { held.push(ended) })
-      t.ok(held.length <= 18, `${held.length} scopes are held`)
+      t.ok(held.length <= 18, `${held.length} scopes are in memory`)
     })
   }
 })
@@ -303,7 +303,7 @@ t.test('a chain of scopes that settle from the outside in: the innermost child m
 })
 
 for (const depth of [1, 1000, 5000, 50_000]) {
-  t.test(`${depth} scopes deep: a write reaches the last, and all end`, async (t) => {
+  t.test(`with ${depth} nested scopes a write reaches the innermost one, and all of them end`, async (t) => {
     const root = request()
     let scope = root
     for (let i = 0; i < depth; i++) scope = child(scope)
@@ -314,7 +314,7 @@ for (const depth of [1, 1000, 5000, 50_000]) {
   })
 }
 
-t.test('what throws while a scope ends is a warning, and all end', async (t) => {
+t.test('an error thrown while a scope ends is a warning, and all scopes end', async (t) => {
   const told = warnings(t, 'FST_CTX_BACKGROUND')
   const root = request()
   const scopes = [child(root), child(root)]
@@ -324,20 +324,20 @@ t.test('what throws while a scope ends is a warning, and all end', async (t) => 
   t.match(told, [{ message: /the end of a scope failed/, detail: /a getter of a user/ }])
 })
 
-t.test('of very many open children, each sees what is set around it when it is used, and a write does not visit them all', async (t) => {
+t.test('with very many open children, each sees an outer write on its next use, and the write does not visit them all', async (t) => {
   const root = request()
   const children = Array.from({ length: 200 }, () => child(root))
   const grandchild = child(children[0]!)
   children[1]!.write('tenant', 'own')
   for (let i = 0; i < 100; i++) root.write('tenant', `of write ${i}`)
-  t.equal(children.reduce((sum, { version }) => sum + version, 0), 1, 'no child was written to but by itself')
+  t.equal(children.reduce((sum, { version }) => sum + version, 0), 1, 'each child was written only by itself')
   for (const scope of [...children, grandchild]) scope.refresh()
   t.same([...new Set(children.map(({ store }) => store.tenant))], ['of write 99', 'own'])
-  t.equal(grandchild.store.tenant, 'of write 99')
+  t.equal(grandchild.store.tenant, 'after write 99')
 
   const opened = child(children[2]!)
   root.write('tenant', 'later')
-  t.equal(opened.store.tenant, 'later', 'what is opened in one of them is reached at once')
+  t.equal(opened.store.tenant, 'later', 'scopes opened in one of them see it at once')
   children[3]!.settle()
   root.write('tenant', 'last')
   children[3]!.refresh()

@@ -8,13 +8,13 @@ const turn = async (): Promise<void> => { await new Promise((resolve) => { setIm
 setFlagsFromString('--expose-gc')
 const gc = runInNewContext('gc') as () => void
 
-/** Each references its group, as a scope does. */
+/** Each one references its group, as a scope does. */
 interface Member { readonly i: number, group?: object }
 
-t.test('finds what something still references, however many have gone', async (t) => {
+t.test('SettledScopes finds every scope that something still references, however many were collected', async (t) => {
   const settled = new SettledScopes<Member>()
   const kept: Member[] = []
-  // In a function of its own, so that no register keeps the last one.
+  // In its own function, so that no register keeps the last one.
   const add = (round: number): void => {
     for (let i = 0; i < 1600; i++) {
       const member: Member = { i: round * 1600 + i }
@@ -31,11 +31,11 @@ t.test('finds what something still references, however many have gone', async (t
   }
   const found = [...settled]
   for (const member of kept) t.ok(found.includes(member), `${member.i} is found`)
-  // Each that is referenced keeps its group.
+  // Each referenced scope keeps its group.
   t.ok(found.length < 500, `${found.length} of 8,000 are left`)
 })
 
-t.test('of very many in one turn some are not found; in the next, all are again', async (t) => {
+t.test('SettledScopes may miss some of very many scopes in one turn, and finds all in the next', async (t) => {
   await turn()
   const settled = new SettledScopes<Member>()
   const all = Array.from({ length: 5000 }, (_, i): Member => ({ i }))

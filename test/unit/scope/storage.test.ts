@@ -12,12 +12,12 @@ const scopeB = new Scope({}, registration)
 const a = scopeA.store
 const b = scopeB.store
 
-t.test('the storage is that of @fastify/request-context', async (t) => {
+t.test('the storage is the one of @fastify/request-context', async (t) => {
   enter(a, () => { t.equal(asyncLocalStorage.getStore(), a) })
   asyncLocalStorage.run(b as never, () => { t.equal(currentStore(), b) })
 })
 
-t.test('enter: the store is current within, also later, and the one before is after, thrown or not', async (t) => {
+t.test('enter makes a store current in its function, also after an await, and restores the previous one, also after a throw', async (t) => {
   const seen: Array<Store | undefined> = []
   const look = (): void => { seen.push(currentStore()) }
   const { promise, open } = gate()
@@ -39,14 +39,14 @@ t.test('enter: the store is current within, also later, and the one before is af
   t.same(seen.map((store) => store === a ? 'a' : store === b ? 'b' : store), ['a', 'b', 'a', 'a', undefined, 'a', undefined, 'a', undefined])
 })
 
-t.test('enter gives the arguments, and returns the result, where the store is current and where not', async (t) => {
+t.test('enter passes the arguments and returns the result, whether the store is already current or not', async (t) => {
   const add = (x: number, y: number): number => x + y
   t.equal(enter(a, add, 1, 2), 3)
   t.equal(enter(a, () => enter(a, add, 3, 4)), 7)
   t.equal(enter(undefined, add, 5, 6), 11)
 })
 
-t.test('bound: a function with its own this and arguments, within a store whoever calls it', async (t) => {
+t.test('bound runs a function in its store with the caller\'s this and arguments', async (t) => {
   class Counter {
     count = 1
     add = bound(a, function (this: Counter, more: number) { return [this.count + more, currentStore() === a] })
@@ -55,16 +55,16 @@ t.test('bound: a function with its own this and arguments, within a store whoeve
   t.same(counter.add(1), [2, true])
   t.same(enter(a, () => counter.add(2)), [3, true])
   t.same(enter(b, () => counter.add(3)), [4, true])
-  t.equal(enter(a, bound(undefined, () => currentStore())), undefined, 'outside any store, too')
+  t.equal(enter(a, bound(undefined, () => currentStore())), undefined, 'also outside any store')
 })
 
-t.test('currentScope: that of the current store; none in a store that is not ours', async (t) => {
+t.test('currentScope returns the scope of the current store, and undefined for a foreign store', async (t) => {
   t.equal(currentScope(), undefined)
   t.equal(enter(a, currentScope), scopeA)
   t.equal(asyncLocalStorage.run({} as never, currentScope), undefined)
 })
 
-t.test('it bleeds nowhere', async (t) => {
+t.test('no store is current after enter', async (t) => {
   enter(a, () => { setImmediate(() => {}) })
   await turns()
   t.equal(currentStore(), undefined)

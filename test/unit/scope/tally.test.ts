@@ -9,7 +9,7 @@ import { gate, listen, turns } from '../../support/support.ts'
 
 const newContext = (diagnostics = false) => createContext({ tenant: key<string>({ seed: () => 'acme' }) }, { diagnostics })
 
-t.test('a context has no tally until somebody starts one, and then it is the same', async (t) => {
+t.test('a context has no tally until one is started, and then keeps it', async (t) => {
   const owner = {}
   t.equal(tallyOf(owner), undefined)
   const tally = startTally(owner)
@@ -18,7 +18,7 @@ t.test('a context has no tally until somebody starts one, and then it is the sam
   t.equal(tallyOf({}), undefined)
 })
 
-t.test('a root that opened before the counting began is not counted when it ends', async (t) => {
+t.test('a root that opened before the count started is not counted when it ends', async (t) => {
   const tally = new Tally()
   const before = { number: 1 } as Scope
   const scope = { number: 2 } as Scope
@@ -32,14 +32,14 @@ t.test('a root that opened before the counting began is not counted when it ends
   t.equal(tally.beginOf(scope), undefined)
 })
 
-t.test('many open roots are all found', async (t) => {
+t.test('open roots are found among many', async (t) => {
   const tally = new Tally()
   const scopes = Array.from({ length: 5000 }, (_, number) => ({ number }) as Scope)
   for (const scope of scopes) tally.open(scope)
   t.equal(tally.openRoots().length, scopes.length)
 })
 
-t.test('a scope that nothing references is not kept by being counted, and is counted as collected', async (t) => {
+t.test('a counted scope that nothing references can be collected, and is counted as collected', async (t) => {
   setFlagsFromString('--expose-gc')
   const collectGarbage = runInNewContext('gc') as () => void
   const ctx = newContext()
@@ -54,7 +54,7 @@ t.test('a scope that nothing references is not kept by being counted, and is cou
 })
 
 for (const diagnostics of [true, false]) {
-  t.test(`mistakes are counted each time, with diagnostics: ${diagnostics}`, async (t) => {
+  t.test(`misuse is counted each time, with diagnostics: ${diagnostics}`, async (t) => {
     const ctx = newContext(diagnostics)
     ctx.inFlight()
     const [late, running] = [gate(), gate()]
@@ -80,7 +80,7 @@ for (const diagnostics of [true, false]) {
   })
 }
 
-t.test('without a tally mistakes are warned about all the same, and nothing is counted', async (t) => {
+t.test('without a tally misuse still emits warnings, and nothing is counted', async (t) => {
   const ctx = newContext(true)
   const app = Fastify()
   app.addHook('onRequest', async () => { ctx.get('tenant') })

@@ -1,4 +1,4 @@
-// Applications with a planted bug, and correct ones: each takes its tenant from a header, and works as many real ones do.
+// Applications with a planted bug, and a correct one. Each takes its tenant from a header and works like many real ones.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { EventEmitter } from 'node:events'
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
@@ -10,7 +10,7 @@ import { createContext, key } from '../../../lib/index.ts'
 
 const tenantKey = () => key<string>({ seed: (request) => request.headers['x-tenant-id'], log: true })
 
-/** The tenant of a request is kept in a variable of the module. */
+/** Keeps the tenant of a request in a module variable. */
 export async function moduleVariable (): Promise<FastifyInstance> {
   const app = Fastify()
   let tenant: unknown
@@ -22,7 +22,7 @@ export async function moduleVariable (): Promise<FastifyInstance> {
   return app
 }
 
-/** The same, where nothing is waited for but the body: without one that comes late, no two requests meet. */
+/** The same, but awaits only the body. Unless a body arrives slowly, no two requests overlap. */
 export async function moduleVariableOverBody (): Promise<FastifyInstance> {
   const app = Fastify()
   let tenant: unknown
@@ -31,10 +31,10 @@ export async function moduleVariableOverBody (): Promise<FastifyInstance> {
   return app
 }
 
-/** One DataLoader serves all requests: what it loaded for one, it has for the others. */
+/** One DataLoader serves all requests, so values loaded for one reach the others. */
 export const cachingLoader = (): Promise<FastifyInstance> => sharedLoader({})
 
-/** One DataLoader serves all requests: it loads a batch in the scope of the request that asked first. */
+/** One DataLoader serves all requests, and loads a batch in the scope of the first request in it. */
 export const batchingLoader = (): Promise<FastifyInstance> => sharedLoader({ cache: false, batchScheduleFn: (load) => { setTimeout(load, 2) } })
 
 async function sharedLoader (options: DataLoader.Options<string, unknown>): Promise<FastifyInstance> {
@@ -46,7 +46,7 @@ async function sharedLoader (options: DataLoader.Options<string, unknown>): Prom
   return app
 }
 
-/** The same with DataLoader's own schedule: its handler calls `load` at once, so that only requests of one turn share a batch. */
+/** The same with DataLoader's own schedule: the handler calls `load` at once, so only requests of one turn share a batch. */
 export async function loaderAtOnce (): Promise<FastifyInstance> {
   const ctx = createContext({ tenant: tenantKey() })
   const app = Fastify()
@@ -56,7 +56,7 @@ export async function loaderAtOnce (): Promise<FastifyInstance> {
   return app
 }
 
-/** The first request makes the subscriber, which then handles the messages of all in the scope of that request. */
+/** The first request creates the subscriber, which then handles all messages in the scope of that request. */
 export async function lazySubscriber (): Promise<FastifyInstance> {
   const ctx = createContext({ tenant: tenantKey() })
   const app = Fastify()
@@ -81,7 +81,7 @@ export async function lazySubscriber (): Promise<FastifyInstance> {
   return app
 }
 
-/** A session store answers all lookups of one turn at once: the callbacks run in the scope of the request that asked first. */
+/** A session store answers all lookups of one turn at once, and runs all callbacks in the scope of the first request. */
 export async function sessionStore (): Promise<FastifyInstance> {
   const storage = new AsyncLocalStorage<{ readonly tenant: unknown }>()
   const app = Fastify()
@@ -102,7 +102,7 @@ export async function sessionStore (): Promise<FastifyInstance> {
   return app
 }
 
-/** A pool hands out any free connection for each query, and a connection keeps what was SET on it. */
+/** A pool returns any free connection for each query, and a connection keeps what was SET on it. */
 export async function poolWithSet (): Promise<FastifyInstance> {
   const ctx = createContext({ tenant: tenantKey() })
   const app = Fastify()
@@ -112,14 +112,14 @@ export async function poolWithSet (): Promise<FastifyInstance> {
   const query = async (run: (connection: { tenant: string }) => unknown): Promise<unknown> => run(connections[next++ % connections.length]!)
   app.get('/orders', async () => {
     const tenant = ctx.require('tenant')
-    // On both, as the author tests it: alone, each request has what it set.
+    // Sets both, because the author tested it with one request: alone, each request has what it set.
     await Promise.all(connections.map(() => query((connection) => { connection.tenant = tenant })))
     return { tenant: await query((connection) => connection.tenant) }
   })
   return app
 }
 
-/** A queue starts a task in the scope of the request whose task was done before. */
+/** A queue starts a task in the scope of the request whose task ended before. */
 export async function queue (): Promise<FastifyInstance> {
   const ctx = createContext({ tenant: tenantKey() })
   const app = Fastify()
@@ -132,7 +132,7 @@ export async function queue (): Promise<FastifyInstance> {
   return app
 }
 
-/** A pool calls back those who wait for a connection in the scope of the request that released it. */
+/** A pool calls a waiting callback in the scope of the request that released the connection. */
 export async function callbackPool (): Promise<FastifyInstance> {
   const ctx = createContext({ tenant: tenantKey() })
   const app = Fastify()
@@ -159,7 +159,7 @@ export async function callbackPool (): Promise<FastifyInstance> {
   return app
 }
 
-/** All of these, done well; and what a service has besides: logs, headers, errors, work after the answer. */
+/** All of these done correctly, plus what a real service has: logs, headers, errors, work after the response. */
 export async function correct (options: FastifyServerOptions = {}): Promise<FastifyInstance> {
   const ctx = createContext({ tenant: tenantKey(), user: key<{ readonly id: string }>({ log: ({ id }) => id }) })
   const app = Fastify(options)

@@ -11,7 +11,7 @@ import { SentRequest } from '../../../lib/testing/sent-request.ts'
 
 type Listener = (sent: SentRequest, request: IncomingMessage, response: ServerResponse) => void
 
-/** Fires some requests with bodies, in the order of their numbers, and completes them in the opposite one where that matters. */
+/** Sends some requests with bodies in the order of their numbers, and completes the bodies in reverse order if the pace allows it. */
 async function play (t: Test, pace: Pace, oneByOne: boolean, listener: Listener): Promise<readonly SentRequest[]> {
   const ports = new Map<number, SentRequest>()
   const server = http.createServer((request, response) => {
@@ -32,7 +32,7 @@ async function play (t: Test, pace: Pace, oneByOne: boolean, listener: Listener)
   return requests
 }
 
-/** Answers when the body is there, and a turn has passed; says what happened, in its order. */
+/** Answers one turn after the body is complete, and records what happened in order. */
 function telling (events: string[]): Listener {
   return (sent, request, response) => {
     events.push(`${sent.number} came`)
@@ -46,7 +46,7 @@ function telling (events: string[]): Listener {
   }
 }
 
-t.test('together, on connections that are new: all are there before one that waits a turn is answered', async (t) => {
+t.test('together: new connections, and all requests arrive before a handler that waits one turn answers', async (t) => {
   const events: string[] = []
   await play(t, 'together', false, telling(events))
   const answered = events.findIndex((event) => event.endsWith('answered'))
@@ -54,21 +54,21 @@ t.test('together, on connections that are new: all are there before one that wai
   t.equal(events.length, 12)
 })
 
-t.test('gated: no body is complete before all are there, and each is answered before the next is complete', async (t) => {
+t.test('gated: no body is complete before all requests arrived, and each is answered before the next body is complete', async (t) => {
   const events: string[] = []
   await play(t, 'gated', true, telling(events))
   t.same(events.slice(0, 4).sort(), ['1 came', '2 came', '3 came', '4 came'])
   t.same(events.slice(4), [4, 3, 2, 1].flatMap((number) => [`${number} complete`, `${number} answered`]))
 })
 
-t.test('gated, not one by one: the bodies are complete in their order', async (t) => {
+t.test('gated, not one by one: all bodies are completed', async (t) => {
   const events: string[] = []
   await play(t, 'gated', false, telling(events))
   t.same(events.slice(0, 4).sort(), ['1 came', '2 came', '3 came', '4 came'])
   t.equal(events.length, 12)
 })
 
-t.test('gated, of which none is answered before all are complete: they are completed nevertheless', async (t) => {
+t.test('gated: bodies are completed even if the server answers none before all are complete', async (t) => {
   const waiting: ServerResponse[] = []
   await play(t, 'gated', true, (_sent, request, response) => {
     request.resume()
@@ -79,13 +79,13 @@ t.test('gated, of which none is answered before all are complete: they are compl
   })
 })
 
-t.test('staggered: each comes when the one before is there', async (t) => {
+t.test('staggered: each request is sent when the previous one has arrived', async (t) => {
   const events: string[] = []
   await play(t, 'staggered', false, telling(events))
   t.same(events.filter((event) => event.endsWith('came')), ['1 came', '2 came', '3 came', '4 came'])
 })
 
-t.test('lockstep: all are there before the first proceeds, in their order and in one turn, where no handler is known', async (t) => {
+t.test('lockstep: without known handlers, all requests arrive before the first proceeds, then all proceed in order in one turn', async (t) => {
   const events: string[] = []
   await play(t, 'lockstep', false, (sent, request, response) => {
     if (events.length === 0) setImmediate(() => { events.push('a turn later') })

@@ -1,9 +1,9 @@
-// A certificate that nobody trusts, for servers that speak TLS in tests: Node makes keys, but no certificates.
+// A self-signed certificate for TLS servers in tests. Node can create keys, but no certificates.
 import { generateKeyPairSync, sign } from 'node:crypto'
 
 const { publicKey, privateKey } = generateKeyPairSync('ed25519')
 
-/** A value of ASN.1 in DER. */
+/** An ASN.1 value in DER. */
 function der (tag: number, ...contents: Buffer[]): Buffer {
   const content = Buffer.concat(contents)
   const { length } = content

@@ -10,7 +10,7 @@ import { SentRequest, type IsolationRequest } from '../../../lib/testing/sent-re
 import { gate } from '../../support/support.ts'
 import { CERTIFICATE, KEY } from './certificate.ts'
 
-/** A server on a socket, and a client for it that tells the server's requests which requests they are. */
+/** A server on a socket, and a client that reports to the server which request a connection carries. */
 async function connect (t: Test, server: http.Server, { secure = false, timeout = 5_000, connections = 8 } = {}) {
   await once(server.listen(0, '127.0.0.1'), 'listening')
   t.teardown(() => { server.close() })
@@ -28,7 +28,7 @@ function newRequest (request: IsolationRequest, pieces: readonly string[] = [], 
   return new SentRequest(++numbers, 'canary', request, 0, { pieces: pieces.map((piece) => Buffer.from(piece)), chunked, wait: 0 })
 }
 
-t.test('an answer is kept with its status, all its headers and trailers, and its body', async (t) => {
+t.test('an answer includes its status, headers, trailers and body', async (t) => {
   const { client } = await connect(t, http.createServer((_request, response) => {
     response.writeHead(418, { 'X-A': ['1', '2'], trailer: 'x-t' })
     response.write('tea')
@@ -42,7 +42,7 @@ t.test('an answer is kept with its status, all its headers and trailers, and its
   t.equal(sent.failure, undefined)
 })
 
-t.test('a compressed body is read; one that says so wrongly is kept as it is', async (t) => {
+t.test('a compressed body is decoded, and one that is not really compressed is returned unchanged', async (t) => {
   const bodies: Record<string, [string, Buffer]> = { '/gzip': ['gzip', gzipSync('text')], '/br': ['br', brotliCompressSync('text')], '/wrong': ['gzip', Buffer.from('text')], '/empty': ['gzip', Buffer.alloc(0)] }
   const { client } = await connect(t, http.createServer(({ url }, response) => {
     const [encoding, body] = bodies[url!]!
@@ -77,7 +77,7 @@ for (const chunked of [false, true]) {
   })
 }
 
-t.test('a length that the request gives is kept, and without a gate all goes at once', async (t) => {
+t.test('a content-length set by the request is kept, and without a gate the body is sent at once', async (t) => {
   const { client } = await connect(t, http.createServer((request, response) => {
     text(request).then((body) => { response.end(`${request.headers['content-length']} ${body}`) })
   }))
@@ -86,7 +86,7 @@ t.test('a length that the request gives is kept, and without a gate all goes at 
   t.equal(sent.answer!.body, '6 onetwo')
 })
 
-t.test('the server can tell each request by its port, on new connections and on those that are shared', async (t) => {
+t.test('the server can identify each request by its port, on new and on shared connections', async (t) => {
   const ports = new Set<number>()
   const { client, requestOf } = await connect(t, http.createServer((request: IncomingMessage, response: ServerResponse) => {
     ports.add(request.socket.remotePort!)
@@ -98,7 +98,7 @@ t.test('the server can tell each request by its port, on new connections and on 
   t.equal(ports.size, 3)
 })
 
-t.test('warm connections are as many as may be used, those that are free included', async (t) => {
+t.test('warm opens as many connections as allowed, counting free ones', async (t) => {
   const server = http.createServer((_request, response) => { response.end() })
   let connections = 0
   server.on('connection', () => { connections++ })
@@ -111,7 +111,7 @@ t.test('warm connections are as many as may be used, those that are free include
   t.equal(connections, 4)
 })
 
-t.test('a server that accepts fewer connections is not waited for long', async (t) => {
+t.test('a server that limits its connections does not delay warm for long', async (t) => {
   const server = http.createServer((_request, response) => { response.end('ok') })
   server.maxConnections = 2
   const { client } = await connect(t, server, { connections: 4 })
@@ -121,7 +121,7 @@ t.test('a server that accepts fewer connections is not waited for long', async (
   t.same(requests.map(({ answer }) => answer?.body), ['ok', 'ok'])
 })
 
-t.test('over TLS any certificate will do', async (t) => {
+t.test('over TLS any certificate is accepted', async (t) => {
   const { client, requestOf } = await connect(t, https.createServer({ key: KEY, cert: CERTIFICATE }, (request, response) => { response.end(String(requestOf(request).number)) }), { secure: true })
   const sent = newRequest({ url: '/' })
   await client.warm()
@@ -129,7 +129,7 @@ t.test('over TLS any certificate will do', async (t) => {
   t.equal(sent.answer!.body, String(sent.number))
 })
 
-t.test('what is not answered in time, cut off, or cannot be sent, keeps its failure', async (t) => {
+t.test('a request that times out, is cut off or cannot be sent keeps its failure', async (t) => {
   const { client } = await connect(t, http.createServer(({ url }, response) => {
     if (url === '/cut') response.write('part', () => { response.destroy() })
     if (url === '/gone') response.destroy()
@@ -143,7 +143,7 @@ t.test('what is not answered in time, cut off, or cannot be sent, keeps its fail
   }
 })
 
-t.test('a connection that the server closed while it was idle is replaced', async (t) => {
+t.test('a connection that the server closed while idle is replaced', async (t) => {
   const sockets: Array<{ resetAndDestroy (): unknown }> = []
   const { client } = await connect(t, http.createServer((request, response) => {
     sockets.push(request.socket)
@@ -153,7 +153,7 @@ t.test('a connection that the server closed while it was idle is replaced', asyn
   await client.send(first)
   const [second, third] = [newRequest({ url: '/' }), newRequest({ url: '/', method: 'POST' }, ['body'])]
   for (const sent of [second, third]) {
-    // In one turn: the client has not heard of it when it sends.
+    // In one turn, so the client sends before it notices.
     sockets.at(-1)!.resetAndDestroy()
     await client.send(sent)
   }

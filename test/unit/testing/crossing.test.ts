@@ -16,7 +16,7 @@ function crossings (answer: Partial<Answer>): unknown[] {
   return crossingsInAnswer(ada, canaries).map(({ reader, owner, where, at }) => [reader.number, owner.number, where, at])
 }
 
-t.test('what is not answered, and an echo of its own canary, is no crossing', async (t) => {
+t.test('a request without an answer, and an echo of its own canary, are no crossings', async (t) => {
   t.same(crossingsInAnswer(eve, canaries), [])
   t.equal(ada.seen, false)
   t.same(crossings({ body: JSON.stringify({ tenant: ada.canary }), headers: [['x-tenant', ada.canary]] }), [])
@@ -24,13 +24,13 @@ t.test('what is not answered, and an echo of its own canary, is no crossing', as
   t.equal(eve.seen, false)
 })
 
-t.test('a canary of another crosses in a header, one crossing for each other', async (t) => {
+t.test('another request\'s canary in a header is a crossing, one per other request', async (t) => {
   t.same(crossings({ headers: [['x-a', 'none'], ['x-b', `${lin.canary}, ${ada.canary}`], ['set-cookie', `t=${lin.canary}.${eve.canary}`]] }), [
     [1, 2, 'header', 'x-b'], [1, 2, 'header', 'set-cookie'], [1, 3, 'header', 'set-cookie']
   ])
 })
 
-t.test('in a body its place is the path in JSON, as value, name, or within base64, and an offset in other text', async (t) => {
+t.test('the place in a body is the JSON path of a value, a name or base64, and an offset in other text', async (t) => {
   const token = Buffer.from(`{"sub":"${lin.canary}"}`).toString('base64url')
   for (const [body, at] of [
     [JSON.stringify({ rows: [{ tenant: ada.canary }, { of: { tenant: `of ${lin.canary.toUpperCase()}` } }] }), 'rows[1].of.tenant'],
@@ -43,21 +43,21 @@ t.test('in a body its place is the path in JSON, as value, name, or within base6
   ] as const) t.same(crossings({ body }), [[1, 2, 'body', at]], at)
 })
 
-t.test('an excerpt is around the value, on one line, with the numbers of requests in place of canaries', async (t) => {
+t.test('an excerpt surrounds the value on one line, with request numbers instead of canaries', async (t) => {
   const excerpt = (text: string): string => makeCrossing(ada, lin, { where: 'body', at: '', text }, canaries).excerpt
   t.equal(excerpt(`${ada.canary}\n  ${lin.canary}`), '<canary of 1> <canary of 2>')
   t.equal(excerpt(`${'x'.repeat(100)}${lin.canary}${'y'.repeat(100)}`), `…${'x'.repeat(40)}<canary of 2>${'y'.repeat(40)}…`)
   t.equal(excerpt(Buffer.from(lin.canary).toString('base64')).slice(0, 10), Buffer.from(lin.canary).toString('base64').slice(0, 10))
 })
 
-t.test('a text belongs to one request, and tells whether its own canary showed', async (t) => {
+t.test('ownersOf returns the other requests whose canaries are in a text, and marks its own canary as seen', async (t) => {
   t.same(ownersOf(`${lin.canary} ${eve.canary}`, ada, canaries), [lin, eve])
   t.equal(eve.seen, false)
   t.same(ownersOf(`${lin.canary} ${eve.canary}`, eve, canaries), [lin])
   t.equal(eve.seen, true)
 })
 
-t.test('a crossing has what is known: no line and no logger where there is none', async (t) => {
+t.test('makeCrossing leaves out the line and the logger if they are unknown', async (t) => {
   lin.route = '/:tenant'
   t.same(firedRequest(lin), { number: 2, method: 'GET', url: `/${lin.canary}`, route: '/:tenant', canary: lin.canary })
   const seen = makeCrossing(ada, lin, { where: 'log', at: 'msg', text: lin.canary, logger: 'info', line: 'app.js:1:2' }, canaries)

@@ -10,7 +10,7 @@ import type { MakeRequest } from '../../../lib/testing/sent-request.ts'
 import { gate, Lines } from '../../support/support.ts'
 import * as applications from './applications.ts'
 
-// Some thousand requests: on a busy machine that takes minutes.
+// Several thousand requests, which take minutes on a busy machine.
 t.setTimeout(900_000)
 
 const SEEDS = Array.from({ length: 20 }, (_, seed) => seed)
@@ -19,7 +19,7 @@ const get: MakeRequest = (canary) => ({ url: '/orders', headers: { 'x-tenant-id'
 const post: MakeRequest = (canary) => ({ method: 'POST', url: '/orders', headers: { 'x-tenant-id': canary }, body: { note: 'a text of some length', of: canary } })
 const fails: MakeRequest = (canary) => ({ url: '/fails', headers: { 'x-tenant-id': canary } })
 
-/** What a run is rejected with; its crossings are none where nothing crossed. */
+/** The error of a run. Without a crossing, its list of crossings is empty. */
 async function crossed (app: FastifyInstance, requests: MakeRequest | readonly MakeRequest[], options?: IsolationOptions): Promise<Pick<IsolationError, 'crossings' | 'message' | 'seed'>> {
   try {
     const { seed } = await assertIsolated(app, requests, options)
@@ -30,7 +30,7 @@ async function crossed (app: FastifyInstance, requests: MakeRequest | readonly M
   }
 }
 
-/** An application with a context, made by the test and closed with it. */
+/** An application with a context, closed after the test. */
 async function start (t: Test, build: (app: FastifyInstance, get: () => string | undefined) => void, options = {}): Promise<FastifyInstance> {
   const ctx = createContext({ tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'] }) })
   const app = Fastify(options)
@@ -69,7 +69,7 @@ for (const [name, request, title, least = 10] of [
   })
 }
 
-t.test(`a correct application passes with each of ${ALL_SEEDS.length} seeds, its errors and its work after the answer included`, async (t) => {
+t.test(`a correct application passes with each of ${ALL_SEEDS.length} seeds, including its errors and its work after the response`, async (t) => {
   const lines = new Lines(t)
   const app = await applications.correct({ logger: { stream: lines } })
   t.teardown(() => app.close())
@@ -80,7 +80,7 @@ t.test(`a correct application passes with each of ${ALL_SEEDS.length} seeds, its
   t.equal(lines.all('order mailed').length, 44 * ALL_SEEDS.length)
 })
 
-t.test('a crossing that shows in one place only is found there', async (t) => {
+t.test('a crossing that appears in only one place is found there', async (t) => {
   for (const where of ['header', 'log', 'value', 'error'] as const) {
     let last: string | undefined
     const ctx = createContext({ tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'] }), plan: key<string>() })
@@ -108,7 +108,7 @@ t.test('a crossing that shows in one place only is found there', async (t) => {
   }
 })
 
-t.test('an application that listens goes on, one that does not is left as it was: after success and after failure', async (t) => {
+t.test('an application keeps listening, or is closed again, as before: after success and after failure', async (t) => {
   for (const [build, isIsolated] of [[applications.correct, true], [applications.moduleVariable, false]] as const) {
     for (const listens of [true, false]) {
       const app = await build()
@@ -121,7 +121,7 @@ t.test('an application that listens goes on, one that does not is left as it was
   }
 })
 
-t.test('a value that all may see is let pass where ignore says so', async (t) => {
+t.test('ignore accepts a value that every request may see', async (t) => {
   const names: string[] = []
   const app = await start(t, (app, get) => {
     app.get('/orders', async () => {
@@ -134,7 +134,7 @@ t.test('a value that all may see is let pass where ignore says so', async (t) =>
   t.not((await crossed(app, get, { ignore: ({ where }) => where === 'header' })).crossings.length, 0)
 })
 
-t.test('a request may be made async: logged in, or with what it asks for created before', async (t) => {
+t.test('a request may be created asynchronously, for example after a login or an insert', async (t) => {
   const sessions = new Map<string, string>()
   const app = await start(t, (app) => {
     app.post('/login', async (request) => {
@@ -151,7 +151,7 @@ t.test('a request may be made async: logged in, or with what it asks for created
   t.match(await assertIsolated(app, me, { rounds: 1, concurrency: 3 }), { requests: 6, statuses: { 200: 6 } })
 })
 
-t.test('a request that is not answered fails the run, for it was not checked', async (t) => {
+t.test('a request without an answer fails the run, because it was not checked', async (t) => {
   const never = gate()
   const app = await start(t, (app, get) => {
     app.get('/orders', async () => {
@@ -163,14 +163,14 @@ t.test('a request that is not answered fails the run, for it was not checked', a
   never.open()
 })
 
-t.test('what could not be seen to cross is refused: a canary in no place, or in one that shows nowhere', async (t) => {
+t.test('a request that cannot reveal a crossing is refused: it has no canary, or its canary appears nowhere', async (t) => {
   const app = await start(t, (app) => { app.get('/orders', async () => 'none of anybody') })
   await t.rejects(assertIsolated(app, [get, () => ({ url: '/orders' })]), { code: 'FST_CTX_INVALID_ARGUMENT', message: /request 2, GET \/orders, is the same whatever its canary/ })
   await t.rejects(assertIsolated(app, [get, (canary) => ({ url: '/orders', headers: { 'x-other': canary } })]), { code: 'FST_CTX_INVALID_ARGUMENT', message: /request 2, GET \/orders \(status 200\), was in no answer/ })
   t.equal(app.server.listening, false)
 })
 
-t.test('misuse is refused before anything is sent', async (t) => {
+t.test('invalid arguments are refused before any request is sent', async (t) => {
   let calls = 0
   const app = await start(t, (app) => { app.addHook('onRequest', async () => { calls++ }) })
   for (const requests of [undefined, null, [], 'url', { url: '/' }, [get, { url: '/' }]]) await t.rejects(assertIsolated(app, requests as never), { code: 'FST_CTX_INVALID_ARGUMENT' }, JSON.stringify(requests))
@@ -181,7 +181,7 @@ t.test('misuse is refused before anything is sent', async (t) => {
   t.equal(calls, 0)
 })
 
-t.test('two runs at once, on one application or two, do not disturb each other, and the log is as it was', async (t) => {
+t.test('two parallel runs, on one application or on two, do not affect each other, and the logger is restored', async (t) => {
   const lines = new Lines(t)
   const [good, bad] = [await applications.correct({ logger: { stream: lines } }), await applications.moduleVariable()]
   t.teardown(() => Promise.all([good.close(), bad.close()]))

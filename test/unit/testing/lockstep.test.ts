@@ -24,7 +24,7 @@ function get (app: FastifyInstance, path: string, headers: Record<string, string
   })
 }
 
-/** An application whose requests of one burst say by a header which they are. */
+/** An application whose requests identify themselves by a header. */
 async function start (t: Test, build: (app: FastifyInstance) => void): Promise<{ app: FastifyInstance, requests: SentRequest[], lockstep: Lockstep }> {
   const app = Fastify()
   build(app)
@@ -37,7 +37,7 @@ async function start (t: Test, build: (app: FastifyInstance) => void): Promise<{
 
 const zeros = [0, 0]
 
-t.test('a barrier is full when each has reached it or passed it, and opens in the order given, in one turn', async (t) => {
+t.test('a barrier is full when each request has reached or passed it, and opens in the given order in one turn', async (t) => {
   const [a, b, c] = [newRequest(1), newRequest(2), newRequest(3)]
   const storage = new AsyncLocalStorage<string>()
   const barrier = new Barrier([a, b, c])
@@ -55,10 +55,10 @@ t.test('a barrier is full when each has reached it or passed it, and opens in th
   t.same(events, ['b of b', 'a of a'], 'in the same turn, each in its own async context')
   await opened
   barrier.reach(c, () => { events.push('c') })
-  t.equal(events.at(-1), 'c', 'after it is open nobody stops')
+  t.equal(events.at(-1), 'c', 'an open barrier stops nobody')
 })
 
-t.test('a barrier lets as many awaits pass as its steps say', async (t) => {
+t.test('a barrier waits as many awaits between requests as its steps say', async (t) => {
   const [a, b] = [newRequest(1), newRequest(2)]
   for (const steps of [0, 1, 3]) {
     const barrier = new Barrier([a, b])
@@ -70,7 +70,7 @@ t.test('a barrier lets as many awaits pass as its steps say', async (t) => {
   }
 })
 
-t.test('requests stop where they arrive, then before their handlers; others do not', async (t) => {
+t.test('requests of the burst stop at arrival, then before their handlers; other requests do not', async (t) => {
   const events: string[] = []
   const { app, requests, lockstep } = await start(t, (app) => {
     app.addHook('onRequest', async ({ url }) => { events.push(`${url} begins`) })
@@ -83,14 +83,14 @@ t.test('requests stop where they arrive, then before their handlers; others do n
   await lockstep.arrivals.open(requests, zeros)
   await lockstep.handlers.full
   t.same(events.splice(0), ['/a begins', '/b begins'])
-  t.same(await get(app, '/other'), { status: 200, body: '/other' }, 'a request that is none of the burst passes its handler')
+  t.same(await get(app, '/other'), { status: 200, body: '/other' }, 'a request outside the burst passes its handler')
   events.splice(0)
   await lockstep.handlers.open(requests.toReversed(), zeros)
   t.same(events, ['/b handled', '/a handled'])
   t.same(await Promise.all(answers), [{ status: 200, body: '/a' }, { status: 200, body: '/b' }])
 })
 
-t.test('a request that a hook answers is not waited for', async (t) => {
+t.test('a request that a hook answers does not block the others', async (t) => {
   const { app, requests, lockstep } = await start(t, (app) => {
     app.addHook('preHandler', async ({ url }, reply) => { if (url === '/b') await reply.code(401).send('no') })
     app.get('/:name', async ({ url }) => url)
@@ -104,7 +104,7 @@ t.test('a request that a hook answers is not waited for', async (t) => {
   t.same(await answers[0], { status: 200, body: '/a' })
 })
 
-t.test('a handler of any kind answers as it does without the stop', async (t) => {
+t.test('every kind of handler answers as it does without lockstep', async (t) => {
   const { app, lockstep } = await start(t, (app) => {
     app.get('/promise', async () => 'promised')
     app.get('/rejects', async () => { throw Object.assign(new Error('rejected'), { statusCode: 418 }) })
@@ -123,7 +123,7 @@ t.test('a handler of any kind answers as it does without the stop', async (t) =>
   t.same(plain.map(({ status }) => status), [200, 418, 418, 200, 200, 200, 200, 200])
 })
 
-t.test('stopped, everything is as it was: the server\'s emit, the channel, the handlers', async (t) => {
+t.test('stop() restores the server\'s emit, the channel and the handlers', async (t) => {
   const { app, requests, lockstep } = await start(t, (app) => { app.get('/:name', async ({ url }) => url) })
   const answers = [get(app, '/a', { 'x-request': '0' }), get(app, '/b', { 'x-request': '1' })]
   for (const barrier of [lockstep.arrivals, lockstep.handlers]) {

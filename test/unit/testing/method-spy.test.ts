@@ -10,7 +10,7 @@ class Log {
 }
 
 for (const first of [0, 1]) {
-  t.test(`a method with two listeners, of which listener ${first} goes first, is as it was when both are gone`, async (t) => {
+  t.test(`spyOn: after both listeners are removed, listener ${first} first, the method is restored`, async (t) => {
     const log = new Log()
     const heard: string[] = []
     const stops = ['a', 'b'].map((name) => spyOn(log, 'write', (self, [line]) => { heard.push(`${name} ${String(line)} ${self === log}`) }))
@@ -29,7 +29,7 @@ for (const first of [0, 1]) {
   })
 }
 
-t.test('a method of the object itself is put back as it was, and may be listened to again', async (t) => {
+t.test('spyOn: an own method is restored, and can be spied on again', async (t) => {
   const write = (): string => 'own'
   const log = { write }
   const heard: unknown[] = []
@@ -43,7 +43,7 @@ t.test('a method of the object itself is put back as it was, and may be listened
   t.same(heard, [1, 2])
 })
 
-t.test('interceptors decide when a call is made, each after the other, and what it returns', async (t) => {
+t.test('interceptors run one after another, and decide when the method is called and what it returns', async (t) => {
   const log = new Log()
   const held: Array<() => unknown> = []
   const stops = [

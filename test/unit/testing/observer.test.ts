@@ -12,7 +12,7 @@ import { SentRequest } from '../../../lib/testing/sent-request.ts'
 import { Observer } from '../../../lib/testing/observer.ts'
 import { gate, Lines, listen } from '../../support/support.ts'
 
-/** A context, and an application that is watched while some requests are made. */
+/** A context, and an application that is watched while a test sends requests. */
 function start (t: Test, options: FastifyServerOptions = {}) {
   const ctx = createContext({ tenant: key<string>({ log: true }), user: key<unknown>() })
   const lines = new Lines(t)
@@ -45,7 +45,7 @@ async function watched (t: Test, app: FastifyInstance, loggers: readonly object[
   return { watch, make, send, crossings }
 }
 
-t.test('a log line with another\'s canary crosses, told with its message, level, logger and line of code; one\'s own does not', async (t) => {
+t.test('another request\'s canary in a log line is a crossing with message, level, logger and line of code; its own canary is not', async (t) => {
   const { ctx, app } = start(t)
   await app.register(ctx.plugin)
   let last = ''
@@ -67,7 +67,7 @@ t.test('a log line with another\'s canary crosses, told with its message, level,
   t.equal(first.route, '/')
 })
 
-t.test('a line in the name of one request, of what belongs to another, crosses: wherever the id comes from', async (t) => {
+t.test('a log line with the id of one request and the canary of another is a crossing, wherever the id comes from', async (t) => {
   for (const scoped of [true, false]) {
     const { ctx, app } = start(t)
     if (scoped) await app.register(ctx.plugin, { requestId: { header: false } })
@@ -88,7 +88,7 @@ t.test('a line in the name of one request, of what belongs to another, crosses: 
   }
 })
 
-t.test('lines without an id, with one that several requests have, or of requests of others, are nobody\'s', async (t) => {
+t.test('log lines without an id, with an id of several requests, or of unrelated requests belong to nobody', async (t) => {
   const { ctx, app } = start(t)
   await app.register(ctx.plugin)
   const tenants: string[] = []
@@ -111,7 +111,7 @@ t.test('lines without an id, with one that several requests have, or of requests
   t.same(crossings(), [])
 })
 
-t.test('another pino logger is watched where it is given, text that is no JSON is not looked at', async (t) => {
+t.test('another pino logger is watched if it is passed in, and text that is not JSON is ignored', async (t) => {
   const { ctx, app } = start(t, { logger: false })
   await app.register(ctx.plugin)
   const destination = { write (_line: string | Buffer) {} }
@@ -129,7 +129,7 @@ t.test('another pino logger is watched where it is given, text that is no JSON i
   t.match(crossings(), [{ reader: 2, owner: 1, where: 'log', at: '', logger: '35' }])
 })
 
-t.test('a value that a scope is given crosses where it is written, or is found there at the end', async (t) => {
+t.test('a foreign value in a scope is a crossing when it is written, or when it is found at the end', async (t) => {
   const { ctx, app } = start(t)
   await app.register(ctx.plugin)
   let last = ''
@@ -153,7 +153,7 @@ t.test('a value that a scope is given crosses where it is written, or is found t
   t.equal(crossings().length, 4)
 })
 
-t.test('values are kept until they are released, but not where something waits for the end', async (t) => {
+t.test('values are kept until release(), unless something waits for the end', async (t) => {
   for (const waits of [undefined, 'onEnd', 'after'] as const) {
     const { ctx, app } = start(t)
     await app.register(ctx.plugin)
@@ -178,7 +178,7 @@ t.test('values are kept until they are released, but not where something waits f
   }
 })
 
-t.test('it waits for the work that requests left behind, but not for ever', async (t) => {
+t.test('settle() waits for work that requests left behind, up to a limit', async (t) => {
   const { ctx, app } = start(t)
   await app.register(ctx.plugin, { closeTimeout: 0 })
   const [go, never] = [gate(), gate()]
@@ -200,7 +200,7 @@ t.test('it waits for the work that requests left behind, but not for ever', asyn
   never.open()
 })
 
-t.test('nothing is left of it: neither in the server, nor in the logger, nor in the scopes', async (t) => {
+t.test('stop() restores the server, the logger and the scopes', async (t) => {
   const { ctx, app, lines } = start(t)
   await app.register(ctx.plugin)
   const { write } = Scope.prototype

@@ -8,12 +8,12 @@ const post: MakeRequest = async (canary) => ({ url: '/', method: 'POST', body: `
 
 const planned = (makes: readonly MakeRequest[], { seed = 7, rounds = 4, concurrency = 4 } = {}): Promise<Burst[]> => plan(makes, { seed, rounds, concurrency }, new Canaries<SentRequest>())
 
-/** All of a plan but what the canaries make different. */
+/** The parts of a plan that do not depend on the canaries. */
 function outline (bursts: readonly Burst[]): unknown {
   return bursts.map(({ pace, requests, release, oneByOne, steps }) => [pace, oneByOne, steps, release.map(({ number }) => number), requests.map(({ number, index, pieces, chunked, wait }) => [number, index, pieces.map(({ length }) => length), chunked, wait])])
 }
 
-t.test('a plan is the same for the same seed but for the canaries, and another for another', async (t) => {
+t.test('a plan depends only on its seed, except for the canaries', async (t) => {
   const [first, second] = [await planned([get, post]), await planned([get, post])]
   t.same(outline(first), outline(second))
   t.notSame(outline(first), outline(await planned([get, post], { seed: 8 })))
@@ -22,7 +22,7 @@ t.test('a plan is the same for the same seed but for the canaries, and another f
 })
 
 for (const count of [1, 3, 9]) {
-  t.test(`of ${count} requests each meets itself at each pace, and all meet in bursts of at most 4`, async (t) => {
+  t.test(`a plan of ${count} requests runs each with itself at every pace, and mixes all of them, in bursts of at most 4`, async (t) => {
     const makes = Array.from({ length: count }, (_, i): MakeRequest => (canary) => ({ url: `/${i}/${canary}` }))
     const bursts = await planned(makes)
     for (const index of makes.keys()) {
@@ -37,7 +37,7 @@ for (const count of [1, 3, 9]) {
   })
 }
 
-t.test('in some bursts all proceed at once, in others some awaits pass between one and the next', async (t) => {
+t.test('in some bursts all requests proceed at once, in others a few awaits pass between them', async (t) => {
   const bursts = await planned([get, post])
   for (const { requests, steps } of bursts) t.equal(steps.length, requests.length)
   const sums = bursts.map(({ steps }) => steps.reduce((sum, step) => sum + step, 0))
@@ -46,7 +46,7 @@ t.test('in some bursts all proceed at once, in others some awaits pass between o
   t.ok(bursts.every(({ steps }) => steps.every((step) => step >= 0 && step <= 3)))
 })
 
-t.test('the pieces of a body make up the body, are never empty, and are cut anew for each request', async (t) => {
+t.test('the pieces of a body add up to it, are never empty, and differ per request', async (t) => {
   const requests = (await planned([post])).flatMap(({ requests }) => requests)
   for (const { pieces, canary } of requests) {
     t.equal(Buffer.concat(pieces).toString(), `${canary} and more of it`)
@@ -57,12 +57,12 @@ t.test('the pieces of a body make up the body, are never empty, and are cut anew
   t.same((await planned([get]))[0]!.requests[0]!.pieces, [])
 })
 
-t.test('a request that is the same whatever its canary is refused, by its place in the list', async (t) => {
+t.test('a request that ignores its canary is refused, with its position in the list', async (t) => {
   const blind: MakeRequest = () => ({ url: '/orders', headers: { 'x-tenant-id': 'acme' } })
   await t.rejects(planned([get, blind]), { code: 'FST_CTX_INVALID_ARGUMENT', message: /request 2, GET \/orders,/ })
 })
 
-t.test('what makes no request is refused', async (t) => {
+t.test('a value that does not create a request is refused', async (t) => {
   for (const made of [undefined, null, 'url', {}, { url: 'orders' }, { url: 1 }, { url: '/', method: 1 }, { url: '/', headers: null }, { url: '/', headers: 'x' }]) {
     await t.rejects(planned([(() => made) as never]), { code: 'FST_CTX_INVALID_ARGUMENT', message: /request 1/ }, JSON.stringify(made))
   }

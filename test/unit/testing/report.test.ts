@@ -15,7 +15,7 @@ function caller (fails: (run: Run) => Error): Error {
   return fails({ sent: 48, seed: 7, caller: caller as never, again: 'assertIsolated(app, requests, { seed: 7 })' })
 }
 
-t.test('the report says who saw whose value, where, at which route and line, and how to repeat it', async (t) => {
+t.test('the report says who saw whose value, where, at which route and line, and how to repeat the run', async (t) => {
   const error = caller((run) => crossingError([found({ line: 'handler (/app/routes.js:12:7)' })], run))
   t.ok(error instanceof AssertionError)
   t.equal(error.message, `1 value crossed between 48 requests (seed 7)
@@ -32,7 +32,7 @@ The canaries:
 The same requests in the same order: assertIsolated(app, requests, { seed: 7 })`)
 })
 
-t.test('each place has its own words', async (t) => {
+t.test('each place of a crossing has its own wording', async (t) => {
   const { message } = caller((run) => crossingError([
     found({ where: 'header', at: 'x-tenant' }),
     found({ where: 'log', at: 'reading orders', logger: "info, logger 'audit'", reader: { ...request(3), route: undefined } }),
@@ -42,10 +42,10 @@ t.test('each place has its own words', async (t) => {
   t.match(message, /in the header x-tenant of its answer: /)
   t.match(message, /on its log line "reading orders" \(info, logger 'audit'\): /)
   t.match(message, /in its scope, as 'tenant': /)
-  t.equal(message.split('route /of/:tenant').length, 3, 'where there is one')
+  t.equal(message.split('route /of/:tenant').length, 3, 'if there is one')
 })
 
-t.test('crossings of one kind are told once, whichever element of a list they are in; ten kinds at most', async (t) => {
+t.test('crossings that differ only in a list index are reported once, and at most ten kinds', async (t) => {
   const alike = Array.from({ length: 14 }, (_, i) => found({ reader: request(i + 3), at: `rows[${i}].tenant` }))
   t.match(caller((run) => crossingError(alike.slice(0, 2), run)).message, /and so did another: 4 that of 2\n/)
   t.match(caller((run) => crossingError(alike, run)).message, /and so did 13 others: 4 that of 2, .* 13 that of 2…\n/)
@@ -56,7 +56,7 @@ t.test('crossings of one kind are told once, whichever element of a list they ar
   t.match(message, /\n\nand 2 kinds more\n/)
 })
 
-t.test('the error has the seed and the crossings, which runners do not print, and a stack that begins at the caller', async (t) => {
+t.test('the error has the seed and the crossings, which test runners do not print, and a stack that starts at the caller', async (t) => {
   const error = caller((run) => crossingError([found({})], run)) as Error & { seed: number, crossings: unknown[] }
   t.equal(error.seed, 7)
   const { index, ...crossing } = found({})
@@ -65,7 +65,7 @@ t.test('the error has the seed and the crossings, which runners do not print, an
   t.match(error.stack!.slice(error.stack!.indexOf('    at ')), /^ {4}at .*report\.test\.ts/)
 })
 
-t.test('requests that had no answer are named, with the reason', async (t) => {
+t.test('requests without an answer are named with the reason', async (t) => {
   const requests = Array.from({ length: 11 }, (_, i) => new SentRequest(i + 1, '', { url: '/' }, 0, { pieces: [], chunked: false, wait: 0 }))
   for (const sent of requests) sent.failure = new Error('socket hang up')
   const error = caller((run) => unansweredError(requests, run))

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { bytesOf, headersOf, SentRequest } from '../../../lib/testing/sent-request.ts'
 
-t.test('a body that is text or bytes is sent as it is, anything else as JSON', async (t) => {
+t.test('a text or binary body is sent unchanged, any other body as JSON', async (t) => {
   t.equal(bytesOf(undefined).length, 0)
   t.equal(bytesOf('text').toString(), 'text')
   t.equal(bytesOf(new Uint8Array([97, 98])).toString(), 'ab')
@@ -9,7 +9,7 @@ t.test('a body that is text or bytes is sent as it is, anything else as JSON', a
   t.equal(bytesOf(null).toString(), 'null')
 })
 
-t.test('JSON has its content type, unless the request names one', async (t) => {
+t.test('a JSON body has its content type unless the request sets one', async (t) => {
   const url = '/'
   t.same(headersOf({ url }), {})
   t.same(headersOf({ url, body: 'text', headers: { a: 'b' } }), { a: 'b' })
@@ -18,7 +18,7 @@ t.test('JSON has its content type, unless the request names one', async (t) => {
   t.same(headersOf({ url, body: {}, headers: { 'Content-Type': 'application/merge-patch+json' } }), { 'Content-Type': 'application/merge-patch+json' })
 })
 
-t.test('a sent has a method in capitals, and tells when it arrived', async (t) => {
+t.test('a SentRequest has an upper-case method, and resolves when it arrives', async (t) => {
   const sending = { pieces: [], chunked: false, wait: 0 }
   t.equal(new SentRequest(1, 'canary', { url: '/' }, 0, sending).method, 'GET')
   const sent = new SentRequest(1, 'canary', { url: '/', method: 'post' }, 0, sending)

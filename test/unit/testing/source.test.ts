@@ -9,7 +9,7 @@ import { rememberCall } from '../../../lib/testing/source.ts'
 const HERE = fileURLToPath(import.meta.url)
 const lineHere = (): number => Number(/:(\d+):\d+\)?$/.exec(new Error().stack!.split('\n')[2]!)![1])
 
-t.test('the line is the nearest of the application, not of Node, nor of what the application called', async (t) => {
+t.test('the line is the innermost one of the application, not of Node, nor of a package that the application called', async (t) => {
   let line: string | undefined
   const emitter = new EventEmitter()
   let expected = 0
@@ -19,14 +19,14 @@ t.test('the line is the nearest of the application, not of Node, nor of what the
   t.ok(line!.includes(HERE), 'a path, not a URL')
 })
 
-t.test('where nothing but code of this package and of Node calls, there is none', async (t) => {
+t.test('without a caller outside this package and Node there is no line', async (t) => {
   const lines = await new Promise<unknown[]>((resolve) => {
     setImmediate(() => { resolve([rememberCall(fileURLToPath(new URL('../../..', import.meta.url)))()]) })
   })
   t.same(lines, [undefined])
 })
 
-t.test('the limit of stack traces stays what it was', async (t) => {
+t.test('the limit of stack traces is restored', async (t) => {
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = 1
   t.teardown(() => { Error.stackTraceLimit = stackTraceLimit })
@@ -35,7 +35,7 @@ t.test('the limit of stack traces stays what it was', async (t) => {
   t.equal(Error.stackTraceLimit, 1)
 })
 
-t.test('in a bundle, where our code and the application are one file, no line of it is taken for the application', async (t) => {
+t.test('in a bundle with our code and the application\'s, no line counts as the application\'s', async (t) => {
   const { outputFiles } = await build({
     stdin: { contents: "import { rememberCall } from './source.ts'; export const remember = () => rememberCall()()", resolveDir: fileURLToPath(new URL('../../../lib/testing', import.meta.url)) },
     bundle: true,
@@ -49,7 +49,7 @@ t.test('in a bundle, where our code and the application are one file, no line of
   t.match(load(), /load \(.*app\.cjs:1:\d+\)$/)
 })
 
-t.test('where stacks are formatted by somebody else, there is no line', async (t) => {
+t.test('if something else formats stacks, there is no line', async (t) => {
   const { prepareStackTrace } = Error
   t.teardown(() => { Error.prepareStackTrace = prepareStackTrace })
   Error.prepareStackTrace = () => 'a stack of another form'

@@ -6,7 +6,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import { openTarget } from '../../../lib/testing/target.ts'
 
-t.test('an application that does not listen does so on 127.0.0.1, and is afterwards as it was', async (t) => {
+t.test('an application that does not listen is started on 127.0.0.1, and restored afterwards', async (t) => {
   const app = Fastify()
   t.teardown(() => app.close())
   let listened = 0
@@ -27,7 +27,7 @@ t.test('an application that does not listen does so on 127.0.0.1, and is afterwa
   t.equal(await (await fetch(url)).text(), 'ok')
 })
 
-t.test('one that listens goes on listening, and is reached where it listens', async (t) => {
+t.test('an application that listens keeps listening and is reached at its address', async (t) => {
   for (const [host, expected] of [['127.0.0.1', '127.0.0.1'], ['0.0.0.0', '127.0.0.1']] as const) {
     const app = Fastify()
     t.teardown(() => app.close())
@@ -39,7 +39,7 @@ t.test('one that listens goes on listening, and is reached where it listens', as
   }
 })
 
-t.test('one that was closed meanwhile is closed', async (t) => {
+t.test('an application that was closed in the meantime stays closed', async (t) => {
   const app = Fastify()
   const target = await openTarget(app)
   await app.close()
@@ -47,13 +47,13 @@ t.test('one that was closed meanwhile is closed', async (t) => {
   t.equal(app.server.listening, false)
 })
 
-t.test('one that cannot start rejects with its own error', async (t) => {
+t.test('an application that cannot start rejects with its own error', async (t) => {
   const app = Fastify()
   app.register(async () => { throw new Error('no database') })
   await t.rejects(openTarget(app), { message: 'no database' })
 })
 
-t.test('what is no application, or none that is reached over HTTP/1 and a port, is refused', async (t) => {
+t.test('a value that is not an application, or not reachable over HTTP/1 and a port, is refused', async (t) => {
   for (const app of [undefined, null, {}, Promise.resolve(Fastify()), { ready () {} }, http2.createServer()]) await t.rejects(openTarget(app as never), { code: 'FST_CTX_INVALID_ARGUMENT' })
   await t.rejects(openTarget(Fastify({ http2: true })), { code: 'FST_CTX_INVALID_ARGUMENT', message: /http2/ })
   const app = Fastify()

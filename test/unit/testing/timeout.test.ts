@@ -1,7 +1,7 @@
 import t from 'tap'
 import { within } from '../../../lib/testing/timeout.ts'
 
-t.test('waiting is over when it is done, or when its time is', async (t) => {
+t.test('waiting ends when the work is done or when the time passes', async (t) => {
   let stopped = 0
   const stop = (): void => { stopped++ }
   await within(60_000, (done) => {
@@ -15,6 +15,6 @@ t.test('waiting is over when it is done, or when its time is', async (t) => {
   t.ok(Date.now() - start >= 15)
 })
 
-t.test('what cannot be started rejects, and leaves no timer', async (t) => {
+t.test('work that fails to start rejects and leaves no timer', async (t) => {
   await t.rejects(within(60_000, () => { throw new Error('not started') }), { message: 'not started' })
 })

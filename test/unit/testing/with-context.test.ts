@@ -6,7 +6,7 @@ import { withContext } from '../../../lib/testing/with-context.ts'
 const ctx = createContext({ tenant: key<string>({ locked: true }), user: key<string>() })
 const seen = (): unknown[] => [ctx.get('tenant'), ctx.get('user')]
 
-t.test('a body, sync or async, sees the values, of the ready-made context or of one\'s own, and nothing after it does', async (t) => {
+t.test('withContext: a sync or async body has the values, of the ready-made or of a custom context, and nothing after it has them', async (t) => {
   t.same(withContext(ctx, { tenant: 'acme' }, seen)(), ['acme', undefined])
   t.same(await withContext(ctx, { tenant: 'acme' }, async () => { await turn(); return seen() })(), ['acme', undefined])
   t.same(withContext({ tenant: 'acme' } as never, () => readyMade.get('tenant' as never))(), 'acme')
@@ -14,7 +14,7 @@ t.test('a body, sync or async, sees the values, of the ready-made context or of 
   t.same([...seen(), readyMade.get('requestId')], [undefined, undefined, undefined])
 })
 
-t.test('however it ends, what is around it is current again', async (t) => {
+t.test('withContext restores the outer scope, regardless of how the body ends', async (t) => {
   await ctx.run({ tenant: 'outer' }, async () => {
     t.throws(withContext(ctx, { tenant: 'inner' }, () => { throw new Error(String(ctx.get('tenant'))) }), { message: 'inner' })
     t.same(seen(), ['outer', undefined])
@@ -23,7 +23,7 @@ t.test('however it ends, what is around it is current again', async (t) => {
   })
 })
 
-t.test('each call is a root of its own: it sees nothing around it, nor what another call set', async (t) => {
+t.test('withContext: each call is a separate root that sees no outer values and none of other calls', async (t) => {
   const ids = new Set<unknown>()
   const body = withContext(ctx, { user: 'ada' }, () => {
     const before = seen()
@@ -37,7 +37,7 @@ t.test('each call is a root of its own: it sees nothing around it, nor what anot
   t.equal(ids.size, 3)
 })
 
-t.test('arguments, this and the result are passed on; name, parameters and text are those of the function', async (t) => {
+t.test('withContext passes on arguments, this and the result, and keeps name, length and source text', async (t) => {
   function named (this: unknown, a: number, b: number): unknown {
     return [this, a, b]
   }
@@ -52,7 +52,7 @@ t.test('arguments, this and the result are passed on; name, parameters and text 
   t.ok(withContext(ctx, {}, async () => result)() instanceof Promise)
 })
 
-t.test('what a callback-style test starts still sees the values when it calls done', async (t) => {
+t.test('withContext: a callback-style test still has the values when it calls done', async (t) => {
   await new Promise<void>((resolve) => {
     withContext(ctx, { tenant: 'acme' }, (done: () => void) => {
       setImmediate(() => {
@@ -63,7 +63,7 @@ t.test('what a callback-style test starts still sees the values when it calls do
   })
 })
 
-t.test('misuse fails where the test is defined; a value of no key, where it runs', async (t) => {
+t.test('withContext: invalid arguments throw when the test is defined, an unknown key when it runs', async (t) => {
   for (const given of [[], [{}], [undefined, () => {}], [null, () => {}], ['acme', () => {}], [{}, 'fn'], [ctx], [ctx, {}], [ctx, () => {}], [ctx, null, () => {}]]) {
     t.throws(() => (withContext as (...given: unknown[]) => unknown)(...given), { code: 'FST_CTX_INVALID_ARGUMENT' }, JSON.stringify(given))
   }

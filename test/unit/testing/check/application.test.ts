@@ -18,13 +18,13 @@ t.test('a module with another export is refused', async (t) => {
   for (const name of ['nothing', 'wrong']) await t.rejects(loadApplication(file(name)), { code: 'FST_CTX_INVALID_ARGUMENT', message: /exports, as default or as app/ }, name)
 })
 
-t.test('an instance that was there before has no known routes', async (t) => {
+t.test('an instance that existed before has no known routes', async (t) => {
   const app = Fastify()
   Object.assign(globalThis, { applicationOfTest: app })
   const directory = t.testdir({ 'app.mjs': 'export default globalThis.applicationOfTest' })
   t.same((await loadApplication(`${directory}/app.mjs`)).routes, [])
 })
 
-t.test('a JSON file is its default export', async (t) => {
+t.test('a JSON file is its own default export', async (t) => {
   t.same(await importFile(`${t.testdir({ 'list.json': '[1]' })}/list.json`), { default: [1] })
 })

@@ -10,7 +10,7 @@ async function check (...args: string[]): Promise<{ code: number, text: string }
   return { code, text: printed.join('\n') }
 }
 
-t.test('an application in which nothing crosses: what was checked, what was not and why, and how to repeat it', async (t) => {
+t.test('check of an application without crossings prints what was checked, what was not and why, and how to repeat it', async (t) => {
   const { code, text } = await check('check', file('instance'), '--seed', '7', '--rounds=1')
   t.equal(code, 0, text)
   t.match(text, /^No value crossed between \d+ requests\.$/m)
@@ -22,7 +22,7 @@ t.test('an application in which nothing crosses: what was checked, what was not 
   t.ok(text.endsWith(`npx fastify-ctx check ${file('instance')} --rounds=1 --seed 7`))
 })
 
-t.test('an application in which a value crosses: the report, and 1', async (t) => {
+t.test('check of an application with a crossing prints the report and exits with 1', async (t) => {
   for (const args of [['--header', 'X-Tenant-Id: {canary}'], ['--requests', file('requests')]]) {
     const { code, text } = await check('check', file('crossing'), '--seed=1', ...args)
     t.equal(code, 1)
@@ -31,13 +31,13 @@ t.test('an application in which a value crosses: the report, and 1', async (t) =
   }
 })
 
-t.test('a plugin is checked, without anything else to report', async (t) => {
+t.test('check of a plugin prints nothing else', async (t) => {
   const { code, text } = await check('check', file('plugin'), '--rounds', '1', '--concurrency', '2')
   t.equal(code, 0)
   t.match(text, /^No value crossed between 4 requests\.\n\nchecked\n {2}GET \/echo\/:text: 200 × 4\n\nThe same/)
 })
 
-t.test('requests of a JSON file, with the headers of --header', async (t) => {
+t.test('check sends the requests of a JSON file with the headers of --header', async (t) => {
   const list = `${t.testdir({ 'list.json': JSON.stringify([{ url: '/echo/{canary}' }, { method: 'GET', url: '/echo/2', headers: { accept: '*/*' } }]) })}/list.json`
   const { code, text } = await check('check', file('plugin'), '--requests', list, '--rounds', '1', '--header', 'x-tenant-id: {canary}')
   t.equal(code, 0, text)
@@ -45,13 +45,13 @@ t.test('requests of a JSON file, with the headers of --header', async (t) => {
   t.match(text, /--header 'x-tenant-id: \{canary\}' --seed/)
 })
 
-t.test('where nothing can be checked it exits with 2, and says why', async (t) => {
+t.test('check exits with 2 and the reason if nothing can be checked', async (t) => {
   t.match(await check('check', file('blind'), '--rounds', '1'), { code: 2, text: /^Nothing was checked\.\n\nnot checked\n {2}GET \/:id: its canary was in no answer/ })
   t.match(await check('check', file('crossing')), { code: 2, text: /none of 1 routes has one\n {2}GET \/orders: nothing in its schema/ })
   t.match(await check('check', file('nothing')), { code: 2, text: /exports, as default or as app[^]*Usage:/ })
 })
 
-t.test('misuse exits with 2 and prints the usage, a missing file prints its error', async (t) => {
+t.test('check exits with 2 and the usage for invalid arguments, and prints the error of a missing file', async (t) => {
   for (const args of [[], ['check'], ['look', 'app.js'], ['check', 'a.js', 'b.js'], ['check', 'a.js', '--sed', '1'], ['check', 'a.js', '--seed', 'x'], ['check', 'a.js', '--header', 'nothing']]) {
     t.match(await check(...args), { code: 2, text: /Usage: fastify-ctx check/ }, args.join(' '))
   }
@@ -61,6 +61,6 @@ t.test('misuse exits with 2 and prints the usage, a missing file prints its erro
   t.notMatch(text, /Usage/)
 })
 
-t.test('help is printed', async (t) => {
+t.test('check --help prints the usage', async (t) => {
   t.match(await check('--help'), { code: 0, text: /^Usage: fastify-ctx check <app>/ })
 })

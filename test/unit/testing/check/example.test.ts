@@ -42,10 +42,10 @@ for (const [title, schema, expected] of [
   ['one of several', { oneOf: [{ type: 'integer' }, { type: 'string' }] }, 1],
   ['any of several', { anyOf: [{ $ref: 'id#' }, { type: 'integer' }] }, '{canary}']
 ] as const) {
-  t.test(`of ${title}`, async (t) => { t.same(make(schema), expected) })
+  t.test(`an example of ${title}`, async (t) => { t.same(make(schema), expected) })
 }
 
-t.test('a schema that refers to itself ends', async (t) => {
+t.test('the example of a schema that refers to itself is finite', async (t) => {
   const node: Schema = { type: 'object', properties: { next: { $ref: '#' } } }
   t.match(JSON.stringify(exampleOf(node, () => node)), /^\{"next":\{"next":.*"\{canary\}"/)
 })

@@ -1,4 +1,4 @@
-// An application that shows nothing of what it is sent.
+// An application that returns nothing of what it receives.
 import Fastify from 'fastify'
 
 export const app = Fastify()

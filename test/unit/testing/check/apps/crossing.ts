@@ -1,4 +1,4 @@
-// A factory of an application with a planted bug: the tenant is a variable of the module.
+// A factory of an application with a planted bug: it keeps the tenant in a module variable.
 import { setImmediate as turn } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
 

@@ -1,4 +1,4 @@
-// A Fastify instance with routes of each kind: with schemas, without, and one that crosses nothing but shows nothing.
+// A Fastify instance with several kinds of route: with schemas, without, and one that returns nothing it receives.
 import Fastify from 'fastify'
 import { createContext, key } from '../../../../../lib/index.ts'
 

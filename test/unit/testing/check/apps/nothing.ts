@@ -1,2 +1,2 @@
-// A module that exports no application.
+// A module that does not export an application.
 export const value = 1

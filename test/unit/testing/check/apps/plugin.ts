@@ -1,4 +1,4 @@
-// A plugin, as fastify-cli takes it.
+// A plugin, as fastify-cli loads it.
 import type { FastifyInstance } from 'fastify'
 
 export default async function plugin (app: FastifyInstance): Promise<void> {

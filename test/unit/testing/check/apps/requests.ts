@@ -1,4 +1,4 @@
-// Requests of a file: functions, as assertIsolated takes them.
+// A module of requests: functions, as for assertIsolated.
 import type { MakeRequest } from '../../../../../lib/testing/sent-request.ts'
 
 const list: MakeRequest[] = [(canary) => ({ url: '/orders', headers: { 'x-tenant-id': canary } })]

@@ -1,2 +1,2 @@
-// A factory that makes no application.
+// A factory that does not return an application.
 export default (): number => 1
