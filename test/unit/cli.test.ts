@@ -12,7 +12,7 @@ async function run (...args: string[]): Promise<{ code: number, output: string }
   return { code, output }
 }
 
-t.test('the command exits with the code of its outcome, after all is printed', async (t) => {
+t.test('the command exits with its exit code after all output is written', async (t) => {
   t.match(await run('--help'), { code: 0, output: /Exits with 0/ })
   t.match(await run('check', 'test/unit/testing/check/apps/crossing.ts', '--header', 'x-tenant-id: {canary}'), { code: 1, output: /values crossed[^]*The same requests/ })
   t.match(await run('check'), { code: 2, output: /Usage:/ })

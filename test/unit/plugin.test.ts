@@ -4,7 +4,7 @@ import t from 'tap'
 import context, { createContext, ctx, key, type ReadyMadeOptions } from '../../lib/index.ts'
 import { gate, Lines, listen, type Tap } from '../support/support.ts'
 
-/** A plain object with an own property `__proto__`, as JSON makes it. */
+/** A plain object with an own property `__proto__`, as JSON.parse creates it. */
 const ownProto = JSON.parse('{"__proto__":{"log":true}}') as object
 
 async function register (options: unknown): Promise<FastifyInstance> {
@@ -13,7 +13,7 @@ async function register (options: unknown): Promise<FastifyInstance> {
   return app
 }
 
-t.test('misuse fails at register, with a code and the name of the option', async (t) => {
+t.test('invalid options fail the registration with a code and the name of the option', async (t) => {
   for (const [what, options, code, message] of [
     ['an option that does not exist', { key: {} }, 'FST_CTX_INVALID_OPTION', /'key'/],
     ['keys that are no object', { keys: 'tenant' }, 'FST_CTX_INVALID_OPTION', /'keys'/],
@@ -41,11 +41,11 @@ t.test('misuse fails at register, with a code and the name of the option', async
   }
 })
 
-t.test('what Fastify itself hands to a plugin is no option of ours', async (t) => {
+t.test('options that Fastify passes to every plugin are not treated as ours', async (t) => {
   await t.resolves(() => register({ prefix: '/x', logLevel: 'warn', logSerializers: {} }))
 })
 
-t.test('a context of your own has its keys already', async (t) => {
+t.test('a custom context refuses keys at registration', async (t) => {
   const own = createContext({ tenant: key<string>() })
   await t.rejects(async () => { await Fastify().register(own.plugin, { keys: {} } as never) }, { code: 'FST_CTX_INVALID_OPTION', message: /createContext/ })
 })
@@ -55,7 +55,7 @@ t.test('registered twice', async (t) => {
   const options = { keys: { tenant: { seed, log: true } }, requestId: { header: 'x-id' } } as const
 
   for (const [what, second] of Object.entries({ 'the same options': { ...options, keys: { ...options.keys } }, 'no options': {}, 'no options but those of Fastify': { prefix: '/x' }, 'the same options, and one without a value': { ...options, closeTimeout: undefined as never } })) {
-    t.test(`with ${what}: the second does nothing, in the same instance and in a child`, async (t) => {
+    t.test(`with ${what}: the second registration does nothing, in the same instance and in a child`, async (t) => {
       const app = Fastify()
       await app.register(context, options)
       await app.register(context, second)
@@ -91,7 +91,7 @@ t.test('registered twice', async (t) => {
     }
   })
 
-  t.test('in a child and later around it: one scope for the request, that of the outer one', async (t) => {
+  t.test('in a child and later in its parent: one scope per request, opened by the parent', async (t) => {
     const own = createContext({ tenant: key<string>({ seed: () => { seeds++; return 'acme' } }) })
     let seeds = 0
     const app = Fastify()
@@ -108,7 +108,7 @@ t.test('registered twice', async (t) => {
   })
 })
 
-t.test('closing takes no turn of the event loop of its own, so what is closed after it sees the same order of events', async (t) => {
+t.test('closing takes no extra turn of the event loop, so plugins closed later see the same order of events', async (t) => {
   for (const plugged of [false, true]) {
     const app = Fastify()
     if (plugged) await app.register(context)
@@ -121,13 +121,13 @@ t.test('closing takes no turn of the event loop of its own, so what is closed af
   }
 })
 
-t.test('request.ctx of another plugin: refused', async (t) => {
+t.test('request.ctx of another plugin, decorated before ours: refused', async (t) => {
   const app = Fastify()
   app.decorateRequest('ctx', null as never)
   await t.rejects(async () => { await app.register(context) }, { code: 'FST_CTX_DECORATED' })
 })
 
-t.test('request.ctx of another plugin, decorated after ours: refused where it is decorated, whatever it is', async (t) => {
+t.test('request.ctx of another plugin, decorated after ours: refused when it is decorated, with any value', async (t) => {
   const app = Fastify()
   await app.register(context)
   const { decorateRequest } = app
@@ -142,7 +142,7 @@ t.test('request.ctx of another plugin, decorated after ours: refused where it is
   await t.rejects(async () => { await app.ready() }, { code: 'FST_CTX_DECORATED' })
 })
 
-t.test('a request that app.routing() hands to the router again keeps its id and its scope', async (t) => {
+t.test('a request that app.routing() routes again keeps its id and its scope', async (t) => {
   const own = createContext({ tenant: key<string>({ seed: () => 'acme' }) })
   const lines = new Lines(t)
   const app = Fastify({ logger: { stream: lines } })
@@ -166,7 +166,7 @@ t.test('a request that app.routing() hands to the router again keeps its id and 
   t.equal(lines.one('again').reqId, first)
 })
 
-t.test('in an encapsulated scope it covers that scope alone', async (t) => {
+t.test('the plugin in an encapsulated child covers only that child', async (t) => {
   const own = createContext({ tenant: key<string>({ seed: () => 'acme', log: true }) })
   const lines = new Lines(t)
   const app = Fastify({ logger: { stream: lines } })
@@ -189,7 +189,7 @@ t.test('in an encapsulated scope it covers that scope alone', async (t) => {
 })
 
 t.test('request.ctx', async (t) => {
-  /** What a handler of an application with the ready-made context returns. */
+  /** What a handler returns in an application with the ready-made context. */
   async function handled (t: Tap, handler: (request: FastifyRequest) => Promise<unknown>): Promise<unknown> {
     const app = Fastify()
     await app.register(context, { keys: { tenant: () => 'acme', user: {} } })
@@ -200,7 +200,7 @@ t.test('request.ctx', async (t) => {
     return await answer.json()
   }
 
-  t.test('each key reads and writes like a property, the request id reads', async (t) => {
+  t.test('reads and writes each key like a property, and reads the request id', async (t) => {
     t.same(await handled(t, async (request) => {
       request.ctx.user = { id: 'ada' }
       request.ctx.tenant = 'other'
@@ -208,7 +208,7 @@ t.test('request.ctx', async (t) => {
     }), { user: { id: 'ada' }, tenant: 'other', id: 'id-1' })
   })
 
-  t.test('a key that was not declared, on the ready-made context', async (t) => {
+  t.test('reads and writes an undeclared key on the ready-made context', async (t) => {
     t.same(await handled(t, async (request) => {
       const before = request.ctx.basket
       request.ctx.basket = ['apple']
@@ -216,7 +216,7 @@ t.test('request.ctx', async (t) => {
     }), { before: null, after: ['apple'], get: ['apple'] })
   })
 
-  t.test('has the calls of ctx', async (t) => {
+  t.test('has the methods of ctx', async (t) => {
     t.same(await handled(t, async (request) => {
       request.ctx.set('tenant', 'set')
       const within = request.ctx.run({ tenant: 'run' }, () => [request.ctx.tenant, request.ctx.get('tenant'), ctx.get('tenant')])
@@ -224,7 +224,7 @@ t.test('request.ctx', async (t) => {
     }), { within: ['run', 'run', 'run'], tenant: 'set', has: false, log: true, mixin: { reqId: 'id-1' } })
   })
 
-  t.test('a write that no reader would see is refused', async (t) => {
+  t.test('refuses a write that no reader would see', async (t) => {
     const refused = (write: () => void): unknown => {
       try {
         write()
@@ -251,7 +251,7 @@ t.test('request.ctx', async (t) => {
     t.same((await app.inject('/')).json(), ['TypeError', 'FST_CTX_UNKNOWN_KEY', 'undefined'])
   })
 
-  t.test('acts on its own request in the work of another', async (t) => {
+  t.test('acts on its own request in the work of another one', async (t) => {
     const held = gate<() => { tenant: string | undefined, inner: string | undefined }>()
     const done = gate()
     const app = Fastify()
@@ -273,7 +273,7 @@ t.test('request.ctx', async (t) => {
     t.equal(await (await first).text(), 'A')
   })
 
-  t.test('in hooks before the scope is open', async (t) => {
+  t.test('in hooks before the scope opens', async (t) => {
     const app = Fastify()
     let early: unknown
     app.addHook('onRequest', async (request) => { early = [request.ctx.tenant, request.ctx.has('tenant')] })
@@ -283,7 +283,7 @@ t.test('request.ctx', async (t) => {
     t.same(early, [undefined, false])
   })
 
-  t.test('of two contexts is that of the first, and neither sees the other', async (t) => {
+  t.test('belongs to the first of two contexts, and neither sees the other', async (t) => {
     const first = createContext({ tenant: key<string>({ seed: () => 'of the first' }) })
     const second = createContext({ tenant: key<string>({ seed: () => 'of the second' }) })
     const app = Fastify()
@@ -298,7 +298,7 @@ t.test('request.ctx', async (t) => {
 })
 
 t.test('@fastify/request-context', async (t) => {
-  t.test('its requestContext reads and writes our values, and is where it was', async (t) => {
+  t.test('requestContext reads and writes our values, and is decorated as usual', async (t) => {
     const legacy = requestContext as unknown as { get: (name: string) => unknown, set: (name: string, value: unknown) => void }
     const app = Fastify()
     await app.register(context, { keys: { tenant: () => 'acme' } })
@@ -337,7 +337,7 @@ t.test('@fastify/request-context', async (t) => {
     await t.rejects(async () => { await whole.ready() }, refused)
   })
 
-  t.test('registered after ours: the start fails, and nothing is thrown that nobody could catch', async (t) => {
+  t.test('registered after ours: the start fails without an uncatchable error', async (t) => {
     const app = Fastify()
     app.register(context)
     app.register(requestContextPlugin)
@@ -349,7 +349,7 @@ t.test('@fastify/request-context', async (t) => {
     await t.rejects(async () => { await nested.listen({ port: 0 }) }, refused)
   })
 
-  t.test('other decorators are as ever', async (t) => {
+  t.test('other decorators work as usual', async (t) => {
     const app = Fastify()
     await app.register(context)
     t.equal(app.decorate('mine', 1), app)
@@ -384,13 +384,13 @@ t.test('the same context in two applications of one process', async (t) => {
   t.equal(b.lines.all('outside').length, 1, 'outside any request: the logger of the application registered last')
   await b.app.close()
   own.log.info('after')
-  t.equal(a.lines.all('after').length, 1, 'once that is closed: of the one before')
+  t.equal(a.lines.all('after').length, 1, 'after it has closed: of the previous one')
   await a.app.close()
   own.log.info('nobody')
   t.same([...a.lines.all('nobody'), ...b.lines.all('nobody')], [], 'none: silent')
 })
 
-t.test('a request id header that a key is sent by fails the registration', async (t) => {
+t.test('requestId.header with the header of a key fails the registration', async (t) => {
   const own = createContext({ tenant: key<string>({ header: 'X-Tenant' }) })
   for (const header of ['x-tenant', 'X-TENANT']) {
     const app = Fastify()

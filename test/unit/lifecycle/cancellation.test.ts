@@ -18,7 +18,7 @@ async function setting (t: Tap, routes: (app: FastifyInstance) => void, options:
   return { app, ...await listen(t, app) }
 }
 
-/** Sends the head of a GET, and goes away when it is told to. */
+/** Sends the head of a GET request. */
 function client (t: Tap, port: number, path = '/'): net.Socket {
   const socket = net.connect(port, '127.0.0.1')
   socket.write(`GET ${path} HTTP/1.1\r\nhost: x\r\n\r\n`)
@@ -26,7 +26,7 @@ function client (t: Tap, port: number, path = '/'): net.Socket {
   return socket
 }
 
-/** Resolves with the reason when a signal is aborted. Until then the process lives, which the timers of signals do not see to. */
+/** Resolves with the reason when a signal is aborted. Keeps the process alive until then, which signal timers do not do. */
 async function reasonOf (signal: AbortSignal): Promise<unknown> {
   await sleep(60_000, undefined, { signal }).catch(() => {})
   return signal.reason
@@ -35,12 +35,12 @@ async function reasonOf (signal: AbortSignal): Promise<unknown> {
 const GONE = { code: 'FST_CTX_CLIENT_GONE', name: 'AbortError' }
 const LATE = { code: 'FST_CTX_DEADLINE', name: 'TimeoutError' }
 
-t.test('outside a scope there is a signal that is never aborted', async (t) => {
+t.test('outside a scope the signal is never aborted', async (t) => {
   t.equal(ctx.signal.aborted, false)
   t.equal(ctx.deadline, undefined)
 })
 
-t.test('in one scope it is the same signal; a scope without limits of its own has that of the one around it', async (t) => {
+t.test('a scope always returns the same signal, and a nested scope without limits returns the signal of its parent', async (t) => {
   ctx.run({}, () => {
     const { signal } = ctx
     t.equal(ctx.signal, signal)
@@ -51,8 +51,8 @@ t.test('in one scope it is the same signal; a scope without limits of its own ha
   })
 })
 
-t.test('the client is gone', async (t) => {
-  t.test('before its answer: the signal is aborted, and its listeners run in the scope', async (t) => {
+t.test('the client disconnects', async (t) => {
+  t.test('before the response: the signal is aborted, and its listeners run in the scope', async (t) => {
     const [entered, done] = [gate(), gate<unknown[]>()]
     const { port } = await setting(t, (app) => {
       app.get('/', async () => {
@@ -74,7 +74,7 @@ t.test('the client is gone', async (t) => {
     t.equal(inListener, 'globex')
   })
 
-  t.test('before anybody asked for the signal: it is aborted when it is asked for', async (t) => {
+  t.test('before the first use of the signal: it is already aborted', async (t) => {
     const [entered, closed, done] = [gate(), gate(), gate<AbortSignal>()]
     const { port } = await setting(t, (app) => {
       app.get('/', async (request) => {
@@ -92,7 +92,7 @@ t.test('the client is gone', async (t) => {
     t.match(signal.reason, GONE)
   })
 
-  t.test('in the middle of its answer', async (t) => {
+  t.test('in the middle of the response', async (t) => {
     const reason = gate<unknown>()
     const { port } = await setting(t, (app) => {
       app.get('/', async (_request, reply) => {
@@ -107,7 +107,7 @@ t.test('the client is gone', async (t) => {
     t.match(await reason.promise, GONE)
   })
 
-  t.test('work that was detached, and a root of its own, are not cut short', async (t) => {
+  t.test('detached work and a separate root are not aborted', async (t) => {
     const [entered, closed] = [gate(), gate()]
     const done = gate<boolean[]>()
     const { port } = await setting(t, (app) => {
@@ -130,7 +130,7 @@ t.test('the client is gone', async (t) => {
     t.same(await done.promise, [false, false, false])
   })
 
-  t.test('cuts fetch, undici and timers short, which fail with its reason or as an AbortError', async (t) => {
+  t.test('fetch, undici and timers stop with its reason or with an AbortError', async (t) => {
     const upstream: Server = createHttpServer(() => { asked() })
     await once(upstream.listen(0, '127.0.0.1'), 'listening')
     t.teardown(() => { upstream.closeAllConnections(); upstream.close() })
@@ -158,7 +158,7 @@ t.test('the client is gone', async (t) => {
   })
 })
 
-t.test('it is never aborted', async (t) => {
+t.test('the signal is never aborted', async (t) => {
   async function isNotAborted (t: Tap, ask: (url: string, port: number) => Promise<unknown>, options: object = {}): Promise<void> {
     const [signals, ended] = [[] as AbortSignal[], gate()]
     const { url, port } = await setting(t, (app) => {
@@ -168,7 +168,7 @@ t.test('it is never aborted', async (t) => {
         url: '/',
         exposeHeadRoute: false,
         handler: async () => {
-          // The body is read, and its request closed.
+          // The body has been read and the request stream closed.
           await turns(5)
           return { aborted: ctx.signal.aborted }
         }
@@ -180,14 +180,14 @@ t.test('it is never aborted', async (t) => {
     t.same(signals.map(({ aborted }) => aborted), [false])
   }
 
-  t.test('on a POST whose body was read, while the handler runs and after it', async (t) => {
+  t.test('on a POST request whose body was read, during and after the handler', async (t) => {
     await isNotAborted(t, async (url) => {
       const answer = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: '{"a":1}' })
       t.same(await answer.json(), { aborted: false })
     })
   })
 
-  t.test('on a POST whose body comes in delayed chunks', async (t) => {
+  t.test('on a POST request whose body arrives in delayed chunks', async (t) => {
     await isNotAborted(t, async (_url, port) => {
       const socket = net.connect(port, '127.0.0.1')
       socket.write('POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n')
@@ -201,7 +201,7 @@ t.test('it is never aborted', async (t) => {
     })
   })
 
-  t.test('on a normal HTTP/2 GET', async (t) => {
+  t.test('on a normal HTTP/2 GET request', async (t) => {
     await isNotAborted(t, async (url) => {
       const session = http2.connect(url)
       t.teardown(() => { session.destroy() })
@@ -213,7 +213,7 @@ t.test('it is never aborted', async (t) => {
     }, { http2: true })
   })
 
-  t.test('on a POST that is answered in full before its body has come, whose connection is then closed', async (t) => {
+  t.test('on a POST request that is answered before its body arrives, and whose connection is then closed', async (t) => {
     const [signals, ended] = [[] as AbortSignal[], gate()]
     const { port } = await setting(t, (app) => {
       app.addHook('onRequest', async (_request, reply) => {
@@ -232,7 +232,7 @@ t.test('it is never aborted', async (t) => {
   })
 
   for (const method of ['GET', 'HEAD']) {
-    t.test(`on a normal ${method}, nor by the client going away after its answer`, async (t) => {
+    t.test(`on a normal ${method} request, nor by a disconnect after the response`, async (t) => {
       await isNotAborted(t, async (_url, port) => {
         const socket = net.connect(port, '127.0.0.1')
         socket.write(`${method} / HTTP/1.1\r\nhost: x\r\n\r\n`)
@@ -244,7 +244,7 @@ t.test('it is never aborted', async (t) => {
 })
 
 if (fastifyHas('handlerTimeout')) {
-  t.test('handlerTimeout aborts it, on a GET and on a POST, and limits the time that is left', async (t) => {
+  t.test('handlerTimeout aborts the signal of GET and POST requests, and sets ctx.deadline', async (t) => {
     const reasons: unknown[] = []
     const left: unknown[] = []
     const { url } = await setting(t, (app) => {
@@ -255,7 +255,7 @@ if (fastifyHas('handlerTimeout')) {
         handler: async (request) => {
           left.push(ctx.deadline)
           reasons.push(await reasonOf(ctx.signal), ctx.get('tenant'))
-          // Fastify's own timer is due at the same time: it answers first.
+          // Fastify's own timer fires at the same time and responds first.
           await reasonOf(request.signal)
           return 'late'
         }
@@ -273,13 +273,13 @@ if (fastifyHas('handlerTimeout')) {
     t.ok((left[2] as number) > 50_000)
   })
 
-  t.test('handlerTimeout aborts a signal that is first asked for when it has passed', async (t) => {
+  t.test('handlerTimeout: a signal that is first used after the timeout is already aborted', async (t) => {
     const reason = gate<unknown>()
     const { url } = await setting(t, (app) => {
       app.get('/', { handlerTimeout: 20 }, async (request) => {
         await reasonOf(request.signal)
         await turns(1)
-        // Its own limit is counted from a moment later.
+        // The limit is measured from a slightly later moment.
         const first = await reasonOf(ctx.signal)
         t.equal(ctx.signal.reason, first)
         reason.open(first)
@@ -289,7 +289,7 @@ if (fastifyHas('handlerTimeout')) {
     t.match(await reason.promise, LATE)
   })
 } else {
-  t.test('handlerTimeout of a Fastify that does not know it aborts nothing and limits nothing', async (t) => {
+  t.test('handlerTimeout on a Fastify version without it aborts nothing and sets no deadline', async (t) => {
     const { url } = await setting(t, (app) => {
       app.get('/', { handlerTimeout: 20 }, async () => {
         await sleep(60)
@@ -303,7 +303,7 @@ if (fastifyHas('handlerTimeout')) {
 }
 
 t.test('the limits of run', async (t) => {
-  t.test('timeout: the signal is aborted when it has passed, not before', async (t) => {
+  t.test('timeout: aborts the signal after that time, not before', async (t) => {
     await ctx.run({ tenant: 'acme' }, async () => {
       t.ok(ctx.deadline! > 0 && ctx.deadline! <= 20)
       t.notOk(ctx.signal.aborted)
@@ -315,7 +315,7 @@ t.test('the limits of run', async (t) => {
     }, { timeout: 20 })
   })
 
-  t.test('deadline: a Date or milliseconds; one that has passed has aborted the signal already', async (t) => {
+  t.test('deadline: takes a Date or milliseconds; one in the past aborts the signal at once', async (t) => {
     for (const deadline of [new Date(Date.now() - 1), Date.now() - 1, 0, new Date(0)]) {
       ctx.run({}, () => {
         t.ok(ctx.signal.aborted)
@@ -330,7 +330,7 @@ t.test('the limits of run', async (t) => {
     }, { deadline: new Date(Date.now() + 60_000) })
   })
 
-  t.test('signal: when it is aborted, with its reason; at once where it already is', async (t) => {
+  t.test('signal: aborts with its reason; at once if it is already aborted', async (t) => {
     const controller = new AbortController()
     await ctx.run({}, async () => {
       t.not(ctx.signal, controller.signal)
@@ -342,7 +342,7 @@ t.test('the limits of run', async (t) => {
     ctx.run({}, () => { t.equal(ctx.signal.reason, 'enough') }, { signal: controller.signal })
   })
 
-  t.test('are combined with those around them, the narrowest first', async (t) => {
+  t.test('combine with the limits of outer scopes, and the narrowest applies', async (t) => {
     const controller = new AbortController()
     await ctx.run({}, async () => {
       const outer = ctx.signal
@@ -361,7 +361,7 @@ t.test('the limits of run', async (t) => {
     }, { timeout: 60_000, signal: controller.signal })
   })
 
-  t.test('a timeout beyond what timers take aborts nothing', async (t) => {
+  t.test('a timeout beyond the range of timers aborts nothing', async (t) => {
     const seen = warnings(t, 'TimeoutOverflowWarning')
     for (const timeout of [2 ** 31, Infinity]) {
       await ctx.run({}, async () => {
@@ -373,7 +373,7 @@ t.test('the limits of run', async (t) => {
     t.same(seen, [])
   })
 
-  t.test('are let go when the function is done: no listener stays, and nothing is aborted later', async (t) => {
+  t.test('are released when the function settles: no listener stays, and nothing is aborted later', async (t) => {
     const controller = new AbortController()
     const listeners = (): number => counting.added - counting.removed
     const counting = countListeners(controller.signal)
@@ -389,7 +389,7 @@ t.test('the limits of run', async (t) => {
     t.same(signals.map(({ aborted }) => aborted), [false, false, false])
   })
 
-  t.test('a timer is only started by who asks for the signal', async (t) => {
+  t.test('a timer starts only when the signal is first used', async (t) => {
     const { setTimeout: original } = globalThis
     let timers = 0
     t.teardown(() => { globalThis.setTimeout = original })
@@ -400,7 +400,7 @@ t.test('the limits of run', async (t) => {
     t.equal(timers, 1)
   })
 
-  t.test('that are no limits throw, and nothing is called', async (t) => {
+  t.test('invalid limits throw, and the function is not called', async (t) => {
     const fn = (): void => { t.fail('called') }
     for (const options of [{ timeout: -1 }, { timeout: NaN }, { timeout: '5' }, { timeout: null }, { deadline: NaN }, { deadline: new Date(NaN) }, { deadline: 'soon' }, { signal: {} }, { signal: new AbortController() }]) {
       t.throws(() => ctx.run({}, fn, options as never), { code: 'FST_CTX_INVALID_ARGUMENT' }, JSON.stringify(options))
@@ -408,7 +408,7 @@ t.test('the limits of run', async (t) => {
   })
 })
 
-t.test('in a request a deadline of run cuts fetch short, and the request goes on', async (t) => {
+t.test('a deadline of run aborts fetch in a request, and the request continues', async (t) => {
   const upstream = createHttpServer(() => {})
   await once(upstream.listen(0, '127.0.0.1'), 'listening')
   t.teardown(() => { upstream.closeAllConnections(); upstream.close() })
@@ -422,7 +422,7 @@ t.test('in a request a deadline of run cuts fetch short, and the request goes on
   t.same(await (await fetch(url)).json(), { outcome: LATE, aborted: false })
 })
 
-/** How many listeners a signal was given, and how many were taken from it. */
+/** How many listeners were added to a signal, and how many were removed. */
 function countListeners (signal: AbortSignal): { added: number, removed: number } {
   const counting = { added: 0, removed: 0 }
   const { addEventListener, removeEventListener } = signal
@@ -433,7 +433,7 @@ function countListeners (signal: AbortSignal): { added: number, removed: number 
   return counting
 }
 
-t.test('many runs with limits at once cause no warning, with a signal of the user and without', async (t) => {
+t.test('many concurrent runs with limits cause no warning, with and without a user\'s signal', async (t) => {
   const seen = warnings(t, undefined)
   const user = new AbortController()
   const go = gate()
@@ -454,7 +454,7 @@ t.test('many runs with limits at once cause no warning, with a signal of the use
   t.equal(reasons.filter((reason) => reason === 'enough').length, 15)
 })
 
-t.test('a signal of the user is listened to as long as a run follows it', async (t) => {
+t.test('a user\'s signal is listened to as long as a run follows it', async (t) => {
   const { signal } = new AbortController()
   let listeners = 0
   const { addEventListener, removeEventListener } = signal
@@ -469,7 +469,7 @@ t.test('a signal of the user is listened to as long as a run follows it', async 
   t.equal(listeners, 0)
 })
 
-t.test('thousands of runs with limits within each other are aborted with the outermost', async (t) => {
+t.test('thousands of nested runs with limits are aborted with the outermost', async (t) => {
   const user = new AbortController()
   const aborted = gate<unknown>()
   let depth = 0
@@ -485,7 +485,7 @@ t.test('thousands of runs with limits within each other are aborted with the out
   t.equal(await aborted.promise, 'enough')
 })
 
-t.test('a run that goes on after the one around it has settled is still aborted with what is further out', async (t) => {
+t.test('a run that outlives its settled parent is still aborted by the scopes around the parent', async (t) => {
   const user = new AbortController()
   const go = gate()
   const [within, opened] = [gate<AbortSignal>(), gate<AbortSignal>()]

@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import t from 'tap'
 import { lifetimeOf, lifetimeOfRaw, setLifetime } from '../../../lib/lifecycle/carrier.ts'
 
-t.test('an object carries a lifetime that nothing shows', async (t) => {
+t.test('an object carries a lifetime invisibly', async (t) => {
   const raw = { url: '/' }
   const lifetime = { secret: 'value' } as never
   t.equal(lifetimeOfRaw(raw), undefined)
@@ -11,5 +11,5 @@ t.test('an object carries a lifetime that nothing shows', async (t) => {
   t.equal(lifetimeOf({ raw } as never), lifetime)
   t.same(Reflect.ownKeys(raw), ['url'])
   t.equal(inspect(raw, { showHidden: true }), "{ url: '/' }")
-  t.equal(lifetimeOfRaw({ ...raw }), undefined, 'a copy has none')
+  t.equal(lifetimeOfRaw({ ...raw }), undefined, 'a copy does not carry it')
 })

@@ -6,7 +6,7 @@ import { readSettings } from '../../../lib/config/options.ts'
 
 const registration = (idLabel: string, ...names: string[]): Registration => ({ ...new ContextDefinition(readKeys(Object.fromEntries(names.map((name) => [name, {}])))).registration, idLabel })
 
-t.test('unregistered: the keys of createContext, and the label that Fastify has by default', async (t) => {
+t.test('unregistered: the keys of createContext, and Fastify\'s default label of the request id', async (t) => {
   const keys = readKeys({ tenant: {} })
   t.equal(new ContextDefinition(keys).registration.policy, keys)
   t.equal(new ContextDefinition(keys).registration.idLabel, 'reqId')
@@ -14,7 +14,7 @@ t.test('unregistered: the keys of createContext, and the label that Fastify has 
   t.equal(new ContextDefinition().registration.policy.names.size, 0)
 })
 
-t.test('registered: the application; of several with one policy the last that is open, closed in whatever order', async (t) => {
+t.test('registered: of several registrations with one policy the last open one applies, closed in any order', async (t) => {
   const definition = new ContextDefinition(readKeys({ tenant: {} }))
   const [a, b, c] = ['a', 'b', 'c'].map((idLabel) => ({ ...definition.registration, idLabel })) as [Registration, Registration, Registration]
   for (const each of [a, b, c]) definition.register(each)
@@ -36,13 +36,13 @@ t.test('closed: the last policy stays, without the logger', async (t) => {
 })
 
 t.test('checkKey', async (t) => {
-  t.test('of a context of your own: its keys alone', async (t) => {
+  t.test('of a custom context: accepts only its keys', async (t) => {
     const definition = new ContextDefinition(readKeys({ tenant: {} }))
     t.doesNotThrow(() => { definition.checkKey('tenant') })
     for (const name of ['tenat', 'run', '__proto__', 'requestId']) t.throws(() => { definition.checkKey(name) }, { code: 'FST_CTX_UNKNOWN_KEY' }, name)
   })
 
-  t.test('of the ready-made one: any name that could be a key', async (t) => {
+  t.test('of the ready-made context: accepts any valid key name', async (t) => {
     const definition = new ContextDefinition()
     definition.register(registration('reqId', 'tenant'))
     for (const name of ['tenant', 'anything']) t.doesNotThrow(() => { definition.checkKey(name) }, name)
@@ -50,7 +50,7 @@ t.test('checkKey', async (t) => {
   })
 })
 
-t.test('fetch is intercepted while an application sends headers, or from the first use outside of one', async (t) => {
+t.test('fetch is intercepted while an application sends headers, or from the first use outside any application', async (t) => {
   const policy = readKeys({ tenant: { header: 'x-tenant' } })
   const listed = readSettings({ propagate: { 'https://api.example': ['tenant'] } }, policy)
   const calls: unknown[] = []
@@ -59,7 +59,7 @@ t.test('fetch is intercepted while an application sends headers, or from the fir
     return () => { calls.push('restored') }
   }
 
-  t.test('of a context of your own', async (t) => {
+  t.test('of a custom context', async (t) => {
     const definition = new ContextDefinition(policy, listed, composeFetch)
     t.same(calls, [], 'an import changes nothing')
     const [a, b] = [{ ...definition.registration }, { ...definition.registration }]
@@ -72,15 +72,15 @@ t.test('fetch is intercepted while an application sends headers, or from the fir
     t.same(calls.splice(0), ['restored'])
     t.equal(definition.openOutside(), definition.registration)
     definition.openOutside()
-    t.same(calls.splice(0), [definition.interceptor], 'again where a job needs it, once')
+    t.same(calls.splice(0), [definition.interceptor], 'again, once, when a job needs it')
   })
 
-  t.test('of the ready-made one, by each registration that lists an origin', async (t) => {
+  t.test('of the ready-made context, for each registration that lists an origin', async (t) => {
     const definition = new ContextDefinition(undefined, undefined, composeFetch)
     definition.openOutside()
     const [none, some] = [registration('reqId'), { ...registration('reqId'), settings: listed }]
     definition.register(none)
-    t.same(calls, [], 'where nothing is listed it stays as it is')
+    t.same(calls, [], 'a registration that lists nothing changes nothing')
     definition.register(some)
     t.same(calls.splice(0), [definition.interceptor])
     definition.unregister(some)
@@ -88,7 +88,7 @@ t.test('fetch is intercepted while an application sends headers, or from the fir
     t.same(calls.splice(0), ['restored'])
   })
 
-  t.test('where nothing composes it', async (t) => {
+  t.test('without a way to compose it', async (t) => {
     t.doesNotThrow(() => { new ContextDefinition(policy, listed).openOutside() })
   })
 })

@@ -11,7 +11,7 @@ interface Setting { readonly app: FastifyInstance, readonly lines: Lines, readon
 
 const ctx = createContext({ tenant: key<string>({ log: true, locked: true, seed: () => 'acme' }), user: key<string>({ log: true }) })
 
-/** An application on a socket, whose connections close with their answer, so that closing it waits for work alone. */
+/** An application on a socket that closes each connection after its response, so that app.close() waits only for work. */
 async function setting (t: Tap, routes: (app: FastifyInstance) => void, options: ContextOptions = {}, server: FastifyServerOptions = {}): Promise<Setting> {
   const lines = new Lines(t)
   const app: FastifyInstance = Fastify({ logger: { stream: lines }, ...server })
@@ -23,7 +23,7 @@ async function setting (t: Tap, routes: (app: FastifyInstance) => void, options:
 }
 
 t.test('onEnd', async (t) => {
-  t.test('runs after the answer and after the onResponse hooks, in the scope, the last given first, one after the other', async (t) => {
+  t.test('runs after the response and the onResponse hooks, in the scope, in reverse order, one callback at a time', async (t) => {
     const seen: string[] = []
     const ended = gate()
     const { get, lines } = await setting(t, (app) => {
@@ -44,7 +44,7 @@ t.test('onEnd', async (t) => {
     t.match(lines.one('end'), { reqId: 'id-1', tenant: 'acme', user: 'ada' })
   })
 
-  t.test('each runs whatever becomes of the others; what they throw is logged with the fields of the request', async (t) => {
+  t.test('each callback runs even if another fails, and failures are logged with the fields of the request', async (t) => {
     const told = unhandled(t)
     const ended = gate()
     const { get, lines } = await setting(t, (app) => {
@@ -65,7 +65,7 @@ t.test('onEnd', async (t) => {
     t.same(told, [])
   })
 
-  t.test('takes no more when it has begun', async (t) => {
+  t.test('throws after the callbacks have started', async (t) => {
     const result = gate<unknown>()
     const { get } = await setting(t, (app) => {
       app.get('/', async () => {
@@ -77,7 +77,7 @@ t.test('onEnd', async (t) => {
     t.match(await result.promise, { code: 'FST_CTX_ENDED' })
   })
 
-  t.test('runs for a client that is gone, too, once the handler is done, and for a handler that failed, a 404 and inject', async (t) => {
+  t.test('also runs after a disconnect, once the handler is done, after a failed handler, for a 404 and for inject', async (t) => {
     const seen: string[] = []
     const ended = gate<string>()
     const [entered, go] = [gate(), gate()]
@@ -110,7 +110,7 @@ t.test('onEnd', async (t) => {
     t.equal(count, 4)
   })
 
-  t.test('two contexts each run their own; the values of both are there until all are done', async (t) => {
+  t.test('two contexts each run their own callbacks, and the values of both stay until all are done', async (t) => {
     const other = createContext({ region: key<string>({ seed: () => 'eu' }) })
     const seen: unknown[] = []
     const [go, ended] = [gate(), gate()]
@@ -129,7 +129,7 @@ t.test('onEnd', async (t) => {
 })
 
 t.test('detach', async (t) => {
-  t.test('starts now, in a copy that does not end with the request, and does not see what is set later', async (t) => {
+  t.test('starts at once, in a copy that outlives the request and does not see later writes', async (t) => {
     const [go, done, ended] = [gate(), gate<unknown>(), gate()]
     const { get, lines } = await setting(t, (app) => {
       app.get('/', async (request) => {
@@ -159,7 +159,7 @@ t.test('detach', async (t) => {
     for (const message of ['detached', 'by the logger of the request']) t.match(lines.one(message), { reqId: 'id-1', tenant: 'acme', user: 'lin' })
   })
 
-  t.test('what it writes stays inside; locked keys stay locked; an impersonation comes along', async (t) => {
+  t.test('keeps its writes in the copy, keeps locked keys locked, and keeps an impersonation', async (t) => {
     const done = gate<unknown>()
     const { get, lines } = await setting(t, (app) => {
       app.get('/', async () => {
@@ -180,7 +180,7 @@ t.test('detach', async (t) => {
     t.match(lines.one('as somebody else'), { user: 'lin', actor: { user: 'ada' }, reason: 'ticket', reqId: 'id-1' })
   })
 
-  t.test('a key with detach: false is not in the copy of detach or after, nor behind request.ctx, actor, request-context or a second context', async (t) => {
+  t.test('a key with detach: false is not in the copies of detach and after, nor in request.ctx, actor, request-context or a second context', async (t) => {
     const pooled = createContext({ connection: key<string>({ detach: false, locked: true }), tenant: key<string>() })
     const around = createContext({ file: key<string>({ detach: false }), region: key<string>() })
     const app = Fastify()
@@ -210,7 +210,7 @@ t.test('detach', async (t) => {
     t.same(await later.promise, expected)
   })
 
-  t.test('what it throws is logged with the fields of the request, and never unhandled', async (t) => {
+  t.test('logs an error with the fields of the request, and never causes an unhandled rejection', async (t) => {
     const told = unhandled(t)
     const { get, lines } = await setting(t, (app) => {
       app.get('/', async () => {
@@ -227,7 +227,7 @@ t.test('detach', async (t) => {
     t.same(told, [])
   })
 
-  t.test('without a logger a process warning tells of the failure', async (t) => {
+  t.test('without a logger a failure emits a process warning', async (t) => {
     const told = unhandled(t)
     const seen = warnings(t, 'FST_CTX_BACKGROUND')
     const alone = createContext({})
@@ -240,12 +240,12 @@ t.test('detach', async (t) => {
     for (let i = 0; i < 200; i++) alone.detach(() => { throw new Error(`failure ${i}`) })
     await turns()
     t.match(seen.splice(0, 4), [{ detail: /nobody logs/ }, { detail: /null prototype/ }, { detail: /^Error: x{9000}/ }, { message: /detached work failed/ }])
-    t.match(seen.at(-1), { detail: /failure 199/ }, 'each failure is heard of')
+    t.match(seen.at(-1), { detail: /failure 199/ }, 'each failure is reported')
     t.equal(seen.length, 200)
     t.same(told, [])
   })
 
-  t.test('onEnd and after within it belong to it, in the scopes of two contexts, too', async (t) => {
+  t.test('onEnd and after in detached work belong to it, also in the scopes of two contexts', async (t) => {
     const other = createContext({ region: key<string>({ seed: () => 'eu' }) })
     const seen: string[] = []
     const [go, done] = [gate(), gate()]
@@ -270,7 +270,7 @@ t.test('detach', async (t) => {
     t.same(seen.sort(), ['after acme', 'end of ctx', 'end of other eu', 'work'])
   })
 
-  t.test('started after the end of the request it finds no values, and a warning says so; its lines are still the request\'s', async (t) => {
+  t.test('detach after the end of a request finds no values and emits a warning; its log lines still have the request\'s fields', async (t) => {
     const seen = warnings(t, 'FST_CTX_LATE_READ')
     const [late, ended] = [gate<() => void>(), gate()]
     const { get, lines } = await setting(t, (app) => {
@@ -296,7 +296,7 @@ t.test('detach', async (t) => {
   })
 })
 
-t.test('after starts when the answer is out and the onEnd callbacks are done, in a copy made when it was called', async (t) => {
+t.test('after starts after the response and the onEnd callbacks, in a copy taken when it was called', async (t) => {
   const seen: string[] = []
   const done = gate()
   const { get, lines } = await setting(t, (app) => {
@@ -315,7 +315,7 @@ t.test('after starts when the answer is out and the onEnd callbacks are done, in
   t.match(lines.one('after'), { reqId: 'id-1', tenant: 'acme', user: 'ada' })
 })
 
-t.test('after starts alone, where nothing else was put off', async (t) => {
+t.test('after also starts if there is no onEnd callback', async (t) => {
   const done = gate<unknown>()
   const { get } = await setting(t, (app) => {
     app.get('/', async () => { ctx.after(() => { done.open(ctx.get('tenant')) }); return 'ok' })
@@ -325,7 +325,7 @@ t.test('after starts alone, where nothing else was put off', async (t) => {
 })
 
 t.test('app.close', async (t) => {
-  t.test('waits for detached work, after and onEnd, before the hooks of plugins that were registered later', async (t) => {
+  t.test('waits for detach, after and onEnd, before the onClose hooks of plugins registered later', async (t) => {
     const seen: string[] = []
     const [entered, answered, closing] = [gate(), gate(), gate()]
     const { app, get } = await setting(t, (app) => {
@@ -352,7 +352,7 @@ t.test('app.close', async (t) => {
   })
 
   for (const closeTimeout of [0, 20]) {
-    t.test(`waits no longer than closeTimeout, ${closeTimeout} ms, and logs what was cut off`, async (t) => {
+    t.test(`waits at most closeTimeout, ${closeTimeout} ms, and logs the abandoned work`, async (t) => {
       const { app, get, lines } = await setting(t, (app) => {
         app.get('/', async () => {
           ctx.set('user', 'ada')
@@ -373,7 +373,7 @@ t.test('app.close', async (t) => {
     })
   }
 
-  t.test('a limit beyond what timers take is as good as none', async (t) => {
+  t.test('a closeTimeout beyond the range of timers is no limit', async (t) => {
     const seen = warnings(t, 'TimeoutOverflowWarning')
     const [go, closing] = [gate(), gate()]
     const { app, get } = await setting(t, (app) => {
@@ -389,7 +389,7 @@ t.test('app.close', async (t) => {
     t.same(seen, [])
   })
 
-  t.test('without a logger nothing is told of what is cut off', async (t) => {
+  t.test('without a logger abandoned work is not reported', async (t) => {
     const alone = createContext({})
     const app = Fastify({ logger: false })
     await app.register(alone.plugin, { closeTimeout: 0 })
@@ -398,7 +398,7 @@ t.test('app.close', async (t) => {
     await t.resolves(app.close())
   })
 
-  t.test('called from within after, detach or onEnd, it does not wait for itself, but for all other work', async (t) => {
+  t.test('called in after, detach or onEnd does not wait for itself, but for all other work', async (t) => {
     for (const call of ['after', 'detach', 'onEnd'] as const) {
       for (const nested of [false, true]) {
         const closed = gate<number>()
@@ -429,7 +429,7 @@ t.test('app.close', async (t) => {
     }
   })
 
-  t.test('jobs that are over leave nothing to wait for', async (t) => {
+  t.test('finished jobs delay no close', async (t) => {
     const { app } = await setting(t, () => {})
     const { promise, open } = gate()
     ctx.run({}, () => { ctx.onEnd(async () => { await promise }) })
@@ -439,14 +439,14 @@ t.test('app.close', async (t) => {
   })
 })
 
-t.test('a failure that cannot be logged', async (t) => {
-  /** Errors that break whoever looks at them. */
+t.test('an error that cannot be logged', async (t) => {
+  /** Errors that throw when they are inspected. */
   const hostile = {
     'a getter that throws': () => Object.defineProperty(new Error('hostile'), 'message', { get () { throw new Error('looked at') } }),
     'a Proxy': () => new Proxy({}, { get () { throw new Error('looked at') }, has () { throw new Error('looked at') }, ownKeys () { throw new Error('looked at') }, getPrototypeOf () { throw new Error('looked at') } })
   }
   for (const [name, make] of Object.entries(hostile)) {
-    t.test(`${name}: the other callbacks run, the scope ends, and closing waits for other work`, async (t) => {
+    t.test(`${name}: the other callbacks run, the scope ends, and close waits for other work`, async (t) => {
       const told = unhandled(t)
       const seen: string[] = []
       const [ended, closing] = [gate(), gate()]
@@ -471,7 +471,7 @@ t.test('a failure that cannot be logged', async (t) => {
     })
   }
 
-  t.test('a stream that throws: a warning says so, with both errors', async (t) => {
+  t.test('a logger stream that throws: a warning contains both errors', async (t) => {
     const seen = warnings(t, 'FST_CTX_BACKGROUND')
     const told = unhandled(t)
     const order: string[] = []
@@ -496,7 +496,7 @@ t.test('a failure that cannot be logged', async (t) => {
   })
 })
 
-t.test('a server that is destroyed under its requests still ends them', async (t) => {
+t.test('a server that is destroyed during its requests still ends them', async (t) => {
   const [entered, ended] = [gate(), gate<unknown>()]
   const { port } = await setting(t, (app) => {
     app.get('/', async (request) => {

@@ -2,7 +2,7 @@ import t from 'tap'
 import { EndQueue } from '../../../lib/lifecycle/end-queue.ts'
 import { turns } from '../../support/support.ts'
 
-t.test('what ends in one turn is looked at in the next, by one callback', async (t) => {
+t.test('ends added in one turn run in the next, in one callback', async (t) => {
   const seen: string[] = []
   let scheduled = 0
   const queue = new EndQueue((callback) => { scheduled++; setImmediate(callback) })
@@ -14,7 +14,7 @@ t.test('what ends in one turn is looked at in the next, by one callback', async 
   t.equal(scheduled, 2)
 })
 
-t.test('what closes an application does not wait for the turn: each is looked at once', async (t) => {
+t.test('drain() runs all waiting ends at once, and each only once', async (t) => {
   const seen: string[] = []
   const queue = new EndQueue()
   queue.add({ tryToEnd () { seen.push('first') } })
@@ -25,7 +25,7 @@ t.test('what closes an application does not wait for the turn: each is looked at
   t.same(seen, ['first', 'second'])
 })
 
-t.test('a turn that never comes, as with faked timers: what is added later does what it should have done', async (t) => {
+t.test('if the next turn never comes, as with fake timers, a later add runs the overdue ends', async (t) => {
   let ends = 0
   const queue = new EndQueue(() => {})
   const add = (): void => { queue.add({ tryToEnd () { ends++ } }) }
@@ -36,7 +36,7 @@ t.test('a turn that never comes, as with faked timers: what is added later does 
   t.equal(ends, 32)
 })
 
-t.test('an end that throws stops no other, and is reported', async (t) => {
+t.test('an end that throws is reported, and does not stop the others', async (t) => {
   const before = process.listeners('uncaughtException')
   process.removeAllListeners('uncaughtException')
   const thrown = new Promise((resolve) => { process.once('uncaughtException', resolve) })

@@ -10,7 +10,7 @@ const ctx = createContext({ tenant: key<string>({ seed: () => 'acme', log: true 
 
 type Hook = (...args: any[]) => unknown
 
-/** How a hook may go on in a scope of its own, and what is seen from then on. */
+/** Ways in which a hook can continue in its own scope. */
 const INNER: Record<string, (done: Hook, args: unknown[]) => void> = {
   run: (done, args) => { ctx.run({ tenant: 'globex' }, () => { done(...args) }) },
   'run, later': (done, args) => { ctx.run({ tenant: 'globex' }, () => { setImmediate(done, ...args) }) },
@@ -30,7 +30,7 @@ async function setting (t: Tap, build: (app: FastifyInstance) => void): Promise<
 
 const tenant = (): unknown => requestContext.get('tenant' as never)
 
-/** Calls a function where no scope is, as code does that a timer older than the request runs. */
+/** Calls a function outside any scope, like code that runs from a timer older than the request. */
 function elsewhere (fn: () => void): void {
   asyncLocalStorage.run(undefined as never, () => { setImmediate(fn) })
 }
@@ -42,7 +42,7 @@ for (const [how, goOn] of Object.entries(INNER)) {
       const over = gate()
       const { url, lines } = await setting(t, (app) => {
         const payload = (args: unknown[]): unknown[] => payloadAt === 1 ? [null, args[2]] : []
-        // The next hook of each kind goes on where no scope is, and is brought back into the inner one.
+        // Each later hook continues outside any scope, and is brought back into the inner one.
         const later = (name: string) => (...args: any[]): void => {
           seen[name] = tenant()
           const done = args.at(-1) as Hook
@@ -68,7 +68,7 @@ for (const [how, goOn] of Object.entries(INNER)) {
   }
 }
 
-t.test('onEnd, after, cache, memo and set of what runs in the inner scope: they act on it, and onEnd waits for the request', async (t) => {
+t.test('onEnd, after, cache, memo and set act on the inner scope in which a request continues, and onEnd waits for the request', async (t) => {
   const seen: unknown[] = []
   const over = gate()
   const { url } = await setting(t, (app) => {
@@ -88,7 +88,7 @@ t.test('onEnd, after, cache, memo and set of what runs in the inner scope: they 
   t.same(seen, [['handler', 'ada'], ['second onEnd', 'globex', 1], ['first onEnd', 'globex', 'ada'], ['after', 'globex', 'ada']])
 })
 
-t.test('a stream, a web stream or a generator that is sent within a run emits and is read in its scope', async (t) => {
+t.test('a stream, web stream or generator sent in a run emits and is read in that run\'s scope', async (t) => {
   const within = async (send: (reply: FastifyReply, see: () => void) => void): Promise<unknown[]> => {
     const seen: unknown[] = []
     const over = gate()
@@ -117,7 +117,7 @@ t.test('a stream, a web stream or a generator that is sent within a run emits an
   }), ['globex'])
 })
 
-t.test('a store that another request went on in is not taken for one of this request', async (t) => {
+t.test('a store in which another request continued does not count for this request', async (t) => {
   const shared = { tenant: 'a job' }
   const seen: unknown[] = []
   const { url } = await setting(t, (app) => {
@@ -129,7 +129,7 @@ t.test('a store that another request went on in is not taken for one of this req
   t.same(seen, ['a job', 'acme'])
 })
 
-t.test('the scope of a job, a detached copy and a store that is no object are not where a request goes on; nor is the store that was current before it', async (t) => {
+t.test('a request does not continue in the scope of a job, in a detached copy, in a store that is not an object, or in an older store', async (t) => {
   for (const goOn of [
     (done: Hook) => { ctx.run({ tenant: 'job' }, done as never, { inherit: false }) },
     (done: Hook) => { ctx.detach(() => { ctx.set('tenant', 'copy'); done() }) },
@@ -155,7 +155,7 @@ t.test('the scope of a job, a detached copy and a store that is no object are no
   t.same(seen, ['acme'])
 })
 
-t.test('two contexts: a run of either holds, and a timer that is older than the request is mended', async (t) => {
+t.test('two contexts: a run of either holds, and work from a timer older than the request re-enters both', async (t) => {
   const other = createContext({ plan: key<string>({ seed: () => 'free' }) })
   const seen: unknown[] = []
   const app = Fastify()
@@ -170,11 +170,11 @@ t.test('two contexts: a run of either holds, and a timer that is older than the 
   t.same(seen, [['globex', 'paid', 'globex']])
 })
 
-t.test('a hook that other work of the request calls back, within a run that is older than the hook: the request goes on where it was', async (t) => {
+t.test('if unrelated work of the request calls a hook\'s done in an older run, the request continues in its own scope', async (t) => {
   const waiting: Hook[] = []
   const seen: unknown[] = []
   const { url } = await setting(t, (app) => {
-    // A pool, and work that nobody awaits: it calls back all that waits, in its own scope.
+    // A pool, and work that nobody awaits: it calls every waiting callback in its own scope.
     app.addHook('preHandler', async () => {
       ctx.run({ tenant: 'globex' }, () => { setTimeout(() => { for (const next of waiting.splice(0)) next() }, 20) })
     })

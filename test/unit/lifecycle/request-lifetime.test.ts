@@ -12,7 +12,7 @@ import t from 'tap'
 import { createContext, key } from '../../../lib/index.ts'
 import { exchange, fastifyHas, gate, listen, turns, type Tap } from '../../support/support.ts'
 
-/** An application that tells whether the values of its last request are still there. */
+/** An application, and a function that reports whether the values of its last request still exist. */
 async function setting (t: Tap, routes: (app: FastifyInstance, ctx: ReturnType<typeof makeContext>) => void): Promise<{ readonly port: number, readonly url: string, readonly held: () => boolean }> {
   const ctx = makeContext()
   const app: FastifyInstance = Fastify()
@@ -25,7 +25,7 @@ async function setting (t: Tap, routes: (app: FastifyInstance, ctx: ReturnType<t
 
 const makeContext = () => createContext({ tenant: key<string>({ seed: () => 'acme' }) })
 
-/** Asks for a path and leaves when the promise says so. */
+/** Sends a request and disconnects when the promise resolves. */
 async function leave (port: number, request: string, when: Promise<unknown>): Promise<void> {
   const socket = net.connect(port, '127.0.0.1')
   socket.on('error', () => {})
@@ -36,7 +36,7 @@ async function leave (port: number, request: string, when: Promise<unknown>): Pr
   await once(socket, 'close')
 }
 
-t.test('a complete answer: every onResponse hook has the values, then they are gone, while the socket lives', async (t) => {
+t.test('after a complete response every onResponse hook has the values, then they are dropped while the socket stays open', async (t) => {
   const seen: unknown[] = []
   const done = gate()
   const { port, held } = await setting(t, (app, ctx) => {
@@ -62,7 +62,7 @@ t.test('a complete answer: every onResponse hook has the values, then they are g
   t.equal(socket.destroyed, false)
 })
 
-t.test('a handler that goes on after it sent the answer has the values until the turn is over', async (t) => {
+t.test('a handler that continues after its response has the values until the end of the turn', async (t) => {
   for (const method of ['GET', 'POST']) {
     const seen = gate<unknown>()
     const { url, held } = await setting(t, (app, ctx) => {
@@ -70,7 +70,7 @@ t.test('a handler that goes on after it sent the answer has the values until the
         method: ['GET', 'POST'],
         url: '/',
         handler: async (_request, reply) => {
-          // Node tells all of a short answer's end before what is awaited here goes on.
+          // For a short response Node emits every event of the end before this await resumes.
           reply.send('ok')
           for (let i = 0; i < 9; i++) await i
           seen.open(ctx.get('tenant'))
@@ -85,7 +85,7 @@ t.test('a handler that goes on after it sent the answer has the values until the
   }
 })
 
-t.test('who listens for the end has the values until the turn is over', async (t) => {
+t.test('a listener for the end of the response or request has the values until the end of the turn', async (t) => {
   for (const [event, of] of [['finish', 'reply'], ['close', 'reply'], ['end', 'request'], ['close', 'request']] as const) {
     const seen = gate<unknown>()
     const { url, held } = await setting(t, (app, ctx) => {
@@ -104,7 +104,7 @@ t.test('who listens for the end has the values until the turn is over', async (t
   }
 })
 
-t.test('a hook before ours sees the values in onResponse, too', async (t) => {
+t.test('an onResponse hook registered before the plugin also has the values', async (t) => {
   const seen: unknown[] = []
   const done = gate()
   const ctx = makeContext()
@@ -119,7 +119,7 @@ t.test('a hook before ours sees the values in onResponse, too', async (t) => {
   t.same(seen, ['acme'])
 })
 
-t.test('an onResponse hook that fails does not keep the values; one that never calls done does, as it may still run', async (t) => {
+t.test('an onResponse hook that fails releases the values; one that never calls done keeps them, because it may still be running', async (t) => {
   for (const [what, hook] of Object.entries({
     throws: () => { throw new Error('broken hook') },
     rejects: async () => { throw new Error('broken hook') },
@@ -140,14 +140,14 @@ t.test('an onResponse hook that fails does not keep the values; one that never c
   }
 })
 
-/** What a request does once its client is gone, and what is true at its end. */
+/** What a request does after its client has left, and what is true when it ends. */
 interface Work { readonly app: FastifyInstance, readonly ctx: ReturnType<typeof makeContext>, readonly started: () => void, readonly gone: Promise<void>, readonly note: (what: string) => void }
 
 const GET = 'GET / HTTP/1.1\r\nhost: x\r\n\r\n'
 const POST = 'POST / HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 2\r\n\r\nhi'
 const HALF = 'POST / HTTP/1.1\r\nhost: x\r\ncontent-type: text/plain\r\ncontent-length: 20\r\n\r\nhi'
 
-/** Work that is under way when the client leaves, and the last thing that each does. */
+/** Work in progress when the client leaves, and its last step. */
 const WORK: Record<string, { readonly request?: string, readonly last: string, readonly begin: (work: Work) => void }> = {
   'an async handler': {
     last: 'handler',
@@ -209,7 +209,7 @@ const WORK: Record<string, { readonly request?: string, readonly last: string, r
 }
 
 for (const [what, { request = GET, last, begin }] of Object.entries(WORK)) {
-  t.test(`the client leaves during ${what}: the values stay, the signal is aborted, and onEnd runs once, after it`, async (t) => {
+  t.test(`if the client leaves during ${what}, the values stay, the signal is aborted, and onEnd runs once afterwards`, async (t) => {
     const seen: unknown[] = []
     const started = gate()
     const gone = gate()
@@ -231,11 +231,11 @@ for (const [what, { request = GET, last, begin }] of Object.entries(WORK)) {
     await ended.promise
     await turns(10)
     t.same(seen.slice(-3), [[last, 'acme', true], ['onEnd', 'acme', true], ['after', 'acme', false]])
-    t.equal(held(), true, 'nothing is dropped by force')
+    t.equal(held(), true, 'no value is dropped by force')
   })
 }
 
-t.test('a callback handler that has not answered when its client leaves: onEnd runs, and what goes on has the values, and an onEnd of its own', async (t) => {
+t.test('if the client of a pending callback handler leaves, onEnd runs, and later work has the values and its own onEnd', async (t) => {
   const seen: unknown[] = []
   const started = gate()
   const ended = gate()
@@ -263,7 +263,7 @@ t.test('a callback handler that has not answered when its client leaves: onEnd r
   t.same(seen, ['onEnd', 'globex', 'late onEnd globex'])
 })
 
-t.test('a client that leaves in the middle of its body: nothing runs, and the request ends', async (t) => {
+t.test('if a client leaves in the middle of its body, no handler runs, and the request ends', async (t) => {
   const started = gate()
   const ended = gate<unknown>()
   const { port } = await setting(t, (app, ctx) => {
@@ -278,7 +278,7 @@ t.test('a client that leaves in the middle of its body: nothing runs, and the re
   t.equal(await ended.promise, 'acme')
 })
 
-t.test('a hook that answers and never calls done is over with its answer', async (t) => {
+t.test('a hook that answers and never calls done ends with its response', async (t) => {
   const { url, held } = await setting(t, (app) => {
     app.addHook('preHandler', (_request, reply) => { setImmediate(() => { reply.send('early') }) })
     app.get('/', async () => 'never')
@@ -288,7 +288,7 @@ t.test('a hook that answers and never calls done is over with its answer', async
   t.equal(held(), false)
 })
 
-t.test('work that goes on after the answer has the values until it settles, then they are gone', async (t) => {
+t.test('work after the response has the values until it settles, then they are dropped', async (t) => {
   for (const [what, handler] of Object.entries({
     'after reply.send': async (reply: FastifyReply, wait: Promise<void>): Promise<unknown> => { reply.send('ok'); await wait; return reply },
     'after the handlerTimeout': async (_reply: FastifyReply, wait: Promise<void>): Promise<unknown> => { await wait; return 'late' }
@@ -313,11 +313,11 @@ t.test('work that goes on after the answer has the values until it settles, then
     t.equal(await seen.promise, 'acme')
     await turns(5)
     t.same(ended, ['onEnd'])
-    t.equal(held(), what.includes('handlerTimeout'), 'only what has settled lets go of the values')
+    t.equal(held(), what.includes('handlerTimeout'), 'only settled work releases the values')
   }
 })
 
-t.test('a callback handler that goes on after its handlerTimeout keeps its values', { skip: fastifyHas('handlerTimeout') ? false : 'Fastify has no handlerTimeout' }, async (t) => {
+t.test('a callback handler that continues after its handlerTimeout keeps its values', { skip: fastifyHas('handlerTimeout') ? false : 'Fastify has no handlerTimeout' }, async (t) => {
   const work = gate()
   const seen = gate<unknown>()
   const { url } = await setting(t, (app, ctx) => {
@@ -332,7 +332,7 @@ t.test('a callback handler that goes on after its handlerTimeout keeps its value
   t.equal(await seen.promise, 'acme')
 })
 
-t.test('a client that left before the scope opened: the work has the values, the signal is aborted from the start, and it ends once', async (t) => {
+t.test('if the client left before the scope opened, the work has the values, the signal starts aborted, and onEnd runs once', async (t) => {
   for (const [what, options] of Object.entries({
     'in a slow hook before the plugin': {},
     'in a slow serverFactory': { serverFactory: (handler: http.RequestListener) => http.createServer((request, response) => { setTimeout(handler, 50, request, response) }) }
@@ -359,7 +359,7 @@ t.test('a client that left before the scope opened: the work has the values, the
   }
 })
 
-t.test('streams: a request lasts until what it sent has closed, and not longer', async (t) => {
+t.test('a request lasts until the stream that it sent has closed, and no longer', async (t) => {
   const slow = (): Readable => new Readable({ read () { this.push('x'); this.push(null) }, destroy (error, done) { setTimeout(done, 40, error) } })
   const dir = t.testdir({ file: 'x'.repeat(1000) })
   for (const [what, make, lasts] of [
@@ -391,7 +391,7 @@ t.test('streams: a request lasts until what it sent has closed, and not longer',
   }
 })
 
-t.test('streams: one that was replaced before anybody read it is not waited for, one that replaces it is', async (t) => {
+t.test('a stream that was replaced before anybody read it is not waited for, its replacement is', async (t) => {
   const ended: string[] = []
   const over = gate()
   const { url } = await setting(t, (app, ctx) => {
@@ -413,7 +413,7 @@ t.test('streams: one that was replaced before anybody read it is not waited for,
   t.same(ended, ['onEnd', 'closed', 'onEnd'])
 })
 
-t.test('a listener that throws does not stop the end of its request', async (t) => {
+t.test('a listener that throws does not prevent the end of its request', async (t) => {
   const ended = gate<unknown>()
   const thrown = gate<unknown>()
   const before = process.listeners('uncaughtException')
@@ -432,7 +432,7 @@ t.test('a listener that throws does not stop the end of its request', async (t) 
   t.equal(await ended.promise, 'acme')
 })
 
-t.test('a timer that a test runner fakes during a request does not stop its end, nor those of others', async (t) => {
+t.test('a test runner\'s fake timers during a request do not prevent its end, nor the end of others', async (t) => {
   let ends = 0
   const { url } = await setting(t, (app, ctx) => {
     app.get('/', async () => { ctx.onEnd(() => { ends++ }); return 'ok' })
@@ -473,7 +473,7 @@ t.test('a hijacked reply lasts until it is ended', async (t) => {
   t.equal(held(), false)
 })
 
-t.test('HTTP/2: a complete answer, and a stream that the client resets', async (t) => {
+t.test('HTTP/2: a complete response, and a stream that the client resets', async (t) => {
   const ctx = makeContext()
   const app = Fastify({ http2: true })
   t.teardown(() => app.close())
@@ -505,7 +505,7 @@ t.test('HTTP/2: a complete answer, and a stream that the client resets', async (
   work.open()
 })
 
-t.test('two contexts end together, and what ctx.run opened below ends with them', async (t) => {
+t.test('two contexts end together, and scopes opened by ctx.run end with them', async (t) => {
   const [a, b] = [makeContext(), makeContext()]
   const app = Fastify()
   await app.register(a.plugin)
@@ -524,7 +524,7 @@ t.test('two contexts end together, and what ctx.run opened below ends with them'
   t.same(held(), [false, false])
 })
 
-t.test('HTTP/2: a client that resets its stream before the scope opens: the work has the values, the signal is aborted, and it ends once', async (t) => {
+t.test('HTTP/2: if a client resets its stream before the scope opens, the work has the values, the signal is aborted, and onEnd runs once', async (t) => {
   const ctx = makeContext()
   const app = Fastify({ http2: true })
   t.teardown(() => app.close())
@@ -550,7 +550,7 @@ t.test('HTTP/2: a client that resets its stream before the scope opens: the work
   t.same(seen, [true, 'acme', 'onEnd', 'after'])
 })
 
-t.test('connectionTimeout: the handler keeps its values, and onEnd runs after it, once', async (t) => {
+t.test('connectionTimeout: the handler keeps its values, and onEnd runs once after it', async (t) => {
   const ctx = makeContext()
   const app = Fastify({ connectionTimeout: 100, forceCloseConnections: true })
   const over = gate()
@@ -569,7 +569,7 @@ t.test('connectionTimeout: the handler keeps its values, and onEnd runs after it
   t.same(seen, [true, 'acme', 'onEnd acme'])
 })
 
-t.test('a web stream whose client leaves: its async cancel has the values, though the end does not wait for it', async (t) => {
+t.test('a web stream whose client leaves: its async cancel has the values, although the end does not wait for it', async (t) => {
   const [begun, cancelled] = [gate(), gate()]
   const seen: unknown[] = []
   const { port } = await setting(t, (app, ctx) => {
@@ -591,7 +591,7 @@ t.test('a web stream whose client leaves: its async cancel has the values, thoug
   t.same(seen.sort(), ['30 ms later acme', 'cancel acme', 'onEnd'])
 })
 
-t.test('a callback handler that answers after the end of its lost request: the end is published once', async (t) => {
+t.test('a callback handler that answers after its aborted request has ended: the end is published once', async (t) => {
   const ends: unknown[] = []
   const count = (message: unknown): void => { ends.push((message as { requestId: string }).requestId) }
   diagnostics.subscribe('fastify-ctx:end', count)

@@ -10,7 +10,7 @@ import { gate, Lines, listen, turns, unhandled, warnings } from '../../support/s
 
 const ctx = createContext({ tenant: key<string>({ log: true }), user: key<{ readonly id: string }>({ log: ({ id }) => id }), plan: key<string>({ locked: true }) })
 
-t.test('nested scopes, each seeing its parent live unless it shadows the key, writes kept inside', async (t) => {
+t.test('nested scopes read current values of their parent unless they shadow the key, and keep their own writes', async (t) => {
   ctx.run({ tenant: 'a' }, () => {
     ctx.run({}, () => {
       ctx.run({ user: { id: 'ada' } }, () => {
@@ -28,7 +28,7 @@ t.test('nested scopes, each seeing its parent live unless it shadows the key, wr
 })
 
 for (const order of [[0, 1], [1, 0]] as const) {
-  t.test(`parallel scopes that write the same key, ended in the order ${order.join(', ')}, each keep their own`, async (t) => {
+  t.test(`parallel scopes that write the same key, ended in the order ${order.join(', ')}, each keep their own value`, async (t) => {
     const gates = [gate(), gate()]
     const [written, read] = [gate(), gate()]
     let writes = 0
@@ -52,7 +52,7 @@ for (const order of [[0, 1], [1, 0]] as const) {
     await read.promise
   })
 
-  t.test(`parallel scopes below a parent that is set while they run, ended in the order ${order.join(', ')}: the one that shadows the key does not see it`, async (t) => {
+  t.test(`parallel scopes, ended in the order ${order.join(', ')}, see a later write to their parent unless they shadow the key`, async (t) => {
     const gates = [gate(), gate()]
     await ctx.run({ tenant: 'before' }, async () => {
       const branches = [{ tenant: 'own' }, {}].map((values, i) => ctx.run(values, async () => {
@@ -69,7 +69,7 @@ for (const order of [[0, 1], [1, 0]] as const) {
   })
 }
 
-t.test('what the function does, the scope around it is current again: return, early return, throw, resolve, reject', async (t) => {
+t.test('the outer scope is restored after return, early return, throw, resolve and reject', async (t) => {
   await ctx.run({ tenant: 'outer' }, async () => {
     const isRestored = (): void => { t.equal(ctx.get('tenant'), 'outer') }
     t.equal(ctx.run({ tenant: 'inner' }, () => 7), 7)
@@ -87,7 +87,7 @@ t.test('what the function does, the scope around it is current again: return, ea
   })
 })
 
-t.test('a rejection that nobody handles is told by Node, and one that is handled is not', async (t) => {
+t.test('an unhandled rejection is reported by Node, a handled one is not', async (t) => {
   const told = unhandled(t)
   ctx.run({}, async () => { throw new Error('alone') }) as unknown
   await ctx.run({}, async () => { throw new Error('awaited') }).catch(() => {})
@@ -96,7 +96,7 @@ t.test('a rejection that nobody handles is told by Node, and one that is handled
   t.equal(told.length, 1)
 })
 
-t.test('a thenable that is no promise comes back as it is, and is not set off', async (t) => {
+t.test('a thenable that is not a promise is returned unchanged, and its then is not called', async (t) => {
   let sent = 0
   const query = { then () { sent++ } }
   t.equal(ctx.run({}, () => query), query)
@@ -104,7 +104,7 @@ t.test('a thenable that is no promise comes back as it is, and is not set off', 
   t.equal(sent, 0)
 })
 
-t.test('inherit: false sees nothing of what is around it, and is a root with an id of its own', async (t) => {
+t.test('inherit: false sees no outer value, and opens a root with its own id', async (t) => {
   ctx.run({ tenant: 'outer', requestId: 'outer-1', plan: 'free' }, () => {
     ctx.run({ plan: 'paid' }, () => {
       t.same([ctx.get('tenant'), ctx.get('plan')], [undefined, 'paid'])
@@ -115,7 +115,7 @@ t.test('inherit: false sees nothing of what is around it, and is a root with an 
   })
 })
 
-t.test('outside any request it is a job: a root with its own request id, on its log lines, too', async (t) => {
+t.test('outside any request a run is a job: a root with its own request id, also on its log lines', async (t) => {
   const lines = new Lines(t)
   const logger = pino({ mixin: ctx.mixin }, lines)
   await ctx.run({ tenant: 'acme', user: { id: 'ada' } }, async () => {
@@ -133,7 +133,7 @@ t.test('outside any request it is a job: a root with its own request id, on its 
   t.notOk('tenant' in lines.one('second job'))
 })
 
-t.test('within a request its lines are the request\'s, with the values of the scope', async (t) => {
+t.test('in a request the log lines of a run have the request\'s id and the values of the run', async (t) => {
   const lines = new Lines(t)
   const app = Fastify({ logger: { stream: lines } })
   await app.register(ctx.plugin)
@@ -149,7 +149,7 @@ t.test('within a request its lines are the request\'s, with the values of the sc
   t.match(lines.one('outside'), { reqId: 'id-1', tenant: 'acme' })
 })
 
-t.test('a locked key, once set, is not given again by set or run; unset, or by a root, it is', async (t) => {
+t.test('a locked key that is set cannot be set again by set or run, but an unset one, or one in a new root, can', async (t) => {
   ctx.run({}, () => {
     ctx.run({ plan: 'paid' }, () => { t.equal(ctx.get('plan'), 'paid') })
     ctx.set('plan', 'free')
@@ -163,7 +163,7 @@ t.test('a locked key, once set, is not given again by set or run; unset, or by a
   })
 })
 
-t.test('misuse throws, and calls nothing', async (t) => {
+t.test('invalid arguments throw, and the function is not called', async (t) => {
   let calls = 0
   const count = (): void => { calls++ }
   for (const values of [undefined, null, 'acme', 7]) t.throws(() => ctx.run(values as never, count), { code: 'FST_CTX_INVALID_ARGUMENT' }, String(values))
@@ -192,7 +192,7 @@ t.test('two contexts, nested in turn, each see their own innermost scope', async
   })
 })
 
-t.test('request.ctx.run, called from the code of another request, opens its scope below its own request', async (t) => {
+t.test('request.ctx.run, called by code of another request, opens its scope in its own request', async (t) => {
   const app = Fastify()
   await app.register(ctx.plugin)
   const [first, go] = [gate<() => unknown>(), gate()]
@@ -215,7 +215,7 @@ t.test('request.ctx.run, called from the code of another request, opens its scop
 })
 
 t.test('onEnd and after of a run', async (t) => {
-  t.test('come when its function is done, sync or async, well or not; after that there is no onEnd', async (t) => {
+  t.test('onEnd runs when the function settles, sync or async, after success or failure; after that onEnd throws', async (t) => {
     const seen: string[] = []
     const put = (name: string): void => { ctx.onEnd(() => { seen.push(`${name} ended in ${ctx.get('tenant')}`) }) }
     ctx.run({ tenant: 'a' }, () => { put('sync'); seen.push('sync') })
@@ -241,7 +241,7 @@ t.test('onEnd and after of a run', async (t) => {
     t.same(seen, ['after alone', 'end', 'after acme'])
   })
 
-  t.test('one that outlives its request still ends and is still cut short, though its values are gone', async (t) => {
+  t.test('a run that outlives its request still ends and is still aborted, although its values are gone', async (t) => {
     const app = Fastify()
     await app.register(ctx.plugin)
     const [go, ended, aborted] = [gate(), gate(), gate<unknown>()]
@@ -275,7 +275,7 @@ t.test('onEnd and after of a run', async (t) => {
 t.test('work that nobody awaited, after its run has settled', async (t) => {
   const own = createContext({ tenant: key<string>(), user: key<string>() })
 
-  t.test('sees what is set around it: by ctx, by a function of ctx.bind, and in what it opens', async (t) => {
+  t.test('sees values that ctx or a bound function sets around it, also in scopes that it opens', async (t) => {
     const go = gate()
     const seen: unknown[] = []
     await own.run({ tenant: 'acme' }, async () => {
@@ -298,7 +298,7 @@ t.test('work that nobody awaited, after its run has settled', async (t) => {
     t.same(seen, ['ada', 'lin', 'lin', 'lin', 'acme'])
   })
 
-  t.test('keeps what was written in it', async (t) => {
+  t.test('keeps its own writes', async (t) => {
     const go = gate()
     const seen: unknown[] = []
     await own.run({ tenant: 'acme' }, async () => {
@@ -315,7 +315,7 @@ t.test('work that nobody awaited, after its run has settled', async (t) => {
   })
 })
 
-t.test('thousands of runs deep, with a set around them: a tree that is walked by depth', async (t) => {
+t.test('a write reaches the innermost of thousands of nested runs', async (t) => {
   const own = createContext({ step: key<number>(), tenant: key<string>() })
   let depth = 0
   const seen = await own.run({}, async () => {
@@ -331,7 +331,7 @@ t.test('thousands of runs deep, with a set around them: a tree that is walked by
   t.same(seen, [4999, 'acme'])
 })
 
-t.test('a request whose last step is thousands of runs away ends, as do others in the same turn', async (t) => {
+t.test('a request whose last step is thousands of runs deep ends, as do others in the same turn', async (t) => {
   const own = createContext({ step: key<number>() })
   const app = Fastify()
   await app.register(own.plugin)
@@ -355,7 +355,7 @@ t.test('a request whose last step is thousands of runs away ends, as do others i
   t.equal(ends, 3)
 })
 
-t.test('a run that is refused leaves nothing at the scope around it', async (t) => {
+t.test('a refused run keeps nothing in memory', async (t) => {
   setFlagsFromString('--expose-gc')
   const gc = runInNewContext('gc') as () => void
   const own = createContext({ tenant: key<string>({ locked: true }), payload: key<object>() })
@@ -372,7 +372,7 @@ t.test('a run that is refused leaves nothing at the scope around it', async (t) 
   })
 })
 
-t.test('a run that is refused leaves nothing behind: no warning, no timer, no attribute of a span', async (t) => {
+t.test('a refused run has no side effects: no warning, no timer, no span attribute', async (t) => {
   const seen = warnings(t, 'FST_CTX_STILL_OPEN')
   const told: unknown[] = []
   const span = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331', traceFlags: 1 } as never
@@ -408,7 +408,7 @@ t.test('a run that is refused leaves nothing behind: no warning, no timer, no at
   t.same([seen, told], [[], []])
 })
 
-t.test('a run within an ended request is a root: it has an id, set, cache, onEnd and nested runs work, and request.ctx acts on it', async (t) => {
+t.test('a run in an ended request is a root: id, set, cache, onEnd and nested runs work, and request.ctx acts on it', async (t) => {
   const lines = new Lines(t)
   const app = Fastify({ logger: { stream: lines } })
   const own = createContext({ tenant: key<string>({ log: true, seed: () => 'acme' }), plan: key<string>({ locked: true, seed: () => 'free' }) })
@@ -442,7 +442,7 @@ t.test('a run within an ended request is a root: it has an id, set, cache, onEnd
   t.match(lines.one('within'), { tenant: 'initech', reqId: String })
 })
 
-t.test('a copy of the store that the storage runs is no scope of ours: requestContext reads it, ctx does not, and the request is not written', async (t) => {
+t.test('a copy of a store is not a scope: requestContext reads the copy, ctx does not, and the request is not written', async (t) => {
   const seen = warnings(t, 'FST_CTX_COPIED_STORE')
   const lines = new Lines(t)
   const app = Fastify({ logger: { stream: lines } })

@@ -49,13 +49,13 @@ t.test('a frozen logger can be tied', async (t) => {
   t.equal(tieOf(root), undefined)
 })
 
-t.test('a logger below one that another request has is tied to its own, below a frozen one, too', async (t) => {
+t.test('a child of another request\'s logger can be tied to its own request, also below a frozen logger', async (t) => {
   for (const freeze of [false, true]) {
     const root = newRoot()
     const outer = root.child({})
     tieLogger(outer, root, raw, lifetime)
     if (freeze) Object.freeze(outer)
-    // pino makes no child of a frozen logger.
+    // pino cannot create a child of a frozen logger.
     const inner = freeze ? Object.create(outer) as object : outer.child({})
     const innerLifetime = {} as Lifetime
     tieLogger(inner, root, {}, innerLifetime)
@@ -64,7 +64,7 @@ t.test('a logger below one that another request has is tied to its own, below a 
   }
 })
 
-t.test('a tie prints without what it refers to', async (t) => {
+t.test('a tie prints nothing of the request that it references', async (t) => {
   const logger = newRoot().child({})
   tieLogger(logger, newRoot(), raw, lifetime)
   t.equal(inspect(tieOf(logger)), 'Tie {}')

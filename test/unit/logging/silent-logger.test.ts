@@ -2,7 +2,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import { silentLogger } from '../../../lib/logging/silent-logger.ts'
 
-t.test('it takes each call that a logger of Fastify takes, and writes nothing', async (t) => {
+t.test('the silent logger accepts every call of Fastify\'s logger, and writes nothing', async (t) => {
   t.capture(process.stdout, 'write')
   for (const level of ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const) {
     t.equal(silentLogger[level]({ a: 1 }, 'message'), undefined)
@@ -11,7 +11,7 @@ t.test('it takes each call that a logger of Fastify takes, and writes nothing', 
   t.equal(silentLogger.level, 'silent')
 })
 
-t.test('Fastify takes it as its logger', async (t) => {
+t.test('Fastify accepts the silent logger', async (t) => {
   const app = Fastify({ loggerInstance: silentLogger })
   app.get('/', async (request) => {
     request.log.info('hello')

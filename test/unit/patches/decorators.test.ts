@@ -2,7 +2,7 @@ import Fastify from 'fastify'
 import t from 'tap'
 import { decorators } from '../../../lib/patches/decorators.ts'
 
-t.test('decorators: what decorates with requestContext is refused, all else is done, and both methods come back', async (t) => {
+t.test('decorators: decorating with requestContext is refused, other decorators work, and both methods are restored', async (t) => {
   const app = Fastify()
   const before = { decorate: app.decorate, decorateRequest: app.decorateRequest }
   let refused = 0
@@ -20,7 +20,7 @@ t.test('decorators: what decorates with requestContext is refused, all else is d
   t.equal(app.decorateRequest, before.decorateRequest)
 })
 
-t.test('in a child instance it is inherited again; what somebody else has replaced since stays', async (t) => {
+t.test('in a child instance the method is inherited again, and a later replacement by another tool stays', async (t) => {
   const app = Fastify()
   app.register(async (child) => {
     const revert = decorators.install(child, () => false)

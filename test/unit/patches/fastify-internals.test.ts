@@ -3,11 +3,11 @@ import t from 'tap'
 import { notFoundContext, requestIdLabel, routeContext, wrappedErrorHandlers } from '../../../lib/patches/fastify-internals.ts'
 import { fastifyHas } from '../../support/support.ts'
 
-t.test('what is not found is undefined, and looked for again', async (t) => {
+t.test('an internal that is not found is undefined, and is searched again', async (t) => {
   t.equal(routeContext({} as FastifyRequest), undefined)
   t.equal(notFoundContext({} as never), undefined)
 
-  t.test('then found in a request of Fastify', async (t) => {
+  t.test('and found in a request of Fastify', async (t) => {
     const app = Fastify()
     app.get('/found/:id', { handlerTimeout: 7000 }, async (request) => {
       const route = routeContext(request)!
@@ -29,6 +29,6 @@ t.test('requestIdLabel', async (t) => {
   t.equal(requestIdLabel({ initialConfig: {} } as never), 'reqId')
 })
 
-t.test('wrappedErrorHandlers: none where Fastify keeps its error handlers in another way', async (t) => {
+t.test('wrappedErrorHandlers: none if Fastify stores its error handlers differently', async (t) => {
   for (const errorHandler of [undefined, null, 'text', {}, Object.create({ func: 'no function' })]) t.equal(wrappedErrorHandlers({ errorHandler } as never, (hook) => hook), undefined)
 })

@@ -10,13 +10,13 @@ const before = symbols.map((symbol) => holder[symbol])
 
 interface Dispatcher { readonly dispatch: Dispatch, readonly compose: (interceptor: Interceptor) => Dispatcher }
 
-/** A dispatcher that remembers the marks which interceptors leave. */
+/** A dispatcher that records the marks of its interceptors. */
 function dispatcher (seen: unknown[]): Dispatcher {
   const made = (dispatch: Dispatch): Dispatcher => ({ dispatch, compose: (interceptor) => made(interceptor(dispatch)) })
   return made((options) => { seen.push(options); return true })
 }
 
-/** Puts other dispatchers into the places of Node for one test. */
+/** Replaces the dispatchers of Node for one test. */
 function replace (t: Tap, ...dispatchers: unknown[]): void {
   for (const [i, symbol] of symbols.entries()) holder[symbol] = dispatchers[i]
   t.teardown(() => { for (const [i, symbol] of symbols.entries()) holder[symbol] = before[i] })
@@ -28,9 +28,9 @@ function dispatch (): void {
   (holder[symbols[0]!] as Dispatcher).dispatch([], {})
 }
 
-t.test('two contexts, which leave in any order: nothing is left', async (t) => {
+t.test('two contexts, closed in any order, leave no interceptor', async (t) => {
   for (const order of [[0, 1], [1, 0]] as const) {
-    t.test(`the ${order[0] === 0 ? 'first' : 'second'} leaves first`, async (t) => {
+    t.test(`the ${order[0] === 0 ? 'first' : 'second'} closes first`, async (t) => {
       const seen: unknown[] = []
       const [one, two] = [dispatcher(seen), dispatcher([])]
       replace(t, one, two)
@@ -50,7 +50,7 @@ t.test('two contexts, which leave in any order: nothing is left', async (t) => {
   }
 })
 
-t.test('a dispatcher that somebody composed further is left to them, and adds nothing any more, or once', async (t) => {
+t.test('a dispatcher that another tool composed further is kept, and our interceptor in it does nothing after its context closes', async (t) => {
   const seen: unknown[] = []
   replace(t, dispatcher(seen), undefined)
   const leave = fetchDispatcher.install(marking('a'))
@@ -68,7 +68,7 @@ t.test('a dispatcher that somebody composed further is left to them, and adds no
   t.equal(holder[symbols[0]!], theirs)
 })
 
-t.test('a dispatcher that was set since then is composed when the next context comes', async (t) => {
+t.test('a dispatcher set in the meantime is composed when the next context opens', async (t) => {
   const seen: unknown[] = []
   replace(t, dispatcher([]), undefined)
   const leave = [fetchDispatcher.install(marking('a'))]
@@ -80,7 +80,7 @@ t.test('a dispatcher that was set since then is composed when the next context c
   t.equal(holder[symbols[0]!], theirs)
 })
 
-t.test('what cannot be composed, and what is missing, is left alone', async (t) => {
+t.test('a missing dispatcher, and one that cannot be composed, are left unchanged', async (t) => {
   const old = { dispatch () {} }
   replace(t, old, undefined)
   t.notOk(fetchDispatcher.available())

@@ -5,7 +5,7 @@ function counting () {
   return { holds: 0, hooks: 0, phase: '', current: undefined, hold () { this.holds++ }, release () { this.holds-- }, openHook () { this.hooks++ }, closeHook () { this.hooks-- } }
 }
 
-t.test('HookCall: a count goes up once and down once, however often a hook settles', async (t) => {
+t.test('HookCall increments and decrements the count once, even if a hook settles twice', async (t) => {
   for (const isBeforeHandler of [true, false]) {
     const lifetime = counting()
     const call = new HookCall(lifetime as never, 'preHandler', isBeforeHandler)
@@ -18,7 +18,7 @@ t.test('HookCall: a count goes up once and down once, however often a hook settl
   }
 })
 
-t.test('Settling: hands on to the thenable itself, and holds until it has settled', async (t) => {
+t.test('Settling passes on the thenable itself, and holds until it has settled', async (t) => {
   const lifetime = counting()
   const call = new HookCall(lifetime as never, 'preHandler', true)
   let resolve: (value: unknown) => void = () => {}
@@ -33,7 +33,7 @@ t.test('Settling: hands on to the thenable itself, and holds until it has settle
   t.same(seen, ['once', 'twice'])
 })
 
-t.test('isThenable: as Fastify asks', async (t) => {
+t.test('isThenable decides as Fastify does', async (t) => {
   t.equal(isThenable(Promise.resolve()), true)
   for (const value of [undefined, null, {}, 'text', 0]) t.equal(isThenable(value), false)
 })

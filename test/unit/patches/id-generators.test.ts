@@ -6,7 +6,7 @@ import { Lines, listen, warnings } from '../../support/support.ts'
 
 const UUID = /^[\da-f-]{36}$/
 
-/** Every id of one request: on each line, in the handler, in the answer. */
+/** Every id of one request: on each line, in the handler, in the response. */
 async function idsOf (t: Parameters<typeof listen>[0], generate: unknown): Promise<unknown[]> {
   const lines = new Lines(t)
   const ctx = createContext({})
@@ -38,22 +38,22 @@ const UNSAFE: Readonly<Record<string, () => unknown>> = {
 }
 
 for (const [what, generate] of Object.entries(UNSAFE)) {
-  t.test(`a generator that is set after the plugin gives ${what}: one new id everywhere, and a warning`, async (t) => {
+  t.test(`a generator set after the plugin that returns ${what}: one new id everywhere, and a warning`, async (t) => {
     const seen = warnings(t, 'FST_CTX_REQUEST_ID')
     const ids = await idsOf(t, generate)
     t.equal(new Set(ids).size, 1)
     t.match(ids[0], UUID)
     await wait(10)
-    t.ok(seen.length <= 1, 'once in a process for each kind')
+    t.ok(seen.length <= 1, 'once per process for each kind')
   })
 }
 
-t.test('an id that is safe is that of the generator, and without one the ids are those of Fastify', async (t) => {
+t.test('a safe id from a generator is used, and without a generator Fastify\'s own ids are', async (t) => {
   t.same([...new Set(await idsOf(t, () => 'id-1'))], ['id-1'])
   t.match((await idsOf(t, undefined))[0], /^req-/)
 })
 
-t.test('a request that is handed to the router again keeps its id', async (t) => {
+t.test('a request that is routed again keeps its id', async (t) => {
   const ctx = createContext({})
   const app = Fastify()
   await app.register(ctx.plugin)
@@ -70,7 +70,7 @@ t.test('a request that is handed to the router again keeps its id', async (t) =>
   t.same([...await answer.json() as string[], answer.headers.get('x-request-id')], ['made-1', 'made-1', 'made-1'])
 })
 
-t.test('it is put back when the application closes', async (t) => {
+t.test('setGenReqId is restored when the application closes', async (t) => {
   const app = Fastify()
   const { setGenReqId } = app
   await app.register(createContext({}).plugin)
@@ -79,7 +79,7 @@ t.test('it is put back when the application closes', async (t) => {
   t.equal(app.setGenReqId, setGenReqId)
 })
 
-t.test('app.genReqId() makes an id without a request, as that of Fastify does', async (t) => {
+t.test('app.genReqId() creates an id without a request, as Fastify\'s own does', async (t) => {
   const app = Fastify()
   await app.register(createContext({}).plugin)
   const make = (): string => (app as unknown as { genReqId: () => string }).genReqId()

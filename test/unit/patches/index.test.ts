@@ -8,7 +8,7 @@ import { createContext, key } from '../../../lib/index.ts'
 import { patchFetch, patchRequest, patchSignal } from '../../../lib/patches/index.ts'
 import { gate, Lines, listen, warnings } from '../../support/support.ts'
 
-/** The own properties of an object, and their values. */
+/** The own properties of an object, with their values. */
 function ownOf (object: object): Map<PropertyKey, unknown> {
   return new Map(Reflect.ownKeys(object).map((name) => {
     const { value, get } = Object.getOwnPropertyDescriptor(object, name)!
@@ -23,7 +23,7 @@ function changed (before: Map<PropertyKey, unknown>, after: Map<PropertyKey, unk
 
 const GLOBALS = [Symbol.for('undici.globalDispatcher.1'), Symbol.for('undici.globalDispatcher.2')]
 
-t.test('the whole process is as it was when the application has closed', async (t) => {
+t.test('closing the application restores the whole process', async (t) => {
   const logger = pino(new Lines(t))
   await fetch('data:,').then((response) => response.text())
   const app: FastifyInstance = Fastify({ loggerInstance: logger as FastifyBaseLogger })
@@ -65,7 +65,7 @@ t.test('the whole process is as it was when the application has closed', async (
   t.equal((await app.inject('/')).body, 'acme')
   const replaced = await during.promise
   for (const name of ['fastify.inject', 'fastify.decorate', 'the logger.Symbol(pino.asJson)', 'globalThis.Symbol(undici.globalDispatcher.1)', 'server.Symbol(IncomingMessage)']) t.ok(replaced.includes(name), name)
-  t.same(replaced.filter((name) => /prototype/.test(name)), [], 'what other applications share is never replaced')
+  t.same(replaced.filter((name) => /prototype/.test(name)), [], 'objects shared with other applications are never changed')
   await app.close()
   await wait(50)
 
@@ -79,7 +79,7 @@ t.test('the whole process is as it was when the application has closed', async (
   await plain.close()
   const theirs = [...changed(plainFastify, ownOf(plain)).map((name) => `fastify: ${name}`), ...changed(plainServer, ownOf(plain.server)).map((name) => `server: ${name}`)]
   t.same(differences().filter((name) => !theirs.includes(name)), [
-    // Decorators and the generator of ids, which are public and which Fastify does not take back.
+    // Decorators and the id generator: public API, which Fastify never reverts.
     'fastify: Symbol(fastify.childLoggerFactory)',
     'fastify: Symbol(fastify.genReqId)',
     'fastify: requestContext',
@@ -87,7 +87,7 @@ t.test('the whole process is as it was when the application has closed', async (
   ])
 })
 
-t.test('replies have no method of ours after the close', async (t) => {
+t.test('after the close replies have no method of ours', async (t) => {
   const ctx = createContext({})
   const app = Fastify()
   await app.register(ctx.plugin)
@@ -98,10 +98,10 @@ t.test('replies have no method of ours after the close', async (t) => {
   t.equal(Object.hasOwn(kept, 'send'), true)
   await app.close()
   t.equal(Object.hasOwn(kept, 'send'), false)
-  t.equal(typeof kept.send, 'function', 'that of Fastify')
+  t.equal(typeof kept.send, 'function', 'Fastify\'s own send')
 })
 
-t.test('replies that another plugin has decorated with a send of its own', async (t) => {
+t.test('replies that another plugin decorated with its own send', async (t) => {
   const seen = warnings(t, 'FST_CTX_NOT_REPLACED')
   const app = Fastify()
   app.decorateReply('send', function (this: FastifyReply, payload: unknown) { return (Object.getPrototypeOf(Object.getPrototypeOf(this)) as FastifyReply).send.call(this, payload) } as never)
@@ -114,7 +114,7 @@ t.test('replies that another plugin has decorated with a send of its own', async
   await app.close()
 })
 
-t.test('a process without a dispatcher that can be composed', async (t) => {
+t.test('a process whose dispatcher cannot be composed', async (t) => {
   const seen = warnings(t, 'FST_CTX_NOT_REPLACED')
   const holder = globalThis as unknown as Record<symbol, unknown>
   const before = GLOBALS.map((name) => holder[name])
@@ -125,7 +125,7 @@ t.test('a process without a dispatcher that can be composed', async (t) => {
   t.match(seen.map(({ message }) => message), [/of globalThis cannot be replaced here, so this does not hold: fetch and undici send no headers/])
 })
 
-t.test('a request, a reply and a signal without the methods that are replaced: one warning for each, and nothing is touched', async (t) => {
+t.test('a request, reply or signal that lacks a method to replace: one warning each, and nothing is changed', async (t) => {
   const seen = warnings(t, 'FST_CTX_NOT_REPLACED')
   const route = { server: Fastify(), config: {}, handler: () => {}, handlerTimeout: 0, errorHandler: undefined }
   for (let i = 0; i < 2; i++) {

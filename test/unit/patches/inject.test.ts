@@ -44,23 +44,23 @@ for (const [form, ask] of Object.entries({
     seen.push(['answer', (chain as unknown as { _hasInvoked: boolean })._hasInvoked ? 'globex' : 'not sent', ctx.get('tenant')])
   }
 })) {
-  t.test(`a request injected in a handler by ${form}: it is a request of its own, and the caller keeps its scope`, async (t) => {
+  t.test(`a request injected in a handler by ${form} is a separate request, and the caller keeps its scope`, async (t) => {
     const { url, seen, lines } = await start(t, ask)
     t.equal(await (await fetch(`${url}/outer`, { headers: { 'x-tenant-id': 'acme' } })).text(), 'acme')
     t.same(seen, [['before the plugin', undefined], ['answer', 'globex', 'acme'], ['after it', 'acme']])
     await lines.until('request completed', 2)
     const incoming = lines.all('incoming request').map(({ req, tenant }) => [req.url, tenant])
-    t.same(incoming, [['/outer', undefined], ['/inner', undefined]], 'nothing of the caller is on its first line')
+    t.same(incoming, [['/outer', undefined], ['/inner', undefined]], 'its first line has nothing of the caller')
   })
 }
 
-t.test('frameworkErrors of an injected request does not find the tenant of the caller', async (t) => {
+t.test('frameworkErrors of an injected request does not see the caller\'s tenant', async (t) => {
   const { url, seen } = await start(t, async (app) => await app.inject('/inner/%c0'))
   await fetch(`${url}/outer`, { headers: { 'x-tenant-id': 'acme' } })
   t.same(seen.filter(([where]: any) => where === 'frameworkErrors'), [['frameworkErrors', undefined]])
 })
 
-t.test('inject is restored when the last context needs it no more, unless somebody has replaced it since', async (t) => {
+t.test('inject is restored when the last context has closed, unless something else replaced it since', async (t) => {
   const app = Fastify()
   const before = app.inject
   const child = await new Promise<FastifyInstance>((resolve) => { app.register(async (child) => { resolve(child) }); app.ready(() => {}) })

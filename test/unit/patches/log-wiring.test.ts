@@ -4,7 +4,7 @@ import t from 'tap'
 import { logLines, requestLoggers } from '../../../lib/patches/log-wiring.ts'
 import { Lines } from '../../support/support.ts'
 
-t.test('the log wiring is available for pino, for a logger of another kind, and for none', async (t) => {
+t.test('the log wiring is available for pino, for another logger, and without a logger', async (t) => {
   for (const logger of [{ stream: new Lines(t) }, false]) {
     const app = Fastify({ logger })
     t.same([logLines.available(app), requestLoggers.available(app)], [true, true])
@@ -13,13 +13,13 @@ t.test('the log wiring is available for pino, for a logger of another kind, and 
   }
 })
 
-t.test('it is not where pino has what we need under other names', async (t) => {
+t.test('the log wiring is unavailable if pino has renamed what we need', async (t) => {
   const log = { [Symbol.for('pino.formatters')]: {}, constructor: class Renamed {} }
   const app = { log, setChildLoggerFactory () {} } as never
   t.same([logLines.available(app), requestLoggers.available(app)], [false, false])
 })
 
-t.test('after it is undone a given logger and the instance are as before', async (t) => {
+t.test('undoing the log wiring restores the logger and the instance', async (t) => {
   const given = pino({ mixin: () => ({ a: 1 }) }, new Lines(t))
   const shape = (object: object): string[] => Reflect.ownKeys(object).map(String).sort()
   const app = Fastify({ loggerInstance: given as FastifyBaseLogger })

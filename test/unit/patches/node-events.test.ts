@@ -25,7 +25,7 @@ const lifeIn = (scope: Scope): RequestLifetime => Object.assign(new RequestLifet
 
 const makeScope = (): Scope => new Scope({}, new ContextDefinition(readKeys({})).registration)
 
-t.test('emitWithin: listeners run in the scope, wherever it is emitted, with their arguments and this', async (t) => {
+t.test('emitWithin: listeners run in the scope with their arguments and this, wherever the event is emitted', async (t) => {
   const scope = makeScope()
   const emitter = new EventEmitter()
   const seen: unknown[] = []
@@ -50,7 +50,7 @@ t.test('timeoutSignal: listeners of a signal run in the scope', async (t) => {
   t.same(seen, [true])
 })
 
-t.test('timeoutSignal: a dispatchEvent that somebody gave the signal before is called, and is back afterwards', async (t) => {
+t.test('timeoutSignal: a dispatchEvent that another tool installed on the signal is called, and restored afterwards', async (t) => {
   const scope = makeScope()
   const controller = new AbortController()
   const seen: unknown[] = []
@@ -68,7 +68,7 @@ t.test('timeoutSignal: a dispatchEvent that somebody gave the signal before is c
   t.same(Object.getOwnPropertyDescriptor(controller.signal, 'dispatchEvent'), before)
 })
 
-t.test('a body that comes in parts: listeners of the request are in its scope', async (t) => {
+t.test('listeners of a request whose body arrives in parts run in its scope', async (t) => {
   const seen: unknown[] = []
   const first = gate()
   const port = await start(t, (app) => {
@@ -102,7 +102,7 @@ t.test('a body that comes in parts: listeners of the request are in its scope', 
   t.same(new Set(seen.map((each) => (each as string[])[0])), new Set(['data', 'end', 'close', 'handler']))
 })
 
-t.test('events of the reply are in the scope: finish and close, of an answer and of a lost client', async (t) => {
+t.test('finish and close of a reply are emitted in the scope, after a response and after a disconnect', async (t) => {
   const seen: unknown[] = []
   const closed = gate()
   const started = gate()
@@ -134,7 +134,7 @@ t.test('events of the reply are in the scope: finish and close, of an answer and
   t.ok(seen.some((each) => (each as string[])[0] === 'aborted'))
 })
 
-t.test('what nobody listens to is as ever: an error is thrown', async (t) => {
+t.test('an error event without a listener is thrown as usual', async (t) => {
   const port = await start(t, (app) => {
     app.get('/', async (request) => {
       try {
@@ -147,7 +147,7 @@ t.test('what nobody listens to is as ever: an error is thrown', async (t) => {
   t.match(await exchange(port, 'GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n'), /\{"thrown":"unheard","other":false\}$/)
 })
 
-t.test('an emit that someone put there before is called, and the values are gone at the end all the same', async (t) => {
+t.test('an emit that another tool installed before is called, and the values are still dropped at the end', async (t) => {
   const emitted: string[] = []
   const app = Fastify()
   app.addHook('onRequest', async (request, reply) => {
@@ -173,7 +173,7 @@ t.test('an emit that someone put there before is called, and the values are gone
   t.equal(held(), false)
 })
 
-t.test('two requests whose events are emitted by the code of each other', async (t) => {
+t.test('two requests that emit each other\'s events keep their own scopes', async (t) => {
   const both = gate()
   const raws: Record<string, EventEmitter> = {}
   const seen: Record<string, unknown> = {}

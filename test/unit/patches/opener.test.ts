@@ -4,13 +4,13 @@ import { createContext, key } from '../../../lib/index.ts'
 import { isOpener, markOpener } from '../../../lib/patches/opener.ts'
 import { listen, turns, warnings } from '../../support/support.ts'
 
-t.test('a hook is known by its mark, whatever its name, and Fastify binds it without losing that', async (t) => {
+t.test('our hook is recognized by its mark, not by its name, even after Fastify has bound it', async (t) => {
   const hook = markOpener(Object.defineProperty(() => {}, 'name', { value: 'a' }))
   t.equal(isOpener(hook.bind({})), true)
   t.equal(isOpener(() => {}), false)
 })
 
-t.test('a wrapper that copies the properties of the hook, as a tracer makes one, is bound as itself: it hears of a seed that fails', async (t) => {
+t.test('a wrapper that copies the properties of the hook, as tracers create, is bound itself, and sees a seed that fails', async (t) => {
   const ctx = createContext({ tenant: key<string>({ seed: () => { throw new Error('no tenant') } }) })
   const app = Fastify()
   const { addHook } = app
@@ -33,7 +33,7 @@ t.test('a wrapper that copies the properties of the hook, as a tracer makes one,
   t.same(heard, ['no tenant', 'no tenant'])
 })
 
-t.test('a hook before the plugin is reported, and the opener is left as it is, where a bundler has shortened every name', async (t) => {
+t.test('a hook before the plugin is watched, and ours is not, even if a bundler has shortened every name', async (t) => {
   const ctx = createContext({ tenant: key<string>({ seed: () => 'acme' }) })
   const seen = warnings(t, 'FST_CTX_EARLY_READ')
   const app = Fastify()

@@ -1,7 +1,7 @@
 import t from 'tap'
 import { replaceMethod } from '../../../lib/patches/replace-method.ts'
 
-t.test('an own method, and one that is inherited: replaced by one of the same name and length, and put back', async (t) => {
+t.test('an own or inherited method is replaced by one of the same name and length, and restored', async (t) => {
   class Holder { add (a: number, b: number): number { return a + b } }
   const [inherits, owns] = [new Holder(), Object.assign(Object.create(null), { add: (a: number, b: number) => a + b }) as Holder]
   for (const holder of [inherits, owns]) {
@@ -16,7 +16,7 @@ t.test('an own method, and one that is inherited: replaced by one of the same na
   }
 })
 
-t.test('a method that somebody has replaced since stays theirs', async (t) => {
+t.test('a method that another tool replaced in the meantime is not restored', async (t) => {
   const holder = { add: (a: number) => a }
   const undo = replaceMethod(holder, 'add', (before) => before.bind(undefined))
   const theirs = holder.add = (a: number) => -a

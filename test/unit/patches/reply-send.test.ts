@@ -5,7 +5,7 @@ import { listen } from '../../support/support.ts'
 
 const ctx = createContext({ tenant: key<string>({ seed: () => 'acme' }) })
 
-t.test('an application without the plugin never runs our send, in the same process as one that has it', async (t) => {
+t.test('an application without the plugin never runs our send, even in a process that has one with it', async (t) => {
   const plain = Fastify()
   const sends: unknown[] = []
   plain.get('/', async (_request, reply) => { sends.push(reply.send); return 'ok' })
@@ -21,7 +21,7 @@ t.test('an application without the plugin never runs our send, in the same proce
   t.not(sends[0], sends[1])
 })
 
-t.test('a request before the scope opens is answered as without us', async (t) => {
+t.test('a request is answered as usual before its scope opens', async (t) => {
   const app = Fastify()
   app.addHook('onRequest', (_request, reply) => { reply.send('early') })
   await app.register(ctx.plugin)

@@ -7,17 +7,17 @@ import { fastifyHas, gate, listen, turns, type Tap } from '../../support/support
 
 const ctx = createContext({ tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'] }) })
 
-/** Runs a function where the scope of another request is current, as a pool that both use does. */
+/** Runs a function in the scope of another request, like a pool that both requests use. */
 const elsewhere = ctx.run({ tenant: 'another' }, () => {
   const pool = new AsyncResource('pool')
   return <R>(fn: () => R): R => pool.runInAsyncScope(fn)
 })
 
-/** Runs a function later, outside any scope, as a timer does that was started before the request. */
+/** Runs a function later and outside any scope, like a timer that started before the request. */
 const outside = (fn: () => void): void => { setImmediate(ctx.bind(fn)) }
 const early = ctx.bind(outside)
 
-/** A thenable of foreign code: it calls back in the scope of another request. */
+/** A foreign thenable that calls back in the scope of another request. */
 const foreign = (value?: unknown): PromiseLike<unknown> => ({ then: (resolve: (value: unknown) => unknown) => { elsewhere(() => resolve(value)) } }) as never
 
 async function start (t: Tap, routes: (app: FastifyInstance) => void, options: object = {}): Promise<(path?: string, init?: RequestInit) => Promise<Response>> {
@@ -31,12 +31,12 @@ async function start (t: Tap, routes: (app: FastifyInstance) => void, options: o
 const three = ['onRequest', 'preValidation', 'preHandler', 'onResponse'] as const
 const four = ['preParsing', 'preSerialization', 'onSend', 'onError'] as const
 
-t.test('the pool of these tests does lead into the scope of another request', async (t) => {
+t.test('the pool of these tests does run callbacks in the scope of another request', async (t) => {
   t.equal(elsewhere(() => ctx.get('tenant')), 'another')
   t.equal(await foreign('value'), 'value')
 })
 
-/** Each way in which a hook may hand on, by code that is not in the scope of its request. */
+/** Each way in which a hook can continue from code outside the scope of its request. */
 const ways: Record<string, { readonly three: (...args: any[]) => unknown, readonly four: (...args: any[]) => unknown }> = {
   'calls back in the scope of another request': {
     three: (_request: FastifyRequest, _reply: FastifyReply, done: () => void) => { elsewhere(done) },
@@ -57,7 +57,7 @@ const ways: Record<string, { readonly three: (...args: any[]) => unknown, readon
 }
 
 for (const [what, way] of Object.entries(ways)) {
-  t.test(`each hook that ${what}: what comes after it is in the scope of its own request`, async (t) => {
+  t.test(`each hook that ${what}: later hooks and the handler run in the scope of their own request`, async (t) => {
     const seen: Array<[string, unknown]> = []
     const done = gate()
     const call = await start(t, (app) => {
@@ -66,7 +66,7 @@ for (const [what, way] of Object.entries(ways)) {
         app.addHook(name as 'preHandler', async () => { seen.push([name, ctx.get('tenant')]) })
       }
       for (const name of four) {
-        // What onError calls back with, and returns, is nobody's payload.
+        // onError ignores what it calls back with and returns.
         app.addHook(name as 'onSend', (name === 'onError' ? way.four.length > 3 ? (a: unknown, b: unknown, c: unknown, done: () => void) => way.four(a, b, c, () => { done() }) : way.three : way.four) as never)
         app.addHook(name as 'onSend', async (_request, _reply, payload) => {
           seen.push([name, ctx.get('tenant')])
@@ -89,7 +89,7 @@ for (const [what, way] of Object.entries(ways)) {
   })
 }
 
-t.test('a handler that answers from elsewhere: the hooks of the answer are in the scope', async (t) => {
+t.test('a handler that responds from other code: the response hooks run in the scope', async (t) => {
   const seen: unknown[] = []
   const call = await start(t, (app) => {
     app.addHook('onSend', async () => { seen.push(ctx.get('tenant')) })
@@ -108,7 +108,7 @@ t.test('a handler that answers from elsewhere: the hooks of the answer are in th
   t.same(seen, Array(5).fill('acme'))
 })
 
-t.test('a stream as the answer, fed by another request: its listeners are in the scope', async (t) => {
+t.test('a stream sent as the response but fed by another request: its listeners run in the scope', async (t) => {
   const seen: unknown[] = []
   const stream = elsewhere(() => new PassThrough())
   const begun = gate()
@@ -150,7 +150,7 @@ t.test(fastifyHas('handlerTimeout') ? 'a handlerTimeout, whose timer is older th
   t.same(seen.sort(), [...fastifyHas('handlerTimeout') ? [['abort', 'acme'], ['onError', 'acme']] : [], ['onResponse', 'acme'], ['onSend', 'acme']])
 })
 
-t.test('onTimeout and onRequestAbort are in the scope, and the next hooks of their kind', async (t) => {
+t.test('onTimeout and onRequestAbort run in the scope, as do the next hooks of their kind', async (t) => {
   const seen: unknown[] = []
   const done = gate()
   const work = gate()
@@ -168,7 +168,7 @@ t.test('onTimeout and onRequestAbort are in the scope, and the next hooks of the
   work.open()
 })
 
-t.test('hooks before ours, and requests that they answer, are left alone', async (t) => {
+t.test('hooks before ours, and requests that they answer, are not changed', async (t) => {
   const seen: unknown[] = []
   const app = Fastify()
   app.addHook('onRequest', (request, reply, done) => {
@@ -198,7 +198,7 @@ t.test('hooks before ours, and requests that they answer, are left alone', async
   }
 })
 
-t.test('a 404 handler shared with routes that are not covered', async (t) => {
+t.test('a 404 handler shared with uncovered routes', async (t) => {
   const app = Fastify()
   app.setNotFoundHandler(async () => ({ none: ctx.get('tenant') ?? null }))
   app.register(async (child) => {
@@ -214,7 +214,7 @@ t.test('a 404 handler shared with routes that are not covered', async (t) => {
   }
 })
 
-t.test('a reply whose send is another: that one is called, and the next reply has its own again', async (t) => {
+t.test('a reply with a custom send: the custom one is called, and the next reply has the default again', async (t) => {
   const sent: unknown[] = []
   const app = Fastify()
   app.addHook('onRequest', async (request, reply) => {
@@ -236,7 +236,7 @@ t.test('a reply whose send is another: that one is called, and the next reply ha
   }
 })
 
-t.test('hooks get what Fastify gives them, and their results count', async (t) => {
+t.test('hooks get the arguments from Fastify, and their results apply', async (t) => {
   const call = await start(t, (app) => {
     app.addHook('preParsing', async (request, _reply, payload) => {
       request.headers['x-parsed'] = String(typeof payload.pipe)
@@ -268,7 +268,7 @@ for (const name of ['preParsing', 'preSerialization', 'onSend'] as const) {
       if (covered) await app.register(ctx.plugin)
       if (covered) app.addHook('onRequest', async () => { ctx.onEnd(() => { seen.push(['ended', ctx.get('tenant')]) }) })
       app.addHook(name, ((_request: unknown, _reply: unknown, payload: unknown, done: (error: null, payload: unknown) => void) => {
-        // The answer of the error handler is sent, too.
+        // Includes the response of the error handler.
         if (typeof payload === 'string' && payload.includes('thrown')) return done(null, payload)
         throw new Error('thrown')
       }) as never)

@@ -9,7 +9,7 @@ function lifetime (): RequestLifetime & { readonly held: Set<unknown> } {
   return { held, current: {}, holdStream: (stream: unknown) => { held.add(stream) }, closeStream: (stream: unknown) => { held.delete(stream) } } as never
 }
 
-t.test('watchStream: holds the request until the stream has closed, and shows nothing on it', async (t) => {
+t.test('watchStream holds the request until the stream has closed, and is invisible on the stream', async (t) => {
   const request = lifetime()
   const stream = new Readable({ read () { this.push(null) } })
   const keys = Object.keys(stream)
@@ -25,7 +25,7 @@ t.test('watchStream: holds the request until the stream has closed, and shows no
   t.equal(request.held.size, 0)
 })
 
-t.test('watchStream: what is no stream, or will not emit close, is not waited for', async (t) => {
+t.test('watchStream ignores a value that is not a stream, or never emits close', async (t) => {
   const request = lifetime()
   const old = Object.assign(new EventEmitter(), { pipe () {} })
   for (const payload of [undefined, null, 'text', {}, { pipe () {} }, old, new Readable({ emitClose: false }), new Readable({ autoDestroy: false }), new Readable().destroy()]) watchStream(payload, request)

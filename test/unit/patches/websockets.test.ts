@@ -25,7 +25,7 @@ async function start (t: Tap, routes: (app: FastifyInstance) => void, order: 'be
 }
 
 for (const order of ['before', 'after'] as const) {
-  t.test(`registered ${order} @fastify/websocket: messages, pings and the close of a socket are in its scope, which lasts as long`, async (t) => {
+  t.test(`registered ${order} @fastify/websocket: messages, pings and the close of a socket run in its scope, which lasts as long`, async (t) => {
     const ended: unknown[] = []
     const seen: unknown[] = []
     const over = gate()
@@ -57,15 +57,15 @@ for (const order of ['before', 'after'] as const) {
     await over.promise
     await turns()
     t.same(seen, [['ping', 'A', 'A'], ['close', 'A', 'A']])
-    t.same(ended, ['A'], 'the other one goes on')
-    t.same([held.A!(), held.B!()], [true, true], 'nothing is dropped by force')
+    t.same(ended, ['A'], 'the other one continues')
+    t.same([held.A!(), held.B!()], [true, true], 'no value is dropped by force')
     b.send('still')
     const [data] = await once(b, 'message') as [Buffer]
     t.equal(data.toString(), 'still of B')
   })
 }
 
-t.test('a route that is not covered has a websocket as ever', async (t) => {
+t.test('websockets of a route that is not covered work as usual', async (t) => {
   const app = Fastify()
   await app.register(websocket)
   app.register(async (app) => {
@@ -87,7 +87,7 @@ t.test('a route that is not covered has a websocket as ever', async (t) => {
   }
 })
 
-t.test('an upgrade header where there are no websockets changes nothing', async (t) => {
+t.test('an upgrade header has no effect without websockets', async (t) => {
   const app = Fastify()
   await app.register(ctx.plugin)
   app.get('/', async () => ctx.get('tenant'))
@@ -95,7 +95,7 @@ t.test('an upgrade header where there are no websockets changes nothing', async 
   t.match(await exchange(port, 'GET / HTTP/1.1\r\nhost: x\r\nx-tenant-id: acme\r\nconnection: close\r\nupgrade: h2c\r\n\r\n'), /acme$/)
 })
 
-t.test('a websocket that is opened by injectWS, without a socket of the network, is in its scope', async (t) => {
+t.test('a websocket opened by injectWS, without a network socket, runs in its scope', async (t) => {
   const app: FastifyInstance = Fastify()
   await app.register(ctx.plugin)
   await app.register(websocket)

@@ -219,7 +219,7 @@ t.test('consecutive requests on one socket have separate scopes', async (t) => {
   t.same(early, [undefined, undefined, undefined], 'a hook before ours sees nothing of the previous request')
 })
 
-t.test('an id that a hook before the plugin has set is checked: one that is not safe is replaced', async (t) => {
+t.test('an id set by a hook before the plugin is checked, and replaced if it is unsafe', async (t) => {
   const ctx = createContext({})
   const app = Fastify()
   app.addHook('onRequest', async (request) => { request.id = request.headers['x-as'] as string + (request.headers['x-unsafe'] === undefined ? '' : '\n') })

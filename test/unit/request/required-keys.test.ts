@@ -266,12 +266,12 @@ t.test('a request without a scope is refused if its route requires keys', async 
   ctx.run({ tenant: 'acme' }, () => { check!({ raw: {} }, {}, (error) => { t.match(error, { code: 'FST_CTX_MISSING', statusCode: 400 }) }) })
 })
 
-t.test('the value of the request itself counts where another request or nothing is current', async (t) => {
+t.test('required keys are read from the request itself, even in the scope of another request or in none', async (t) => {
   const app = Fastify()
   await app.register(ctx.plugin, { reenter: false })
   let outside = true
   const [none, another] = [ctx.snapshot(), ctx.run({ tenant: 'another', user: { id: 'eve' } }, () => ctx.snapshot())]
-  // The last hook calls back in the scope of another request, or in none.
+  // The last hook calls back in the scope of another request, or outside any scope.
   app.addHook('preHandler', (_request, _reply, done) => {
     ;(outside ? none : another)(done)
   })

@@ -266,7 +266,7 @@ t.test('a loop that opens each scope inside the last one keeps only some of them
   }
 })
 
-t.test('a chain of scopes that settle from the outside in: the innermost child moves to the scope that is open, with all that it has', async (t) => {
+t.test('scopes that settle from the outside in: the innermost child is reattached to the open scope with all its values', async (t) => {
   for (const many of [0, 200]) {
     const root = request()
     const around = child(root)
@@ -277,7 +277,7 @@ t.test('a chain of scopes that settle from the outside in: the innermost child m
     chain[0]!.state().cancellation = { deadline: 4711, controller: undefined, followers: undefined, release: undefined }
     while (chain.length < 40) chain.push(child(chain.at(-1)!))
     const last = child(chain.at(-1)!)
-    // One of very many open scopes is not reached by a write, until it is used.
+    // A write does not reach one of very many open scopes until that scope is used.
     for (let i = 0; i < 100; i++) root.write('tenant', `of write ${i}`)
     t.equal(around.unlinked, many > 0)
     for (const scope of chain) scope.settle()
