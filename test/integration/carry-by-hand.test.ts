@@ -1,4 +1,4 @@
-// Where the scope cannot follow by itself: each test shows with the real library that it does not, then what carries it.
+// Where the scope cannot follow: each test shows with the real library that it does not, then how to carry it.
 import { EventEmitter, once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -22,19 +22,19 @@ const here = (): Seen => ctx.get('tenant')
 const tenants = ['A', 'B', 'C'] as const
 const others = ['B', 'C'] as const
 
-/** Stands for one request: a scope of its own, opened from outside any. */
+/** Stands for a request: opens its scope from outside any other. */
 function as<R> (tenant: Tenant, fn: () => R): R {
   return ctx.run({ tenant }, fn, { inherit: false })
 }
 
-/** What A, B and C see, one after the other. */
+/** What A, B and C see, one after another. */
 async function inTurn (fn: (tenant: Tenant) => Seen | Promise<Seen>): Promise<Seen[]> {
   const seen: Seen[] = []
   for (const tenant of tenants) seen.push(await as(tenant, () => fn(tenant)))
   return seen
 }
 
-/** A callback's argument as a promise's value: what it saw when it was called. */
+/** Turns a callback into a promise for what it saw when it was called. */
 function told (start: (tell: (error?: unknown) => void) => void, carry: typeof ctx.bind = (fn) => fn): Promise<Seen> {
   return new Promise((resolve, reject) => {
     start(carry((error?: unknown) => { if (error instanceof Error) reject(error); else resolve(here()) }))
@@ -115,14 +115,14 @@ t.test('DataLoader: a loader that requests share', async (t) => {
   const open = (): DataLoader<string, string> => new DataLoader(async (ids) => ids.map((id) => `${id} of ${here()}`))
   const shared = open()
   const fromShared = await Promise.all(tenants.map((tenant) => as(tenant, () => shared.load(`row ${tenant}`))))
-  t.same(fromShared, ['row A of A', 'row B of A', 'row C of A'], 'without help B and C are given what A may read')
-  t.equal(await as('B', () => shared.load('row A')), 'row A of A', 'and its cache gives A\'s row to B')
+  t.same(fromShared, ['row A of A', 'row B of A', 'row C of A'], 'without help B and C get what A may read')
+  t.equal(await as('B', () => shared.load('row A')), 'row A of A', 'and its cache returns A\'s row to B')
 
   const fromOwn = await Promise.all(tenants.map((tenant) => ctx.run({ tenant, loader: open() }, async () => {
     const { length } = await Promise.all([ctx.require('loader').load('1'), ctx.require('loader').load('2')])
     return `${length} of them: ${await ctx.require('loader').load('1')}`
   })))
-  t.same(fromOwn, ['2 of them: 1 of A', '2 of them: 1 of B', '2 of them: 1 of C'], 'one for each scope')
+  t.same(fromOwn, ['2 of them: 1 of A', '2 of them: 1 of B', '2 of them: 1 of C'], 'one per scope')
 })
 
 t.test('EventEmitter: an emitter that requests share', async (t) => {
@@ -137,7 +137,7 @@ t.test('EventEmitter: an emitter that requests share', async (t) => {
   t.same(heard(ctx.bindEmitter(new EventEmitter())), tenants, 'bindEmitter')
 })
 
-t.test('AbortSignal: a signal that is fired elsewhere', async (t) => {
+t.test('AbortSignal: a signal that is aborted elsewhere', async (t) => {
   const fired = (carry: typeof ctx.bind = (fn) => fn): Seen => {
     const controller = new AbortController()
     let seen: Seen
@@ -166,10 +166,10 @@ t.test('Worker and MessagePort: messages', async (t) => {
   }
   ctx.bindEmitter(echo)
   t.same(await inTurn(ask(echo)), tenants, 'Worker: bindEmitter')
-  t.throws(() => ctx.bindEmitter(port1 as never), { code: 'FST_CTX_INVALID_ARGUMENT' }, 'a MessagePort is no EventEmitter')
+  t.throws(() => ctx.bindEmitter(port1 as never), { code: 'FST_CTX_INVALID_ARGUMENT' }, 'a MessagePort is not an EventEmitter')
 })
 
-t.test('generic-pool: what a pool makes, and what that emits', async (t) => {
+t.test('generic-pool: the resources that a pool creates, and their events', async (t) => {
   const outside = ctx.snapshot()
   const made: Seen[] = []
   const create = async (): Promise<EventEmitter> => { made.push(here()); return new EventEmitter() }
@@ -183,7 +183,7 @@ t.test('generic-pool: what a pool makes, and what that emits', async (t) => {
   t.equal(await replaced(create), 'B', 'an awaited resource needs no help')
   lost(t, made.splice(0).slice(1), ['B'])
   await replaced(() => outside(create))
-  t.same(made, [undefined, undefined], 'a snapshot of the start: what all share is made in the scope of none')
+  t.same(made, [undefined, undefined], 'a snapshot from the start: shared resources are created outside any scope')
 
   const pool = genericPool.createPool({ create: async () => new EventEmitter(), destroy: async () => {} }, { max: 1 })
   const listen = (carry?: typeof ctx.bind) => () => pool.use((resource) => told((tell) => {
@@ -194,7 +194,7 @@ t.test('generic-pool: what a pool makes, and what that emits', async (t) => {
   t.same(await inTurn(listen((fn) => ctx.bind(fn))), tenants, 'bind')
 })
 
-t.test('undici: the events of a body on a connection used again', async (t) => {
+t.test('undici: body events on a reused connection', async (t) => {
   const reader = new EventEmitter()
   const server = http.createServer((_request, response) => {
     reader.once('first part', () => { response.end('second part') })
@@ -239,7 +239,7 @@ t.test('async generator: one that another request advances', async (t) => {
   t.equal((await as('B', () => inScope(() => generator.next()))).value, 'A', 'snapshot')
 })
 
-t.test('setInterval: one that works for all, started by the first request', async (t) => {
+t.test('setInterval: a shared interval, started by the first request', async (t) => {
   const flushed = async (carry: typeof ctx.bind = (fn) => fn): Promise<Seen[]> => {
     const jobs: Array<() => void> = []
     let interval: NodeJS.Timeout | undefined

@@ -1,5 +1,5 @@
-// Run by costs.test.ts with --expose-gc, a young generation that is never full, and no compiler, whose guesses would
-// decide what is allocated. Prints, as JSON, what requests make and hold with a context and without one.
+// costs.test.ts runs this file with --expose-gc, a young generation that never fills, and no compiler, because optimization changes allocations. Prints as JSON
+// what requests allocate and hold, with and without a context.
 import { createHook } from 'node:async_hooks'
 import { setImmediate as turn } from 'node:timers/promises'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -11,13 +11,13 @@ const HELD = 1000
 
 const gate: { promise: Promise<void>, open: () => void } = { promise: Promise.resolve(), open: () => {} }
 
-/** A service without a context, or with one of so many declared keys, of which each request uses one. */
+/** A service without a context, or with this many declared keys, of which each request uses one. */
 async function start (keys: number): Promise<FastifyInstance> {
   const app = Fastify()
   if (keys > 0) {
     const unused = Object.fromEntries(Array.from({ length: keys - 1 }, (_, i) => [`unused${i}`, key<string>()]))
     const ctx = createContext<Record<string, Key<string>>>({ ...unused, tenant: key<string>({ seed: () => 'acme' }) })
-    // Two characters of a random UUID more or less would be none of a scope's.
+    // A fixed id, because the length of a random one would add noise.
     await app.register(ctx.plugin, { requestId: { header: false, responseHeader: false, generate: () => 'req-1' } })
   }
   app.get('/', async () => 'done')
@@ -29,7 +29,7 @@ async function start (keys: number): Promise<FastifyInstance> {
 async function send (app: FastifyInstance, count: number): Promise<void> {
   for (let i = 0; i < count; i++) {
     await app.inject('/')
-    // The end of a request comes with a turn of the event loop.
+    // A request ends in the next turn of the event loop.
     await turn()
   }
 }
@@ -42,7 +42,7 @@ async function settled (): Promise<number> {
   return process.memoryUsage().heapUsed
 }
 
-/** The bytes that a request allocates: of the cheapest of several batches, in which nothing else did. */
+/** The bytes that a request allocates: the minimum of several batches. */
 async function allocated (app: FastifyInstance): Promise<number> {
   const batches: number[] = []
   for (let i = 0; i < 3; i++) {
@@ -65,7 +65,7 @@ async function held (app: FastifyInstance): Promise<number> {
   return (during - before) / HELD
 }
 
-/** How many async resources of each type a request makes. */
+/** How many async resources of each type a request creates. */
 async function resources (app: FastifyInstance): Promise<Record<string, number>> {
   const counts: Record<string, number> = {}
   const hook = createHook({ init (_id, type) { counts[type] = (counts[type] ?? 0) + 1 } }).enable()

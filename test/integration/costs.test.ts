@@ -8,20 +8,20 @@ import { createContext, key } from '../../lib/index.ts'
 import { listen, turns, type Tap } from '../support/support.ts'
 
 /**
- * What a request may cost, counted in what does not depend on the machine. Who makes it cheaper lowers a number; who
- * raises one says why in the change.
+ * The maximum cost of a request, in counts that do not depend on the machine. Lower a number when a change makes it cheaper.
+ * If a change raises one, explain it in that change.
  */
 const COSTS = {
-  /** Calls of `AsyncLocalStorage.run`, a request. The body of a POST arrives outside of its scope, which is entered again. */
+  /** Calls of `AsyncLocalStorage.run` per request. The body of a POST request arrives outside its scope, which is entered again. */
   runs: { 'GET by inject': 1, 'GET over a socket': 1, 'POST by inject': 1, 'POST over a socket': 2 },
-  /** Our hooks that Fastify runs for a request: each of them costs more than the storage does. */
+  /** Our hooks that Fastify runs for a request. Each one costs more than the storage does. */
   hooks: ['onRequest'],
-  /** What a request makes of these more than without a context: the turn in which it ends. */
+  /** Additional async resources compared with a request without a context: the turn in which it ends. */
   resources: { PROMISE: 0, TickObject: 0, Immediate: 1, Timeout: 0 },
   /**
-   * Bytes more than without a context, by Node line: allocated in all (by code that is not optimised), and held while it waits.
-   * Some 400 of those that are held came with lifetimes that wait for hooks, handlers and streams: the counts of what is under
-   * way, the store in which the request goes on, and a private field on each of Node's two objects.
+   * Additional bytes per request by Node version: allocated in total (by unoptimized code), and held while it waits.
+   * About 400 of the held bytes serve lifetimes that wait for hooks, handlers and streams: the counters, the store in which the
+   * request continues, and a private field on each of Node's two objects.
    */
   bytes: {
     20: { allocated: 9000, held: 3300 },
@@ -29,7 +29,7 @@ const COSTS = {
     24: { allocated: 4900, held: 1300 },
     26: { allocated: 4900, held: 1300 }
   },
-  /** Bytes that 49 declared keys may add to a request that uses none of them. What is allocated varies on Node 20, elsewhere it does not. */
+  /** Bytes that 49 declared keys may add to a request that uses none of them. Only on Node 20 the allocation varies. */
   declared: {
     20: { allocated: 1500, held: 100 },
     22: { allocated: 200, held: 100 },
@@ -59,7 +59,7 @@ async function start (): Promise<{ app: FastifyInstance, hooks: string[] }> {
   return { app, hooks }
 }
 
-/** How often `AsyncLocalStorage.run` is called while `fn` runs, and what it started is over. */
+/** Counts calls of `AsyncLocalStorage.run` while `fn` runs, until the work that it started is over. */
 async function runsIn (t: Tap, fn: () => Promise<void>): Promise<number> {
   const results = t.capture(asyncLocalStorage, 'run', asyncLocalStorage.run)
   await fn()
@@ -68,7 +68,7 @@ async function runsIn (t: Tap, fn: () => Promise<void>): Promise<number> {
   return results().length
 }
 
-// Seconds where a core is free; what it starts takes long where none is.
+// Seconds on an idle core, much longer on a busy one.
 t.setTimeout(600_000)
 
 t.test('a request enters the storage as often as the table says', async (t) => {
@@ -85,7 +85,7 @@ t.test('a request enters the storage as often as the table says', async (t) => {
   const runs: Record<string, number> = {}
   for (const method of ['GET', 'POST'] as const) {
     for (const way of ['by inject', 'over a socket']) {
-      // The first request of a route prepares it.
+      // The first request prepares the route.
       await send(method, way)
       runs[`${method} ${way}`] = await runsIn(t, async () => { await send(method, way) })
     }
@@ -93,7 +93,7 @@ t.test('a request enters the storage as often as the table says', async (t) => {
   t.same(runs, COSTS.runs)
 })
 
-t.test('of the hooks that run for each request, the plugin adds those of the table', async (t) => {
+t.test('the plugin adds only the hooks of the table to each request', async (t) => {
   const { app, hooks } = await start()
   await app.ready()
   t.teardown(() => app.close())
@@ -103,26 +103,26 @@ t.test('of the hooks that run for each request, the plugin adds those of the tab
 
 interface Measured { readonly allocated: number, readonly held: number, readonly resources: Readonly<Record<string, number>> }
 
-t.test('what a request makes and holds', async (t) => {
+t.test('memory of a request', async (t) => {
   const { NODE_OPTIONS, NODE_V8_COVERAGE, ...inherited } = process.env
   const env = { ...inherited, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
   const flags = ['--expose-gc', '--no-opt', '--no-maglev', '--no-sparkplug', '--min-semi-space-size=64', '--max-semi-space-size=64']
   const { stdout } = await promisify(execFile)(process.execPath, [...flags, ...LOADER, CHILD], { env })
   const { bare, 'one key': one, 'fifty keys': fifty } = JSON.parse(stdout) as Record<string, Measured> as { readonly bare: Measured, readonly 'one key': Measured, readonly 'fifty keys': Measured }
 
-  t.test('it makes no async resource but those of the table', async (t) => {
+  t.test('creates only the async resources of the table', async (t) => {
     const more = Object.fromEntries(Object.keys({ ...COSTS.resources, ...one.resources, ...bare.resources }).map((type) => [type, Math.round((one.resources[type] ?? 0) - (bare.resources[type] ?? 0))]))
     t.same(more, COSTS.resources)
   })
 
-  t.test('it allocates and holds no more than the table says', async (t) => {
+  t.test('allocates and holds no more than the table says', async (t) => {
     for (const what of ['allocated', 'held'] as const) {
       const more = one[what] - bare[what]
       t.ok(more > 0 && more <= COSTS.bytes[LINE][what], `${what}: ${more.toFixed(0)} of ${COSTS.bytes[LINE][what]}`)
     }
   })
 
-  t.test('keys that are declared and not used cost a request nothing', async (t) => {
+  t.test('declared but unused keys cost a request nothing', async (t) => {
     for (const what of ['allocated', 'held'] as const) {
       const more = fifty[what] - one[what]
       t.ok(more <= COSTS.declared[LINE][what], `${what}: ${more.toFixed(0)} of ${COSTS.declared[LINE][what]}`)

@@ -17,7 +17,7 @@ async function get (url: string, headers: Record<string, string>): Promise<unkno
   return await response.json()
 }
 
-/** A request of each tenant at once, in the headers that both contexts read. */
+/** Sends a request for each tenant at once, with the headers that both contexts read. */
 async function both (url: string): Promise<unknown[]> {
   return await Promise.all(TENANTS.map((tenant) => get(url, { 'x-tenant': tenant, 'x-other': `other ${tenant}` })))
 }
@@ -32,7 +32,7 @@ async function post (url: string, headers: Record<string, string>, next: Promise
   return JSON.parse(text)
 }
 
-t.test('hooks added before the plugin: no scope in onRequest, the scope of the request in all later phases', async (t) => {
+t.test('hooks added before the plugin have no scope in onRequest, and the scope of the request in all later phases', async (t) => {
   const ctx = tenantContext()
   const seen: Record<string, unknown[]> = {}
   const see = (phase: string, value: unknown): void => { (seen[phase] ??= []).push(value) }
@@ -60,7 +60,7 @@ t.test('hooks added before the plugin: no scope in onRequest, the scope of the r
   }
 })
 
-t.test('in a child plugin: the routes of the child and of its children alone, in the middle of a request and at its 404', async (t) => {
+t.test('in a child plugin: covers the routes and the 404 of that child and its children, also in the middle of a request', async (t) => {
   const ctx = tenantContext()
   const app = Fastify()
   app.register(async (child) => {
@@ -96,7 +96,7 @@ t.test('the same context in two siblings: each covers its own routes, with its o
 })
 
 for (const order of ['parent, then child', 'child, then parent'] as const) {
-  t.test(`the same context in ${order}: one scope for each request`, async (t) => {
+  t.test(`the same context in ${order}: one scope per request`, async (t) => {
     let seeds = 0
     const ctx = createContext({ tenant: key<string>({ seed: (request) => { seeds++; return request.headers['x-tenant'] }, log: true }) })
     const lines = new Lines(t)
@@ -156,7 +156,7 @@ t.test('two contexts in one application', async (t) => {
     return { url, lines }
   }
 
-  t.test('each sees its own values, after a body that came in two parts, too', async (t) => {
+  t.test('each sees its own values, also after a body that arrives in two parts', async (t) => {
     const { url, lines } = await open(t)
     const begun = get(`${url}/begun`, {})
     const answers = await Promise.all(TENANTS.map((tenant) => post(`${url}/both`, { 'x-tenant': tenant, 'x-other': `other ${tenant}` }, begun)))
@@ -167,13 +167,13 @@ t.test('two contexts in one application', async (t) => {
     t.same(lines.all('both').map(({ ofFirst, ofSecond }) => `${ofFirst}, ${ofSecond}`).sort(), TENANTS.map((tenant) => `${tenant}, other ${tenant}`))
   })
 
-  t.test('where only one is registered, the other one is nowhere: not in its get, not on its lines', async (t) => {
+  t.test('in a part with only one of them, the other has no value and no log field', async (t) => {
     const { url, lines } = await open(t)
     t.same(await both(`${url}/first`), TENANTS.map((first) => ({ first })))
     for (const line of lines.all('request completed')) t.same(Object.keys(line).filter((name) => name.startsWith('of')), ['ofFirst'])
   })
 
-  t.test('what is set in one is not in the other, nor in a run of the other', async (t) => {
+  t.test('a write to one is not visible in the other, nor in a run of the other', async (t) => {
     const { url } = await open(t)
     t.same(await get(`${url}/set`, {}), { first: 'of the first', within: { first: 'of the first', second: 'of a run' } })
   })

@@ -9,18 +9,18 @@ import { Ended, gates, hooksOf, TENANTS, type Gates, type Options } from './endi
 
 interface Ending {
   readonly title: string
-  /** The route that is asked for. */
+  /** The path of the request. */
   readonly path?: string
   readonly method?: string
-  /** What follows the head of the request. */
+  /** Follows the head of the request. */
   readonly headers?: string
   readonly body?: string
-  /** When the client goes away: the server has reached the request, or its answer has begun to arrive. Otherwise it waits. */
+  /** When the client disconnects: the server has the request, or its response has begun to arrive. Otherwise it waits. */
   readonly leaves?: 'when reached' | 'when answered'
-  /** The hooks that Fastify runs then. */
+  /** The hooks that Fastify runs. */
   readonly fires: readonly string[]
   readonly options?: Options
-  /** Whether the values stay although the answer was complete: its handler may still run. */
+  /** Whether the values stay although the response was complete, because its handler may still run. */
   readonly kept?: boolean
 }
 
@@ -114,7 +114,7 @@ t.test('keep-alive: each of three requests on one socket ends before the next be
   await ended.check(t, ANSWERED, { tenants: ['alpha', 'beta', 'gamma'] })
 })
 
-t.test('pipelined: the second of two requests whose socket died ends, too', async (t) => {
+t.test('pipelined: the second of two requests also ends when their socket closes', async (t) => {
   const gate = gates(2)
   const ended = await Ended.open(t)
   ended.app.get('/', async (request) => { gate.reach(); await gate.gone(request) })
@@ -147,7 +147,7 @@ for (const how of ['answered', 'reset', 'session destroyed'] as const) {
 }
 
 for (const how of ['closed by the client', 'closed by the server', 'client lost'] as const) {
-  t.test(`websocket ${how}: ends after the listeners of its close`, async (t) => {
+  t.test(`websocket ${how}: ends after the listeners of its close event`, async (t) => {
     const ended = await Ended.open(t)
     await ended.root.register(websocket)
     await ended.app.register(async (app) => {
@@ -181,7 +181,7 @@ t.test('inject: ends after all hooks', async (t) => {
   await ended.check(t, ANSWERED)
 })
 
-t.test('a lost request ends no earlier than a hook that has begun', async (t) => {
+t.test('an aborted request ends only after a hook that has begun', async (t) => {
   const gate = gates(2)
   const ended = await Ended.open(t)
   let finish = (): void => {}

@@ -1,4 +1,4 @@
-// What test/integration/endings.test.ts shares between endings: an application whose scopes are watched.
+// Shared by the tests of test/integration/endings.test.ts: an application that records how its scopes end.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once, type EventEmitter } from 'node:events'
 import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerOptions } from 'fastify'
@@ -9,7 +9,7 @@ import { portOf } from './points/bench.ts'
 
 export const TENANTS = ['alpha', 'beta'] as const
 
-/** The hooks that run when a request is over: everyone's, of each style and place. */
+/** The hooks that run at the end of a request, by kind: each style and place. */
 const HOOKS = {
   onResponse: ['callback before the plugin', 'async before the plugin', 'callback after it', 'async after it', 'of the route', 'in a child plugin'],
   onRequestAbort: ['async before the plugin', 'callback after it', 'async after it']
@@ -17,7 +17,7 @@ const HOOKS = {
 
 type Kind = keyof typeof HOOKS
 
-/** The names of the hooks of one kind; of onResponse, an unmatched route has those of no route and no child plugin. */
+/** The names of the hooks of one kind. An unmatched route runs only the onResponse hooks of the root. */
 export function hooksOf (kind: Kind, where: 'route' | '404' = 'route'): string[] {
   return HOOKS[kind].slice(0, where === '404' ? 4 : undefined).map((hook) => `${kind} ${hook}`)
 }
@@ -26,9 +26,9 @@ export type Options = FastifyServerOptions & { readonly http2?: boolean, readonl
 
 export interface Gates {
   readonly reach: () => void
-  /** Resolves when all requests have come here. */
+  /** Resolves when all requests have arrived here. */
   readonly reached: Promise<void>
-  /** Waits until a while after the connection is gone: longer than an end that does not wait for it takes. */
+  /** Waits until some time after the connection has closed, longer than an end that waits for nothing takes. */
   readonly gone: (request: Pick<FastifyRequest, 'raw'>) => Promise<void>
 }
 
@@ -47,7 +47,7 @@ export function gates (size: number): Gates {
   }
 }
 
-/** An application, and for each tenant what happened to its request: the hooks that ran, and the end of its scope. */
+/** An application that records for each tenant which hooks ran and when its scope ended. */
 export class Ended {
   readonly ctx = createContext({
     tenant: key<string>({
@@ -67,10 +67,10 @@ export class Ended {
     })
   })
 
-  /** By tenant: whether its value is there, as a function that was bound in its scope. */
+  /** By tenant: a function, bound in its scope, that reports whether the value still exists. */
   readonly probes = new Map<string, () => boolean>()
   readonly root: FastifyInstance
-  /** A plugin within the root: where the routes are. */
+  /** A child plugin, which has the routes. */
   app!: FastifyInstance
   readonly #gates: Gates | undefined
   readonly #notes = new Map<string, string[]>()
@@ -129,7 +129,7 @@ export class Ended {
     return notes
   }
 
-  /** Resolves when so many scopes have ended. */
+  /** Resolves when this many scopes have ended. */
   async times (ends: number): Promise<void> {
     if (this.#ends >= ends) return
     await new Promise<void>((resolve, reject) => {
@@ -147,11 +147,11 @@ export class Ended {
   }
 
   /**
-   * Closes the application, and checks that each scope ended once and last, and that what ran before it saw its own tenant.
-   * After a complete answer nothing is left of it; after a lost connection, or in the place of a handler that passed its
-   * limit, the values are there for what still runs.
+   * Closes the application, and checks that each scope ended once and last, and that every hook before saw its own tenant.
+   * After a complete response the values are gone. After a disconnect, or after a handler exceeded its limit, they stay for code
+   * that is still running.
    *
-   * @param hooks the names of the hooks that must have run once, and no other
+   * @param hooks the names of the hooks that must have run, each once, and no others
    */
   async check (t: Test, hooks: readonly string[], { tenants = TENANTS, kept = hooks.length === 0 || hooks.some((hook) => hook.startsWith('onRequestAbort')) }: { readonly tenants?: readonly string[], readonly kept?: boolean } = {}): Promise<void> {
     await this.root.close()
@@ -160,7 +160,7 @@ export class Ended {
       const notes = this.#notesOf(tenant)
       t.same(notes.filter((note) => note === 'end').length, 1, `${tenant}: one end`)
       t.equal(notes.at(-1), 'end', `${tenant}: nothing after it`)
-      t.same(notes.filter((note) => note !== 'end' && !note.endsWith(`: ${tenant}`)), [], `${tenant}: what ran before saw its own`)
+      t.same(notes.filter((note) => note !== 'end' && !note.endsWith(`: ${tenant}`)), [], `${tenant}: every earlier hook saw its own tenant`)
       t.same(notes.filter((note) => note.startsWith('on')).map((note) => note.split(':')[0]).sort(), [...hooks].sort(), `${tenant}: each hook ran once`)
       t.equal(this.probes.get(tenant)!(), kept)
       if (kept) t.equal(this.#required.get(tenant)!(), tenant)

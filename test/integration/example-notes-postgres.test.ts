@@ -13,22 +13,22 @@ const superuser = `postgres://postgres@${host}:${port}/postgres`
 const owner = await makeOwner(superuser, 'owner')
 const service = new Service(t, { DATABASE_URL: owner })
 
-t.test('the notes example, with a PostgreSQL server, as the owner of its tables', async (t) => {
+t.test('the notes example works with a PostgreSQL server as the owner of its tables', async (t) => {
   await service.url()
   await keepsPromises(t, service)
 })
 
-t.test('one connection, whatever number of tenants; the worker has one of its own', async (t) => {
+t.test('the service uses one connection for any number of tenants, and the worker one of its own', async (t) => {
   const { rows } = await ask(superuser, "select usename, client_port from pg_stat_activity where datname = 'owner'")
   t.same(rows.map(({ usename }) => usename as string), ['owner', 'owner'])
 })
 
-t.test('the owner itself sees nothing without a tenant, as row-level security is forced', async (t) => {
+t.test('even the owner sees nothing without a tenant, because row-level security is forced', async (t) => {
   t.same((await ask(owner, 'select * from notes')).rows, [])
   t.equal((await ask(Object.assign(new URL(superuser), { pathname: 'owner' }).href, 'select * from notes')).rows.length > 0, true, 'a superuser does')
 })
 
-t.test('a second start, with a superuser\'s URL: the tables and their rows are still there, and no tenant sees another\'s', async (t) => {
+t.test('after a second start with a superuser\'s URL the tables and rows are still there, and no tenant sees another one\'s', async (t) => {
   const second = new Service(t, { DATABASE_URL: Object.assign(new URL(superuser), { pathname: 'owner' }).href })
   t.same(await second.texts({ sub: 'ada', tenant: 'acme' }), ['of acme, begun first'])
   t.same((await second.get('/forgotten', { sub: 'ada', tenant: 'acme' })).body, [])
@@ -36,7 +36,7 @@ t.test('a second start, with a superuser\'s URL: the tables and their rows are s
   t.equal(await second.exit, 0)
 })
 
-t.test('a connection that is lost: the request fails, and the next one has another', async (t) => {
+t.test('a connection that is lost fails its request, and the next request gets a new one', async (t) => {
   const ada = { sub: 'ada', tenant: 'acme' }
   await ask(superuser, "select pg_terminate_backend(pid) from pg_stat_activity where datname = 'owner'")
   await service.line('"name":"database"', 'the connection is lost')
@@ -44,7 +44,7 @@ t.test('a connection that is lost: the request fails, and the next one has anoth
   t.same((await service.get('/forgotten', ada)).body, [])
 })
 
-t.test('a connection that is lost in a transaction, between its queries: that transaction fails, and the process goes on', async (t) => {
+t.test('a connection that is lost between the queries of a transaction fails that transaction, and the process continues', async (t) => {
   const program = `
     import { setTimeout as sleep } from 'node:timers/promises'
     import pg from 'pg'
@@ -68,7 +68,7 @@ t.test('a connection that is lost in a transaction, between its queries: that tr
   t.same(JSON.parse(stderr), { lost: true, next: 2 })
 })
 
-t.test('a query that nobody awaited, and comes after its transaction: it does not run in that of the next tenant', async (t) => {
+t.test('a query that nobody awaited and that arrives after its transaction does not run in the next tenant\'s transaction', async (t) => {
   const program = `
     import { ctx } from './examples/notes/context.ts'
     import * as database from './examples/notes/database.ts'
@@ -88,7 +88,7 @@ t.test('a query that nobody awaited, and comes after its transaction: it does no
   t.same(JSON.parse(stderr), { late: [], own: 2 })
 })
 
-t.test('work that ctx.after and ctx.detach start in a transaction: it does not read the rows of the tenant that has the connection next', async (t) => {
+t.test('work started by ctx.after and ctx.detach in a transaction does not read the rows of the next tenant on the connection', async (t) => {
   const program = `
     import { ctx } from './examples/notes/context.ts'
     import * as database from './examples/notes/database.ts'
@@ -108,13 +108,13 @@ t.test('work that ctx.after and ctx.detach start in a transaction: it does not r
     await database.close()`
   const env = { PATH: process.env.PATH, DATABASE_URL: owner, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
   const { stderr } = await promisify(execFile)(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', program], { cwd: ROOT, env })
-  // The driver warns of a query that comes while another one runs, which only the mistake would bring.
+  // The driver warns of a query that starts while another one runs, which only the bug would cause.
   const { next, ...results } = JSON.parse(stderr.trim().split('\n').at(-1)!) as { readonly next: string[] }
   t.same(results, { after: [], detached: [], own: ['acme'] })
   t.same(new Set(next), new Set(['globex']))
 })
 
-t.test('a port that is taken, or none: it is named, and the exit code is 1', async (t) => {
+t.test('a port in use, or an invalid one, is named, and the exit code is 1', async (t) => {
   const other = createServer().listen(0, '127.0.0.1')
   await once(other, 'listening')
   t.teardown(() => { other.close() })
@@ -125,9 +125,9 @@ t.test('a port that is taken, or none: it is named, and the exit code is 1', asy
   t.same(await Promise.all([late.exit, confused.exit]), [1, 1])
 })
 
-t.test('SIGKILL of the service: its worker ends, too', async (t) => {
+t.test('after SIGKILL of the service its worker ends too', async (t) => {
   service.stop('SIGKILL')
-  t.equal(await service.exit, null, 'which is known only when the worker has closed their stdout, too')
+  t.equal(await service.exit, null, 'which is only known when the worker has also closed their stdout')
 })
 
 async function ask (connectionString: string, sql: string): Promise<pg.QueryResult> {

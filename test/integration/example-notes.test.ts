@@ -6,9 +6,9 @@ import { Service } from './notes-service.ts'
 
 const service = new Service(t)
 
-t.test('the notes example, with the PostgreSQL that it brings along', async (t) => { await keepsPromises(t, service) })
+t.test('the notes example works with its bundled PostgreSQL', async (t) => { await keepsPromises(t, service) })
 
-t.test('the calls that it prints, pasted: one tenant writes a note, the other does not see it, a report is queued', async (t) => {
+t.test('the commands that the example prints work: one tenant writes a note, the other does not see it, a report is queued', async (t) => {
   await service.line('Ctrl-C')
   const notOfAcme = (await service.get('/notes', { sub: 'lin', tenant: 'globex' })).body as object
   const answers: object[] = []
@@ -27,7 +27,7 @@ t.test('the calls that it prints, pasted: one tenant writes a note, the other do
   await service.line('"reqId":"demo-1"', 'report made')
 })
 
-t.test('a worker that dies: the service goes on, and the next job begins another', async (t) => {
+t.test('after a worker dies, the service continues, and the next job starts a new worker', async (t) => {
   const worker = await workerOf(service)
   process.kill(worker, 'SIGKILL')
   await service.line('the worker died')
@@ -37,7 +37,7 @@ t.test('a worker that dies: the service goes on, and the next job begins another
   t.not(made.pid, worker)
 })
 
-t.test('SIGTERM, even twice: what has begun is finished, and nothing is left, no process and no port', async (t) => {
+t.test('SIGTERM, even twice, finishes all work in progress and leaves no process and no port open', async (t) => {
   const { pid: worker } = JSON.parse(await service.line('"reqId":"again"', 'report made')) as { pid: number }
   const end = await service.hold({ sub: 'ada', tenant: 'acme' }, 'last', 'just in time')
   service.stop('SIGTERM')
@@ -50,5 +50,5 @@ t.test('SIGTERM, even twice: what has begun is finished, and nothing is left, no
   const [refused] = await once(connect(Number(port), hostname), 'error') as [NodeJS.ErrnoException]
   t.equal(refused.code, 'ECONNREFUSED')
   const unclaimed = service.output.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as { reqId?: string, msg: string }).filter(({ reqId }) => reqId === undefined)
-  t.match(unclaimed.map(({ msg }) => msg), [/^Server listening/, /^the worker died/, 'stopping', 'stopping'], 'each other line is of a request')
+  t.match(unclaimed.map(({ msg }) => msg), [/^Server listening/, /^the worker died/, 'stopping', 'stopping'], 'every other line belongs to a request')
 })

@@ -1,4 +1,4 @@
-// Each example that is one file, run as its reader runs it: what it prints is what it promises.
+// Runs each example of a single file as its reader would, and compares its output with what it promises.
 import { execFile } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -9,7 +9,7 @@ const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 
 if (!existsSync(`${ROOT}dist/index.js`)) throw new Error('dist/index.js is missing, which the examples import: run `npm run build` first')
 
-/** What each prints: the lines in their order, of which log lines, which are objects, are an order of their own. */
+/** The expected output: the lines in order. Log lines, given as objects, have an order of their own. */
 const PRINTED: Readonly<Record<string, ReadonlyArray<string | RegExp | object>>> = {
   'background.ts': [
     'order of nobody unlocked',
@@ -71,13 +71,13 @@ const PRINTED: Readonly<Record<string, ReadonlyArray<string | RegExp | object>>>
   ]
 }
 
-t.test('each example has its expectation', async (t) => {
+t.test('each example has an expectation', async (t) => {
   t.same(readdirSync(`${ROOT}examples`).filter((name) => name.endsWith('.ts')).sort(), Object.keys(PRINTED).sort())
 })
 
 for (const [name, expected] of Object.entries(PRINTED)) {
   t.test(`examples/${name}`, async (t) => {
-    // Without tap's coverage, which would count dist beside lib.
+    // Without tap's coverage, which would count dist next to lib.
     const env = { PATH: process.env.PATH, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
     const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--import', 'tsx', `examples/${name}`], { cwd: ROOT, env, timeout: 60_000 })
     t.equal(stderr, '')
@@ -94,7 +94,7 @@ for (const [name, expected] of Object.entries(PRINTED)) {
   })
 }
 
-/** Whether a log line has the fields that are expected, and none that is expected to be undefined. */
+/** Whether a log line has the expected fields, and none that is expected to be undefined. */
 function matches (line: object, expected: object): boolean {
   return Object.entries(expected).every(([name, value]: [string, unknown]) => {
     const found = (line as Readonly<Record<string, unknown>>)[name]

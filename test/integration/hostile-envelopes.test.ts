@@ -1,5 +1,4 @@
-// What is given to ctx.hydrate by somebody who means harm: random texts, random JSON, and what is left of a good envelope
-// after it was tampered with. SEED=n repeats a run.
+// Malicious input for ctx.hydrate: random texts, random JSON, and altered envelopes. SEED=n repeats a run.
 import { inspect, isDeepStrictEqual } from 'node:util'
 import fc from 'fast-check'
 import t from 'tap'
@@ -10,7 +9,7 @@ const SEED = Number(process.env.SEED ?? 20_261_122)
 const RUNS = 2000
 const SECRET = 'a secret of 32 characters or more'
 
-/** What is never to be seen: it is in the scope around each hydrate. */
+/** A value that must never appear. It is in the scope around each hydrate. */
 const AROUND = 'of another tenant'
 
 /** The warnings of the whole file. */
@@ -24,7 +23,7 @@ const ctx = createContext(keys)
 const signed = createContext(keys, { envelope: { secrets: [SECRET], ttl: 3_600_000 } })
 type Subject = typeof ctx
 
-/** What is seen in a scope: of the keys that are carried, and all else there is. */
+/** What code sees in a scope: the carried keys and everything else. */
 interface Seen { readonly requestId: string, readonly values: readonly unknown[], readonly actors: readonly unknown[], readonly others: readonly unknown[] }
 
 const NOTHING = [undefined, undefined]
@@ -35,7 +34,7 @@ function see (ctx: Subject): Seen {
   return { requestId: String(ctx.get('requestId')), values: CARRIED.map((name) => ctx.get(name)), actors: CARRIED.map((name) => ctx.actor(name)), others }
 }
 
-/** What is seen where something is hydrated within the work of another tenant. */
+/** What code sees when it hydrates in the work of another tenant. */
 function hydrated (ctx: Subject, given: unknown): Promise<Seen> {
   return ctx.run({ tenant: AROUND, user: AROUND, token: AROUND }, () => {
     ctx.cache.set('kept', AROUND)
@@ -43,7 +42,7 @@ function hydrated (ctx: Subject, given: unknown): Promise<Seen> {
   })
 }
 
-/** What the text itself says is in it, read by nothing of ours; `undefined` where it is no envelope. */
+/** The content of the text, read without our code; `undefined` if it is not an envelope. */
 function said (text: unknown): Seen | undefined {
   if (typeof text !== 'string') return undefined
   try {
@@ -59,7 +58,7 @@ function said (text: unknown): Seen | undefined {
 
 const UUID = /^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/
 
-/** Whether a scope shows what the text says it holds, all of it, or is a clean one: nothing between, and nothing else. */
+/** Checks that a scope shows either everything that the text contains, or nothing, and nothing else. */
 async function holds (given: unknown): Promise<'as said' | 'clean'> {
   const seen = await hydrated(ctx, given)
   if (JSON.stringify(seen).includes(AROUND)) throw new Error('a value of the scope around it')
@@ -67,7 +66,7 @@ async function holds (given: unknown): Promise<'as said' | 'clean'> {
   const clean = { requestId: seen.requestId, values: NOTHING, actors: NOTHING, others: [] }
   if (isDeepStrictEqual(seen, clean) && UUID.test(seen.requestId) && !inspect(given).includes(seen.requestId)) return 'clean'
   const told = said(given)
-  // Nobody signed it: an id that the pattern does not allow is replaced, and the values stay.
+  // Without a signature, an id that the pattern does not allow is replaced, and the values stay.
   const replaced = told !== undefined && !/^[\w.:-]{1,128}$/.test(told.requestId) && UUID.test(seen.requestId)
   const expected = replaced ? { ...told, requestId: seen.requestId } : told
   if (!isDeepStrictEqual(seen, expected)) throw new Error(`saw ${JSON.stringify(seen)}, said ${JSON.stringify(said(given))}`)
@@ -76,7 +75,7 @@ async function holds (given: unknown): Promise<'as said' | 'clean'> {
 
 const value: fc.Arbitrary<{} | null> = fc.oneof(fc.string(), fc.integer(), fc.constant(null), fc.boolean(), fc.array(fc.string(), { maxLength: 3 }), fc.dictionary(fc.constantFrom('a', 'b', 'id'), fc.string(), { maxKeys: 3 }))
 
-/** Good envelopes, with an actor and without. */
+/** Valid envelopes, with and without an actor. */
 function envelopes (of: Subject): fc.Arbitrary<string> {
   return fc.tuple(value, value, fc.boolean()).map(([tenant, user, acts]) => of.run({ tenant, user, requestId: 'r-1' }, () =>
     acts ? of.impersonate({ user: 'victim', tenant: undefined }, { reason: 'ticket 4711' }, () => of.dehydrate()) : of.dehydrate()))
@@ -85,19 +84,19 @@ function envelopes (of: Subject): fc.Arbitrary<string> {
 const POLLUTION = ['"__proto__":{"polluted":1}', '"\\u005f_proto__":{"polluted":1}', '"__pr\\u006fto__":{"polluted":1}', '"constructor":{"prototype":{"polluted":1}}', '"\\u0063onstructor":{"prototype":{"polluted":1}}', '"constructor":1']
 const MEMBERS = ['"v":1', '"v":2', '"requestId":"evil"', '"values":{"tenant":"evil"}', '"tenant":"evil"', '"token":"evil"', '"remaining":1e999', '"remaining":-1', '"signature":"evil"', '"issued":9e15', '"actor":null', '"toString":1', '"":""']
 
-/** Puts a text into another at a place. */
+/** Inserts a text into another at a position. */
 function insert (text: string, at: number, added: string): string {
   return text.slice(0, at) + added + text.slice(at)
 }
 
-/** The places right after each `{` or before each `}`, where a member may be put in. */
+/** Adds a member after the n-th `{` or before the n-th `}`. */
 function put (text: string, which: number, member: string): string {
   const braces = [...text.matchAll(/[{}]/g)]
   const { index, 0: brace } = braces[which % braces.length]!
   return brace === '{' ? insert(text, index + 1, text[index + 1] === '}' ? member : `${member},`) : insert(text, index, text[index - 1] === '{' ? member : `,${member}`)
 }
 
-/** One way of tampering with a text: an alteration in each case. */
+/** Alterations of a text, one per case. */
 const tampering: fc.Arbitrary<(text: string) => string> = fc.oneof(
   fc.tuple(fc.nat(), fc.integer({ min: 0, max: 7 })).map(([at, bit]) => (text: string) => {
     const bytes = Buffer.from(text)
@@ -111,7 +110,7 @@ const tampering: fc.Arbitrary<(text: string) => string> = fc.oneof(
   fc.tuple(fc.nat(), fc.constantFrom(...POLLUTION, ...MEMBERS)).map(([which, member]) => (text: string) => put(text, which, member)),
   fc.tuple(fc.nat(), fc.integer({ min: 1, max: 3000 }), fc.boolean()).map(([which, depth, list]) => (text: string) =>
     put(text, which, `"deep":${(list ? '[' : '{"a":').repeat(depth)}1${(list ? ']' : '}').repeat(depth)}`)),
-  // The members in another order, one of them twice, and one of them left out.
+  // The members in reverse order, one of them twice, and one of them left out.
   fc.constantFrom('swap', 'twice', 'without').map((how) => (text: string) => {
     const members = Object.entries(JSON.parse(text) as object).map(([name, value]) => `${JSON.stringify(name)}:${JSON.stringify(value)}`)
     if (how === 'swap') members.reverse()
@@ -123,20 +122,20 @@ const tampering: fc.Arbitrary<(text: string) => string> = fc.oneof(
   fc.constantFrom((text: string) => text.replace(',', ', '), (text: string) => text.replace('"r-1"', '"\\u0072-1"'), (text: string) => `[${text}]`, (text: string) => JSON.stringify(text))
 )
 
-/** Runs a property on as many cases as are committed to, and says by which seed. */
+/** Checks a property with this many cases, and prints the seed. */
 async function check (t: Tap, property: fc.IAsyncPropertyWithHooks<any>, numRuns = RUNS): Promise<void> {
   t.comment(`SEED=${SEED}, ${numRuns} cases`)
   await fc.assert(property, { seed: SEED, numRuns })
   t.pass('no counterexample')
 }
 
-t.test('random texts and random JSON: a clean scope, whatever scope is around it', async (t) => {
+t.test('hydrate: random texts and random JSON give a clean scope, inside any scope', async (t) => {
   await check(t, fc.asyncProperty(fc.oneof(fc.string({ unit: 'binary' }), fc.json(), fc.jsonValue(), fc.anything({ withNullPrototype: true, withBigInt: true, withDate: true })), async (given) => {
     if (await holds(given) !== 'clean') throw new Error('not clean')
   }))
 })
 
-t.test('JSON that is shaped like an envelope: what it says, or a clean scope', async (t) => {
+t.test('hydrate: JSON shaped like an envelope gives the values that it contains, or a clean scope', async (t) => {
   const outcomes = { 'as said': 0, clean: 0 }
   const mostly = <T>(good: fc.Arbitrary<T>): fc.Arbitrary<unknown> => fc.oneof({ weight: 12, arbitrary: good }, { weight: 1, arbitrary: fc.jsonValue() })
   const names = fc.constantFrom('tenant', 'user', 'token', '__proto__', 'constructor', 'toString', 'requestId', 'x')
@@ -155,11 +154,11 @@ t.test('JSON that is shaped like an envelope: what it says, or a clean scope', a
   t.ok(outcomes['as said'] > RUNS / 10 && outcomes.clean > RUNS / 10, 'many of either')
 })
 
-t.test('a good envelope that was tampered with, once or more often: never rejects, never shows what is not in it', async (t) => {
+t.test('hydrate: a valid envelope altered once or more never rejects, and never shows what it does not contain', async (t) => {
   const outcomes = { 'as said': 0, clean: 0 }
   await check(t, fc.asyncProperty(envelopes(ctx), fc.array(tampering, { minLength: 1, maxLength: 3 }), async (envelope, alterations) => {
     const [first, ...more] = alterations
-    // The first knows that it has an envelope at hand; the others take what the first has left.
+    // The first alteration gets an envelope, the others get the result of the previous one.
     let text = first!(envelope)
     for (const alter of more) try { text = alter(text) } catch { break }
     outcomes[await holds(text)]++
@@ -168,7 +167,7 @@ t.test('a good envelope that was tampered with, once or more often: never reject
   t.ok(outcomes.clean > RUNS / 2 && outcomes['as said'] > RUNS / 50, 'most are refused, some are still envelopes')
 })
 
-t.test('signed: a good one is taken, and whatever was done to it refused, before any work', async (t) => {
+t.test('hydrate: a valid signed envelope is accepted, and any alteration is refused before any work', async (t) => {
   await check(t, fc.asyncProperty(envelopes(signed), tampering, async (envelope, alter) => {
     const altered = alter(envelope)
     if (altered === envelope) return
@@ -179,7 +178,7 @@ t.test('signed: a good one is taken, and whatever was done to it refused, before
   }))
 })
 
-t.test('as deep or as wide as a cap that was raised lets it be: a clean scope, and no stack that overflows', async (t) => {
+t.test('hydrate: an envelope as deep or wide as a raised size limit allows gives a clean scope, without a stack overflow', async (t) => {
   const wide = createContext(keys, { envelope: { maxBytes: 2 ** 22 } })
   for (const [open, close] of [['[', ']'], ['{"a":', '}']] as const) {
     for (const depth of [33, 1000, 300_000]) {
@@ -191,13 +190,13 @@ t.test('as deep or as wide as a cap that was raised lets it be: a clean scope, a
   t.same((await hydrated(wide, JSON.stringify({ v: 1, requestId: 'r', values: { ...many, tenant: 'acme' } }))).values, ['acme', undefined])
 })
 
-t.test('warnings: after all of that one for each reason and for each of twenty names; nothing else that was given is in them', async (t) => {
+t.test('hydrate: all this emits one warning per reason and for each of twenty names, without any other input', async (t) => {
   for (const given of ['evil<script>', '{"v":9,"evil":1}', '{"v":1,"evil":1}', '{"v":1,"requestId":"evil evil","values":{}}', '{"v":1,"requestId":"r","values":{"evil\\nline":1}}']) {
     for (let i = 0; i < 100; i++) await hydrated(ctx, given)
   }
   await turns()
   t.ok(told.length > 10)
-  t.ok(told.length <= 9 + 21, `${told.length} were told`)
+  t.ok(told.length <= 9 + 21, `${told.length} were emitted`)
   t.equal(new Set(told).size, told.length, 'each once')
   t.notMatch(told.join(), new RegExp(`evil|${AROUND}`))
 })

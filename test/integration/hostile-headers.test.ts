@@ -1,5 +1,4 @@
-// What clients and callers may send as ids, traces, values of headers and URLs, made at random: nothing throws, and nothing but
-// what is safe goes out.
+// Random input from clients and callers as ids, traces, header values and URLs: nothing throws, and only safe output leaves the process.
 import fc from 'fast-check'
 import t from 'tap'
 import { createContext, key } from '../../lib/index.ts'
@@ -10,7 +9,7 @@ const ctx = createContext({ value: key<unknown>({ header: 'x-value' }), other: k
 
 const text = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary-ascii', maxLength: 1100 }), fc.array(fc.constantFrom(' ', '%', '\r\n', '\ud800', 'ü', ',', '=', '\0', 'a'), { maxLength: 600 }).map((parts) => parts.join('')))
 
-t.test('a header is visible ASCII of bounded length, from which the value is decoded, or it is not sent', async (t) => {
+t.test('a header is visible ASCII of limited length that decodes to the value, or it is not sent', async (t) => {
   fc.assert(fc.property(text, (value) => {
     const sent = ctx.run({ value }, () => ctx.headersFor('https://a.api.example'))['x-value']
     if (sent === undefined) return encodedLength(value) > 1024
@@ -19,7 +18,7 @@ t.test('a header is visible ASCII of bounded length, from which the value is dec
   t.pass('no counterexample')
 })
 
-/** What the value takes when each of its characters is encoded that must be; more where it is no text. */
+/** The length of the value with all necessary characters encoded; over the limit if it is not text. */
 function encodedLength (value: string): number {
   try {
     const inner = value.replace(/^ +/, '')
@@ -30,7 +29,7 @@ function encodedLength (value: string): number {
   }
 }
 
-t.test('whatever a value is, headersFor does not throw, and sends it as text or not at all', async (t) => {
+t.test('for any value headersFor does not throw, and sends it as text or not at all', async (t) => {
   fc.assert(fc.property(fc.anything({ withBigInt: true, withDate: true, withMap: true, withNullPrototype: true, withTypedArray: true }), (value) => {
     const sent = ctx.run({ value }, () => ctx.headersFor('https://a.api.example'))['x-value']
     return sent === undefined || ['string', 'number', 'boolean'].includes(typeof value)
@@ -38,7 +37,7 @@ t.test('whatever a value is, headersFor does not throw, and sends it as text or 
   t.pass('no counterexample')
 })
 
-t.test('whatever a URL is, it is listed only if a host below the domain is called by https on its port', async (t) => {
+t.test('any URL is listed only if it is https, on the default port, and its host is below the domain', async (t) => {
   const part = fc.constantFrom('https:', 'http:', '//', '/', '\\', '@', ':', '443', '8443', '.', 'api.example', 'a.', 'evil.example', '#', '?', '%2e', '\t', '\u3002', '[::1]', ' ')
   fc.assert(fc.property(fc.oneof(fc.array(part, { maxLength: 8 }).map((parts) => parts.join('')), fc.webUrl(), fc.anything()), (url) => {
     const listed = ctx.run({ value: 'acme' }, () => Object.keys(ctx.headersFor(url as string)).length > 0)
@@ -49,7 +48,7 @@ t.test('whatever a URL is, it is listed only if a host below the domain is calle
   t.pass('no counterexample')
 })
 
-t.test('a trace is read from what is valid, and written so; tracestate has no name twice, no control character, and a bounded length', async (t) => {
+t.test('a trace is read only from valid headers and written back; tracestate has no duplicate name, no control character and a limited length', async (t) => {
   const hex = (length: number): fc.Arbitrary<string> => fc.string({ unit: fc.constantFrom(...'0123456789abcdefG-'), minLength: length, maxLength: length })
   const parent = fc.oneof(text, fc.tuple(fc.constantFrom('00', '01', 'ff'), hex(32), hex(16), hex(2)).map((parts) => parts.join('-')), fc.constant(`00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`))
   const member = fc.tuple(fc.constantFrom('a', 'b', 'a@b', 'A', ''), fc.constantFrom('=', '', '=='), fc.constantFrom('1', ' 1 ', '\u00a0', '\n', 'x'.repeat(200))).map((parts) => parts.join(''))

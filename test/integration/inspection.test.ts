@@ -1,4 +1,4 @@
-// What is printed: whatever holds a scope shows the names of its keys, never a value of a key that is not logged.
+// Printing: any object that references a scope shows the names of its keys, never the value of a key that is not logged.
 import { AsyncResource } from 'node:async_hooks'
 import diagnostics from 'node:diagnostics_channel'
 import { inspect, type InspectOptions } from 'node:util'
@@ -12,13 +12,13 @@ import { gate, listen, turns, warnings } from '../support/support.ts'
 const SECRET = 's3cret'
 const ctx = createContext({ tenant: key<string>({ log: true }), token: key<string>(), user: key<{ password: string }>() })
 
-/** Whatever is shown of an object, as it is printed by default and deeper. */
+/** How an object is printed, by default and with more depth. */
 function shown (object: unknown): string[] {
   const options: InspectOptions[] = [{}, { depth: 3 }, { depth: 8, showHidden: true }]
   return options.map((options) => inspect(object, options))
 }
 
-t.test('what holds a scope shows no value', async (t) => {
+t.test('printing an object that references a scope shows no value', async (t) => {
   const app: FastifyInstance = Fastify({ logger: { stream: { write () {} } } as never })
   await app.register(ctx.plugin)
   app.get('/', async (request) => {
@@ -53,14 +53,14 @@ t.test('what holds a scope shows no value', async (t) => {
   t.same(await (await fetch(url)).json(), [])
 })
 
-t.test('a store and a scope show the names of the keys that are set', async (t) => {
+t.test('printing a store or a scope shows the names of the keys that are set', async (t) => {
   ctx.run({ requestId: 'r-1', token: SECRET, tenant: undefined }, () => {
     t.equal(inspect(currentStore()), 'Store { requestId, token }')
     t.equal(inspect(scopeOfStore(currentStore())), 'Scope { requestId, token }')
   })
 })
 
-t.test('messages of the channels hold nothing but what they say', async (t) => {
+t.test('messages of the channels contain only their documented properties', async (t) => {
   const messages: unknown[] = []
   const look = (message: unknown): void => { messages.push(message) }
   for (const name of ['fastify-ctx:open', 'fastify-ctx:end']) {
@@ -73,7 +73,7 @@ t.test('messages of the channels hold nothing but what they say', async (t) => {
   t.notMatch(inspect(messages, { depth: 9, showHidden: true, customInspect: false }), SECRET)
 })
 
-t.test('what awaits, serializes or shows an ended request.ctx reads no key, and warns of none', async (t) => {
+t.test('awaiting, serializing or printing an ended request.ctx reads no key and emits no warning', async (t) => {
   const seen = ['FST_CTX_LATE_READ', 'FST_CTX_EARLY_READ'].map((code) => warnings(t, code))
   const app: FastifyInstance = Fastify()
   const kept = gate<Record<string, unknown>>()
@@ -87,7 +87,7 @@ t.test('what awaits, serializes or shows an ended request.ctx reads no key, and 
     kept.open(request.ctx as never)
     return 'ok'
   })
-  /** What Node, JSON and loggers do with an object. */
+  /** Reads that Node, JSON and loggers do on any object. */
   async function look (object: Record<string, unknown>): Promise<void> {
     await object
     JSON.stringify({ object })
@@ -105,5 +105,5 @@ t.test('what awaits, serializes or shows an ended request.ctx reads no key, and 
   t.same(seen.flat(), [])
   t.same([ended[0]!.tenant, ended[0]!.basket], [undefined, undefined])
   await turns()
-  t.same(seen[0]!.map(({ message }) => /^'(\w+)'/.exec(message)?.[1]), ['tenant', 'basket'], 'a key that is declared, or was set, is still missed')
+  t.same(seen[0]!.map(({ message }) => /^'(\w+)'/.exec(message)?.[1]), ['tenant', 'basket'], 'a key that is declared, or was set, still warns')
 })

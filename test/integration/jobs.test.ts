@@ -11,9 +11,9 @@ const where = startPostgres(t).then(({ host, port }) => ({ kind: 'postgres' as c
 
 testJobs(t, () => where)
 
-t.test('examples/queue: what its processes print', async (t) => {
+t.test('the processes of examples/queue print the expected output', async (t) => {
   const { host, port } = await where
-  // Without tap's coverage, which would count dist beside lib.
+  // Without tap's coverage, which would count dist next to lib.
   const env = { PATH: process.env.PATH, DATABASE_URL: `postgres://postgres@${host}:${port}/postgres`, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
   const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--import', 'tsx', 'examples/queue/main.ts'], { cwd: ROOT, env, timeout: 60_000 })
   t.equal(stderr, '')
@@ -22,7 +22,7 @@ t.test('examples/queue: what its processes print', async (t) => {
   for (const tenant of ['acme', 'globex']) {
     const whose = { reqId: `demo-${tenant}`, tenant }
     const written = lines.filter((line) => line.includes(`"${tenant}"`)).map((line) => JSON.parse(line) as { level: number })
-    // The listener may hear of a failure when the next attempt has begun.
+    // The listener may see a failure after the next attempt has begun.
     t.same(written.sort((a, b) => a.level - b.level), [
       { level: 30, ...whose, attempt: 1, msg: 'writing' },
       { level: 30, ...whose, attempt: 2, msg: 'writing' },

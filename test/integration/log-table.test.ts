@@ -17,7 +17,7 @@ const FIELDS = { reqId: 'id-1', tenant: 'acme', user: { id: 'ada', secret: 'hush
 
 const VALUES = { requestId: FIELDS.reqId, tenant: FIELDS.tenant, user: FIELDS.user }
 
-/** Options of a logger, by what they are. */
+/** Logger options by name. */
 const OPTIONS: Record<string, LoggerOptions> = {
   none: {},
   'redact: a path': { redact: ['secret'] },
@@ -56,7 +56,7 @@ const OPTIONS: Record<string, LoggerOptions> = {
   disabled: { enabled: false }
 }
 
-/** What becomes of a logger before it writes. */
+/** What a test does to a logger before it writes. */
 const LOGGERS: Record<string, (logger: Logger) => Logger> = {
   'the logger': (logger) => logger,
   'a child': (logger) => logger.child({ part: 1, nested: { secret: 'x' } }),
@@ -121,7 +121,7 @@ function makeContext () {
   return createContext({ tenant: key<string>({ log: true }), user: key<object>({ log: true }) })
 }
 
-/** Correlates a logger, by an application. Returns what runs code in a scope, and the logger of the application. */
+/** Correlates a logger by registering an application. Returns a function that runs code in a scope, and the application's logger. */
 async function correlated (t: Tap, base: Logger): Promise<{ readonly run: (fn: () => void) => void, readonly log: Logger }> {
   const ctx = makeContext()
   const app = Fastify({ loggerInstance: base as FastifyBaseLogger })
@@ -132,8 +132,8 @@ async function correlated (t: Tap, base: Logger): Promise<{ readonly run: (fn: (
 }
 
 for (const [what, given] of Object.entries(OPTIONS)) {
-  t.test(`options: ${what}: each line is what a bound child of pino writes`, async (t) => {
-    // Fastify gives its logger a serializer of its own for what has none.
+  t.test(`options: ${what}: each line equals the line of a pino child with our fields bound`, async (t) => {
+    // Fastify gives its logger an err serializer if it has none.
     const options = { ...given, serializers: { req: pino.stdSerializers.req, ...given.serializers } }
     const ours: string[] = []
     const bare: string[] = []
@@ -142,7 +142,7 @@ for (const [what, given] of Object.entries(OPTIONS)) {
     const { run, log } = await correlated(t, base)
     const differing: unknown[] = []
     let count = 0
-    /** Notes where the lines differ, or have a name twice that pino's own line has once. */
+    /** Records the lines that differ, or contain a name twice that pino's own line contains once. */
     function compare (title: string): void {
       const repeated = new Set(bare.flatMap(repeatedNames))
       const twice = ours.flatMap(repeatedNames).filter((name) => !repeated.has(name))
@@ -172,10 +172,10 @@ for (const [what, given] of Object.entries(OPTIONS)) {
 
 const endOf = (line: string): string => line.slice(-2)
 
-/** Runs code that logs by a transport, and waits until all is written. */
+/** Runs code that logs through a transport, and waits until everything is written. */
 async function writeBy (targets: pino.TransportTargetOptions[], write: (stream: DestinationStream) => Promise<void>): Promise<void> {
   const transport = pino.transport({ targets })
-  // The worker of a transport does not keep the process running.
+  // The worker of a transport does not keep the process alive.
   const alive = setInterval(() => {}, 1_000)
   await once(transport, 'ready')
   const closed = once(transport, 'close')
@@ -185,7 +185,7 @@ async function writeBy (targets: pino.TransportTargetOptions[], write: (stream: 
   clearInterval(alive)
 }
 
-t.test('transports, several targets: what a worker writes to files is what it writes for a bound child', async (t) => {
+t.test('transports, several targets: a worker writes the same to its files as for a bound child', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'log-table-'))
   t.teardown(() => { rmSync(folder, { recursive: true }) })
   const targets = (name: string): pino.TransportTargetOptions[] => [
@@ -206,12 +206,12 @@ t.test('transports, several targets: what a worker writes to files is what it wr
   t.same(lines('ours').map(timeless), lines('bare').map(timeless))
   t.equal(lines('ours').length, 3)
   t.same(lines('ours').flatMap(repeatedNames), [])
-  // A child's own bindings stand before the fields.
+  // A child's own bindings come before the fields.
   const words = (name: string): string[] => readFileSync(join(folder, `${name}.txt`), 'utf8').split('\n').sort()
   t.same(words('ours'), words('bare'))
 })
 
-/** Streams that a logger of the same lines may have, each with what was written to it. */
+/** Streams for a logger with the same lines, each with a function that returns what was written. */
 const STREAMS: Record<string, (out: (text: string) => void) => DestinationStream> = {
   'pino-pretty': (out) => pretty({ colorize: false, sync: true, ignore: 'time', destination: new Writable({ write (chunk, _encoding, done) { out(String(chunk)); done() } }) }),
   'multistream with dedupe': (out) => pino.multistream([{ level: 'info', stream: { write: (line: string) => { out(`info ${line}`) } } }, { level: 'error', stream: { write: (line: string) => { out(`error ${line}`) } } }], { dedupe: true }),
@@ -222,7 +222,7 @@ const STREAMS: Record<string, (out: (text: string) => void) => DestinationStream
 }
 
 for (const [what, stream] of Object.entries(STREAMS)) {
-  t.test(`streams: ${what}: the same is written as for a bound child of pino`, async (t) => {
+  t.test(`streams: ${what}: the output equals that of a bound pino child`, async (t) => {
     const ours: string[] = []
     const bare: string[] = []
     const options = { timestamp: false as const }

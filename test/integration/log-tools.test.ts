@@ -20,7 +20,7 @@ type Ctx = ReturnType<typeof makeContext>
 
 interface Setting { readonly app: FastifyInstance, readonly lines: Lines, readonly call: (path?: string, id?: string) => Promise<Response> }
 
-/** An application on a socket. A request named A is of the tenant A. */
+/** An application on a socket. A request with the id A belongs to tenant A. */
 async function setting (t: Tap, options: (lines: Lines) => FastifyServerOptions, routes: (app: FastifyInstance, ctx: Ctx) => void): Promise<Setting> {
   const ctx = makeContext()
   const lines = new Lines(t)
@@ -31,7 +31,7 @@ async function setting (t: Tap, options: (lines: Lines) => FastifyServerOptions,
   return { app, lines, call: (path = '/', id = 'A') => fetch(url + path, { headers: { 'x-request-id': id, 'x-tenant-id': id } }) }
 }
 
-/** An application whose only route logs. */
+/** An application with one route, which logs. */
 function logging (t: Tap, log: (logger: Logger, app: FastifyInstance) => void, options: (lines: Lines) => FastifyServerOptions = (lines) => ({ logger: { stream: lines } })): Promise<Setting> {
   return setting(t, options, (app) => {
     app.get('/', async (request) => {
@@ -51,7 +51,7 @@ const ID_SETTINGS: Record<string, (lines: Lines) => FastifyServerOptions> = {
 
 for (const factory of [false, true]) {
   for (const [what, options] of Object.entries(ID_SETTINGS)) {
-    t.test(`two requests at once, the id ${what}${factory ? ', and renamed by a child logger factory' : ''}: each request's logger names its own tenant wherever it writes`, async (t) => {
+    t.test(`two concurrent requests, the id ${what}${factory ? ', and renamed by a child logger factory' : ''}: each request's logger logs its own tenant wherever it writes`, async (t) => {
       const loggers = new Map<string, Logger>()
       let gates: Record<string, Gate> = {}
       const { lines, call } = await setting(t, options, (app, ctx) => {
@@ -87,7 +87,7 @@ for (const factory of [false, true]) {
   }
 }
 
-t.test('"incoming request" of an injected request carries nothing of the request that injected it', async (t) => {
+t.test('"incoming request" of an injected request has no field of the request that injected it', async (t) => {
   const { lines, call } = await setting(t, (lines) => ({ logger: { stream: lines } }), (app) => {
     app.get('/', async () => (await app.inject({ url: '/inner', headers: { 'x-request-id': 'B', 'x-tenant-id': 'B' } })).body)
     app.get('/inner', async () => 'ok')
@@ -98,7 +98,7 @@ t.test('"incoming request" of an injected request carries nothing of the request
   t.same(lines.all('request completed').map(({ reqId, tenant }) => ({ reqId, tenant } as LogLine)), [{ reqId: 'B', tenant: 'B' }, { reqId: 'A', tenant: 'A' }])
 })
 
-t.test('a tool that marks loggers and listens to the channel, as Sentry does: it sees the mark of the logger that wrote', async (t) => {
+t.test('a tool that marks loggers and subscribes to the channel, as Sentry does, sees the mark of the logger that wrote', async (t) => {
   const kTrack = Symbol('track')
   const seen: Array<readonly [unknown, LogLine]> = []
   const channel = tracingChannel('pino_asJson')
@@ -144,7 +144,7 @@ t.test("a tool that overrides a method of a child sees the child's own marks, an
   }
 })
 
-t.test("pino's metadata stream: the last logger is the one of the user", async (t) => {
+t.test("pino's metadata stream: lastLogger is the user's logger", async (t) => {
   const wrote: Array<readonly [unknown, string]> = []
   const stream = { [Symbol.for('pino.metadata')]: true, lastLogger: undefined as unknown, write (line: string) { wrote.push([this.lastLogger, line]) } }
   let child: Logger | undefined
@@ -160,7 +160,7 @@ t.test("pino's metadata stream: the last logger is the one of the user", async (
   t.match(JSON.parse(writer('by the child')[1]), { reqId: 'A', tenant: 'A', part: 1 })
 })
 
-t.test('a child with a stream, a time or an asJson of its own uses them', async (t) => {
+t.test('a child with its own stream, time or asJson uses them', async (t) => {
   const own: string[] = []
   const { lines, call } = await logging(t, (logger) => {
     const streaming = logger.child({}) as unknown as Symbolic
@@ -180,7 +180,7 @@ t.test('a child with a stream, a time or an asJson of its own uses them', async 
   t.same(lines.one('its own asJson'), { msg: 'its own asJson', own: true })
 })
 
-/** What pino-caller does: a proxy that answers `asJson` with a function that adds the line of the code that logs. */
+/** Like pino-caller: a proxy whose `asJson` adds the source line of the code that logs. */
 function withCaller (logger: Logger): Logger {
   function asJson (this: object, ...[object, ...rest]: [LogLine | undefined, ...unknown[]]): unknown {
     const caller = new Error().stack!.split('\n').filter((line) => !line.includes('node_modules'))[2]
@@ -189,7 +189,7 @@ function withCaller (logger: Logger): Logger {
   return new Proxy(logger, { get: (target, name) => name === asJsonSym ? asJson : Reflect.get(target, name) as unknown })
 }
 
-t.test('a proxied loggerInstance, as pino-caller makes one: it names the code that logs, and the lines have the fields', async (t) => {
+t.test('a proxied loggerInstance, as pino-caller creates one, names the code that logs, and its lines have the fields', async (t) => {
   function userCode (logger: Logger, app: FastifyInstance): void {
     logger.info('by request.log')
     app.log.info('by app.log')
@@ -204,7 +204,7 @@ t.test('a proxied loggerInstance, as pino-caller makes one: it names the code th
   }
 })
 
-t.test('loggerInstance: the lines of its other children, and its own, have the fields of the request that writes them', async (t) => {
+t.test('loggerInstance: its own lines and those of its other children have the fields of the request that writes them', async (t) => {
   let root!: Logger
   let early!: Logger
   const { app, lines, call } = await logging(t, () => {
@@ -223,12 +223,12 @@ t.test('loggerInstance: the lines of its other children, and its own, have the f
   root.info('outside')
   t.notOk('tenant' in lines.one('outside'))
   await app.close()
-  t.notOk(Object.hasOwn(root, asJsonSym!), 'as it was before')
+  t.notOk(Object.hasOwn(root, asJsonSym!), 'as before')
 })
 
-t.test('an enumerable property of Object.prototype is on no line', async (t) => {
+t.test('an enumerable property of Object.prototype is on no log line', async (t) => {
   const { lines, call } = await logging(t, (logger) => {
-    // eslint-disable-next-line no-extend-native -- what other code may do is tested
+    // eslint-disable-next-line no-extend-native -- the test covers other code that does this
     Object.defineProperty(Object.prototype, 'polluted', { value: 'x', enumerable: true, configurable: true })
     try {
       logger.info('line')
@@ -257,8 +257,8 @@ const BROKEN = {
 }
 
 for (const redacts of [false, true]) {
-  t.test(`a value that throws when it is written costs its field and one warning, ${redacts ? 'with' : 'without'} redaction`, async (t) => {
-    // A field of each name is warned about once in a process.
+  t.test(`a value that throws when it is written loses its field and emits one warning, ${redacts ? 'with' : 'without'} redaction`, async (t) => {
+    // The warning is emitted once per field name and process.
     const nameOf = (name: string): string => `${redacts ? 'redacted' : 'plain'}_${name}`
     const names = Object.keys(BROKEN).map(nameOf)
     const fieldWarnings = warnings(t, 'FST_CTX_LOG_FIELD')
@@ -296,9 +296,9 @@ for (const redacts of [false, true]) {
   })
 }
 
-t.test('"request completed" never ends the process, whatever a value does when it is written', async (t) => {
+t.test('"request completed" never crashes the process, even if a value throws when it is written', async (t) => {
   const lib = new URL('../../lib/index.ts', import.meta.url).href
-  // What tsx makes of a file is not what the coverage of this process is counted by.
+  // The child compiles files with tsx, so its coverage does not fit this process.
   const { NODE_OPTIONS: _, NODE_V8_COVERAGE: __, ...inherited } = process.env
   const child = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', `
     import Fastify from 'fastify'

@@ -1,4 +1,4 @@
-// Run by memory.test.ts with --expose-gc and the names of scenarios, whose counts of live objects are its only output, as JSON.
+// memory.test.ts runs this file with --expose-gc and the names of scenarios. Its only output is the number of live objects, as JSON.
 import { EventEmitter, once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -15,7 +15,7 @@ const ctx = createContext({
   account: key<{ readonly plan: string }>({ log: true })
 })
 
-/** What the scenario has given to requests, seen without being held. */
+/** The objects that the scenario gave to requests, referenced weakly. */
 let seen: Array<WeakRef<object>> = []
 
 function tracked<T extends object> (value: T): T {
@@ -23,9 +23,9 @@ function tracked<T extends object> (value: T): T {
   return value
 }
 
-/** How many of those are alive after a full collection; the dead ones are forgotten. */
+/** How many of them are alive after a full collection. Removes the dead ones. */
 async function alive (): Promise<number> {
-  // What a WeakRef has given out stays alive until the turn is over; Node itself lets go of a request a few turns later.
+  // An object read from a WeakRef stays alive until the end of the turn, and Node releases a request a few turns later.
   for (let i = 0; i < 5; i++) {
     await turn()
     globalThis.gc!()
@@ -54,7 +54,7 @@ async function get (app: FastifyInstance): Promise<void> {
   await once(response, 'close')
 }
 
-/** 20 requests that are in the handler at once, each on a socket of its own, and what is alive then and after their end. */
+/** Counts the live objects of 20 concurrent requests, each on its own socket: in the handler, and after the end. */
 async function together (use: (request: FastifyRequest) => void): Promise<Record<string, number>> {
   const gate = new EventEmitter().setMaxListeners(0)
   seen = []
@@ -80,8 +80,8 @@ async function together (use: (request: FastifyRequest) => void): Promise<Record
 }
 
 /**
- * The same for clients that go while their requests wait: no socket stays. `wait` is what the handler awaits; `stop` ends
- * what still runs after that.
+ * The same for clients that disconnect while their requests wait, so that no socket stays. The handler awaits `wait`; `stop` ends
+ * the code that still runs afterwards.
  */
 async function gone (wait: () => Promise<unknown>, stop = (): void => {}): Promise<Record<string, number>> {
   const gate = new EventEmitter().setMaxListeners(0)
@@ -109,7 +109,7 @@ async function gone (wait: () => Promise<unknown>, stop = (): void => {}): Promi
   return { during, after, stopped }
 }
 
-/** Clients that go while their handlers wait for something that is still to come, each with an interval of its own. */
+/** Clients that disconnect while their handlers wait for something that is still to come, each with its own interval. */
 async function running (): Promise<Record<string, number>> {
   const gate = new EventEmitter().setMaxListeners(0)
   const timers: NodeJS.Timeout[] = []
@@ -137,14 +137,14 @@ const scenarios: Record<string, () => Promise<Record<string, number>>> = {
   request: async () => await together((request) => { setInterval(() => request.ctx.requestId, 1e8) }),
   snapshot: async () => await together(() => { const inScope = ctx.snapshot(); shared.on('event', () => inScope(read)) }),
 
-  // Each has two objects: the user, and an account that log lines carry as it is.
+  // Each has two objects: the user, and an account that is logged unmapped.
   logged: async () => await together(() => {
     ctx.set('account', tracked({ plan: 'large' }))
     ctx.log.info('a line has fields, and those are of the account')
     setInterval(read, 1e8)
   }),
 
-  // Each has two objects: the user of the request, and that of the scope within it.
+  // Each has two objects: the user of the request and the user of the nested scope.
   nested: async () => await together(() => {
     ctx.run({ tenant: 'inner', user: tracked({ id: 'inner' }) }, () => {
       ctx.log.info('a line has fields, and those have their source')
@@ -152,7 +152,7 @@ const scenarios: Record<string, () => Promise<Record<string, number>>> = {
     })
   }),
 
-  // The same, after many others; each request has twice the objects.
+  // The same after many other scopes. Each request has twice the objects.
   nestedEarly: async () => await together(() => {
     ctx.run({ tenant: 'inner', user: tracked({ id: 'inner' }) }, () => { setInterval(read, 1e8) })
     for (let i = 0; i < 100; i++) ctx.run({ tenant: `${i}` }, () => {})
@@ -187,5 +187,5 @@ const scenarios: Record<string, () => Promise<Record<string, number>>> = {
 
 const results: Record<string, object> = {}
 for (const name of process.argv.slice(2)) results[name] = await scenarios[name]!()
-// What the scenarios left running would run on.
+// Stop what the scenarios left running.
 process.stdout.write(JSON.stringify(results), () => { process.exit() })

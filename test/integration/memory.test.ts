@@ -15,10 +15,10 @@ const CHILD = fileURLToPath(new URL('memory-child.ts', import.meta.url))
 /** Node 20 needs help with TypeScript. */
 const LOADER = (process.features as { typescript?: unknown }).typescript ? [] : ['--import', 'tsx']
 
-/** Runs scenarios of memory-child.ts in a process of their own, with nothing of the test runner in it. */
+/** Runs scenarios of memory-child.ts in a separate process without the test runner. */
 async function measure<R> (...scenarios: string[]): Promise<Record<string, R>> {
   const { NODE_OPTIONS, NODE_V8_COVERAGE, ...inherited } = process.env
-  // tsx lays the lines of lib elsewhere: what the child covers is none of the suite's.
+  // tsx shifts the lines of lib, so the child must not add to the coverage.
   const env = { ...inherited, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
   const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', ...LOADER, CHILD, ...scenarios], { env })
   return JSON.parse(stdout) as Record<string, R>
@@ -36,26 +36,26 @@ const LEFT = [
   ['request', 'by a request that an interval keeps']
 ] as const
 
-t.test('once a request has ended, no value of it is held', async (t) => {
+t.test('after a request has ended nothing references its values', async (t) => {
   const counts = await measure<Counts>(...LEFT.map(([name]) => name), 'nested', 'nestedEarly', 'logged')
   for (const [name, title] of LEFT) {
     t.same(counts[name], { during: 20, sockets: 20, after: 0 }, title)
   }
-  t.same(counts.nested, { during: 40, sockets: 20, after: 0 }, 'by an interval in a scope within the request: neither the values of the one nor of the other')
-  t.same(counts.nestedEarly, { during: 40, sockets: 20, after: 0 }, 'nor where many scopes were opened since')
-  t.same(counts.logged, { during: 40, sockets: 20, after: 0 }, 'by log lines that carry a whole object')
+  t.same(counts.nested, { during: 40, sockets: 20, after: 0 }, 'an interval in a nested scope references neither the values of the request nor of that scope')
+  t.same(counts.nestedEarly, { during: 40, sockets: 20, after: 0 }, 'nor if many scopes were opened since')
+  t.same(counts.logged, { during: 40, sockets: 20, after: 0 }, 'nor log lines that contain a whole object')
 })
 
-t.test('once the client of a request has gone, its values stay for what still runs, as long as something references that', async (t) => {
+t.test('after the client has left, the values stay as long as something that still runs is referenced', async (t) => {
   const counts = await measure<object>('gone', 'running')
-  t.same(counts.gone, { during: 20, after: 0, stopped: 0 }, 'nothing references a handler that waits for ever: its values are gone')
-  t.same(counts.running, { during: 20, after: 20, stopped: 0 }, 'an interval and an event that may still come keep them, until those are done')
+  t.same(counts.gone, { during: 20, after: 0, stopped: 0 }, 'nothing references a handler that waits forever, so its values are gone')
+  t.same(counts.running, { during: 20, after: 20, stopped: 0 }, 'an interval and a pending event keep them until they are done')
 })
 
-t.test('10,000 requests, each with a scope within it, leave nothing behind', async (t) => {
+t.test('10,000 requests with a nested scope each leave nothing in memory', async (t) => {
   const { growth } = await measure<{ early: number, late: number, grownBytes: number }>('growth')
   t.comment(`alive after 2,000 requests: ${growth!.early}, after 10,000: ${growth!.late}; grown by ${growth!.grownBytes} bytes`)
-  // Each of the 10 sockets may keep the last of its requests and the emptied stores of it, never a user.
+  // Each of the 10 sockets may keep its last request with the emptied stores, but never a user.
   t.ok(growth!.early <= 40, 'objects alive after 2,000 requests')
   t.ok(growth!.late <= 40, 'objects alive after 10,000 requests')
   t.ok(growth!.grownBytes < 4_000_000, 'less than 500 bytes for each of 8,000 requests')
@@ -73,7 +73,7 @@ const ctx = createContext({
 
 interface Late {
   readonly lines: string[]
-  /** Answers one request of the route, whose handler is `handler`, and waits for the end of its scope. */
+  /** Answers one request of the route with this handler, and waits for the end of its scope. */
   answer (path: string): Promise<void>
 }
 
@@ -96,7 +96,7 @@ async function serve (t: Pick<Tap, 'teardown'>, routes: (app: FastifyInstance) =
   }
 }
 
-t.test('a late read gives undefined and warns, once for each key and route', async (t) => {
+t.test('a late read returns undefined and warns once per key and route', async (t) => {
   const warnings: Array<Error & { code?: string }> = []
   const warned = (warning: Error): void => { warnings.push(warning) }
   process.on('warning', warned)
@@ -145,9 +145,9 @@ t.test('a late require and a late set throw FST_CTX_ENDED', async (t) => {
         t.throws(() => { ctx.set('tenant', 'late') }, ended)
         t.throws(() => request.ctx.requestId, ended)
         t.throws(() => { request.ctx.set('tenant' as never, 'late' as never) }, ended)
-        t.throws(() => { inner(() => ctx.require('tenant')) }, ended, 'in a scope within the request')
+        t.throws(() => { inner(() => ctx.require('tenant')) }, ended, 'in a nested scope of the request')
         t.throws(() => { inner(() => { ctx.set('tenant', 'late') }) }, ended)
-        t.throws(() => ctx.run({}, () => ctx.require('tenant')), { code: 'FST_CTX_NOT_SET' }, 'a scope opened late is a root of its own')
+        t.throws(() => ctx.run({}, () => ctx.require('tenant')), { code: 'FST_CTX_NOT_SET' }, 'a scope opened late is a root')
       })
       return 'ok'
     })
@@ -156,7 +156,7 @@ t.test('a late require and a late set throw FST_CTX_ENDED', async (t) => {
   late()
 })
 
-t.test('a late log line has the fields its request had', async (t) => {
+t.test('a late log line has the fields that its request had', async (t) => {
   const mixed: string[] = []
   const other = pino({ mixin: ctx.mixin }, { write (line: string) { mixed.push(line) } })
   let late = (): void => {}
@@ -185,7 +185,7 @@ t.test('a late log line has the fields its request had', async (t) => {
     const fields = { reqId: id, tenant: msg === 'inner' ? 'inner' : 'acme', user: 'ann', roles: ['reader'] }
     for (const [name, value] of Object.entries(fields)) {
       t.equal(line.split(`"${name}":`).length, 2, `${name} is there once: ${line}`)
-      t.ok(line.includes(`"${name}":${JSON.stringify(value)}`), `${name} is what it was`)
+      t.ok(line.includes(`"${name}":${JSON.stringify(value)}`), `${name} is unchanged`)
     }
   }
 })

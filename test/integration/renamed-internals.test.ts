@@ -1,4 +1,4 @@
-// A Fastify that keeps what we read under other names, as a later release may: its symbols are renamed before it is loaded.
+// A Fastify that has renamed the internals we read, as a later release may: its symbols are renamed before it is loaded.
 import { setTimeout as wait } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
@@ -18,7 +18,7 @@ t.test('the symbols are renamed', async (t) => {
   t.notOk(names.some((name) => name.startsWith('fastify.')))
 })
 
-t.test('one warning names what does not hold; values, log lines, required keys, time limits and ends are as ever', async (t) => {
+t.test('with renamed internals one warning names what does not work; values, log lines, required keys, time limits and ends still do', async (t) => {
   const seen = warnings(t, 'FST_CTX_NOT_REPLACED')
   const ctx = createContext({ tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'] as string | undefined, log: true }) })
   const lines = new Lines(t)
@@ -41,12 +41,12 @@ t.test('one warning names what does not hold; values, log lines, required keys, 
   t.equal((await fetch(`${url}/closed`, { headers })).status, 200)
   t.equal((await fetch(`${url}/limit`, { headers })).status, 503)
   await wait(80)
-  t.same(late, ['acme'], 'nothing can tell when a handler is done, so the end drops no values')
+  t.same(late, ['acme'], 'without them the plugin does not know when a handler is done, so the end drops no values')
   t.same(ended, ['acme', 'acme', undefined, 'acme', 'acme'])
   t.match(seen.map(({ message }) => message), [/onRequest, .* of the route of a request cannot be replaced here, so this does not hold: a hook or handler that is called by a shared callback/])
 })
 
-t.test('it closes, and a second context, a 404 and reenter: false work', async (t) => {
+t.test('with renamed internals closing, a second context, a 404 and reenter: false work', async (t) => {
   const contexts = [0, 1].map((i) => createContext({ tenant: key<string>({ seed: () => `acme ${i}` }) }))
   for (const reenter of [true, false]) {
     const app: FastifyInstance = Fastify()

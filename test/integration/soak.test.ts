@@ -18,7 +18,7 @@ interface Run {
   readonly output: string
 }
 
-/** A soak in a process of its own, with nothing of the test runner in it. */
+/** Runs a soak in a separate process without the test runner. */
 async function run (...args: string[]): Promise<Run> {
   const { NODE_OPTIONS, NODE_V8_COVERAGE, ...inherited } = process.env
   const env = { ...inherited, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
@@ -27,7 +27,7 @@ async function run (...args: string[]): Promise<Run> {
   return { code, verdict: stdout.trimEnd().split('\n').at(-1)!, output: `${stdout}${stderr}` }
 }
 
-/** What stands before a word in a verdict. */
+/** The number before a word in a verdict. */
 function countIn (verdict: string, word: string): number {
   return Number(new RegExp(`(\\d[\\d,]*) ${word}`).exec(verdict)?.[1]?.replaceAll(',', '') ?? NaN)
 }
@@ -36,7 +36,7 @@ const SHORT = ['--minutes', '0.08', '--concurrency', '60', '--seed', '7'] as con
 
 const COUNTS = ['crossings', 'lost', 'failed', 'unhandled'] as const
 
-t.test('a short soak finds nothing wrong, and has seen something of everything', async (t) => {
+t.test('a short soak finds no fault, and has covered everything', async (t) => {
   const { code, verdict, output } = await run('--minutes', '0.2', '--concurrency', '100', '--seed', '20261122')
   t.comment(output)
   for (const word of COUNTS) t.equal(countIn(verdict, word), 0, word)
@@ -44,19 +44,19 @@ t.test('a short soak finds nothing wrong, and has seen something of everything',
   t.equal(code, 0)
   const requests = countIn(verdict, 'requests in')
   t.ok(requests > 20 * Object.keys(SHAPES).length, 'many requests of each shape')
-  t.ok(countIn(verdict, 'scopes opened and ended') > requests, 'a scope for each request, and for jobs')
+  t.ok(countIn(verdict, 'scopes opened and ended') > requests, 'a scope per request, and for jobs')
   t.match(verdict, /heap [+-]\d+\.\d kB per 1,000 requests \(95 %: -?\d+\.\d to -?\d+\.\d\)/)
 })
 
-t.test('a short soak with reenter: false, where code that others call is bound by hand: no crossings, and every scope ends', async (t) => {
+t.test('a short soak with reenter: false, where code called by others is bound by hand: no crossings, and every scope ends', async (t) => {
   const { verdict, output } = await run(...SHORT, '--by-hand')
   t.comment(output)
   for (const word of ['crossings', 'failed', 'unhandled']) t.equal(countIn(verdict, word), 0, word)
   t.match(verdict, /[\d,]+ scopes opened and ended, /)
 })
 
-t.test('a soak finds what is planted, and nothing else', async (t) => {
-  // A task that runs in the scope of nobody, or of a request that has no user yet, brings losses with it.
+t.test('a soak finds each planted fault and no other', async (t) => {
+  // A task that runs in no scope, or in that of a request without a user, also causes losses.
   const crossing = await run(...SHORT, '--plant', 'crossing')
   t.equal(crossing.code, 1)
   t.match(crossing.verdict, /^soak: NOT OK \(crossings\b/, 'a crossing')
@@ -76,7 +76,7 @@ t.test('a soak finds what is planted, and nothing else', async (t) => {
   for (const { output } of [crossing, others, leak]) t.comment(output)
 })
 
-t.test('arguments that are wrong end a soak before it begins, with what they take', async (t) => {
+t.test('invalid arguments stop a soak before it starts, and print what is accepted', async (t) => {
   const { code, output } = await run('--concurrency', 'many')
   t.equal(code, 2)
   t.match(output, /--concurrency takes a number from 1 to 2000, not 'many'/)
@@ -103,12 +103,12 @@ const GOOD: Outcome = {
   seed: 1
 }
 
-/** What the heap may grow by for each 1,000 of so many requests. */
+/** By how much the heap may grow per 1,000 of this many requests. */
 const LIMIT = FLAT + ONCE / 100
 
-t.test('each single thing that is wrong makes a verdict wrong, and is named', async (t) => {
+t.test('each single fault fails the verdict and is named', async (t) => {
   t.equal(verdictOf(GOOD).ok, true)
-  t.equal(verdictOf({ ...GOOD, heap: { bytes: 5, low: 1, high: LIMIT - 1 } }).ok, true, 'a heap that grows by next to nothing')
+  t.equal(verdictOf({ ...GOOD, heap: { bytes: 5, low: 1, high: LIMIT - 1 } }).ok, true, 'a heap that hardly grows')
   const bad: ReadonlyArray<readonly [string, Partial<Outcome>]> = [
     ['crossings', { crossings: 1 }],
     ['lost', { lost: 1 }],
@@ -127,8 +127,8 @@ t.test('each single thing that is wrong makes a verdict wrong, and is named', as
   }
 })
 
-t.test('the slope of a heap is that of the line through its samples, with the interval of Student', async (t) => {
-  // By hand: the slope is 8 of 10; the margin 3.182 times the root of 2.4 of 3 of 10.
+t.test('the slope of the heap is that of a least-squares line, with Student\'s confidence interval', async (t) => {
+  // By hand: the slope is 8 / 10, the margin 3.182 times the square root of 2.4 / 3 / 10.
   const { bytes, low, high } = slopeOf([2, 1, 4, 3, 5].map((bytes, i) => ({ requests: i, bytes })))
   t.equal(bytes, 800)
   t.ok(Math.abs((high - low) / 2 - 3182.4 * Math.sqrt(3.6 / 3 / 10)) < 25, String(high - low))

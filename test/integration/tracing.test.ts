@@ -1,4 +1,4 @@
-// W3C Trace Context without a tracer: what comes in is kept, written on log lines, and goes on.
+// W3C Trace Context without a tracer: the incoming trace is kept, logged and propagated.
 import Fastify from 'fastify'
 import t from 'tap'
 import { createContext, key } from '../../lib/index.ts'
@@ -11,7 +11,7 @@ const SPAN = '00f067aa0ba902b7'
 const TRACEPARENT = `00-${TRACE}-${SPAN}-01`
 const FIELDS = { trace_id: TRACE, span_id: SPAN, trace_flags: '01' }
 
-/** An application that calls a listed origin, and whose answer is where the request is in a trace. */
+/** An application that calls a listed origin, and returns the trace of its request. */
 async function serve (t: Tap, options: CreateOptions = {}) {
   const target = await upstream(t)
   const lines = new Lines(t)
@@ -30,7 +30,7 @@ async function serve (t: Tap, options: CreateOptions = {}) {
   return { ctx, during, target, lines, port, get }
 }
 
-t.test('a request with a valid traceparent: ctx.trace, its log lines and its calls are in that trace', async (t) => {
+t.test('a request with a valid traceparent: ctx.trace, its log lines and its calls belong to that trace', async (t) => {
   const { target, lines, get } = await serve(t)
   const { trace, same, state } = await get({ traceparent: TRACEPARENT, tracestate: 'vendor=1' })
   t.match(trace, { traceId: TRACE, spanId: SPAN, traceFlags: 1 })
@@ -41,7 +41,7 @@ t.test('a request with a valid traceparent: ctx.trace, its log lines and its cal
   t.match(target.calls[0]?.headers, { traceparent: new RegExp(`^00-${TRACE}-(?!${SPAN})[0-9a-f]{16}-01$`), tracestate: 'vendor=1' })
 })
 
-t.test('one that is invalid, or none: no trace, no fields, no header', async (t) => {
+t.test('a missing or invalid traceparent: no trace, no fields, no header', async (t) => {
   const { target, lines, get } = await serve(t)
   const invalid = [`ff-${TRACE}-${SPAN}-01`, `00-${TRACE}-${SPAN}-01-more`, `00-${'0'.repeat(32)}-${SPAN}-01`, `00-${TRACE}-${'0'.repeat(16)}-01`, TRACEPARENT.toUpperCase(), `00-${TRACE}-${SPAN}`, 'x'.repeat(2000)]
   for (const headers of [{}, { tracestate: 'vendor=1' }, ...invalid.map((traceparent) => ({ traceparent, tracestate: 'vendor=1' }))]) {
@@ -53,13 +53,13 @@ t.test('one that is invalid, or none: no trace, no fields, no header', async (t)
   t.same(target.calls.filter(({ headers }) => 'traceparent' in headers || 'tracestate' in headers), [])
 })
 
-t.test('a later version is continued as the first one', async (t) => {
+t.test('a later traceparent version is continued as version 00', async (t) => {
   const { target, get } = await serve(t)
   t.match((await get({ traceparent: `cc-${TRACE}-${SPAN}-05-what-the-future` })).trace, { traceId: TRACE, traceFlags: 5 })
   t.match(target.calls[0]?.headers.traceparent, new RegExp(`^00-${TRACE}-[0-9a-f]{16}-01$`))
 })
 
-t.test('repeated headers: two traceparents are none, two tracestates are one', async (t) => {
+t.test('repeated headers: two traceparents are ignored, two tracestates are joined', async (t) => {
   const { lines, port } = await serve(t)
   const raw = (...headers: string[]): string => ['GET / HTTP/1.1', 'host: a', 'connection: close', ...headers, '', ''].join('\r\n')
   t.match(await exchange(port, raw(`traceparent: ${TRACEPARENT}`, `traceparent: ${TRACEPARENT}`)), /"trace":null/)
@@ -67,14 +67,14 @@ t.test('repeated headers: two traceparents are none, two tracestates are one', a
   t.equal(lines.all('handled').filter((line) => line.trace_id === TRACE).length, 1)
 })
 
-t.test('trace: false does not read it', async (t) => {
+t.test('trace: false ignores incoming headers', async (t) => {
   const { target, lines, get } = await serve(t, { trace: false })
   t.equal((await get({ traceparent: TRACEPARENT })).trace, null)
   t.notOk('traceparent' in target.calls[0]!.headers)
   t.notOk('trace_id' in lines.one('handled'))
 })
 
-t.test('requests at once are each in their own trace', async (t) => {
+t.test('concurrent requests each have their own trace', async (t) => {
   const { get, target } = await serve(t)
   const traces = Array.from({ length: 20 }, (_, i) => (i + 1).toString(16).padStart(32, '0'))
   const answers = await Promise.all(traces.map(async (traceId) => (await get({ traceparent: `00-${traceId}-${SPAN}-00`, 'x-request-id': traceId })).trace.traceId as string))
@@ -82,7 +82,7 @@ t.test('requests at once are each in their own trace', async (t) => {
   for (const { headers } of target.calls) t.equal(headers.traceparent?.slice(3, 35), headers['x-request-id'])
 })
 
-t.test('nested scopes and detached work are in the trace of their request', async (t) => {
+t.test('nested scopes and detached work belong to the trace of their request', async (t) => {
   const { ctx, during, lines, get } = await serve(t)
   const done = gate()
   during.handler = () => {
@@ -95,11 +95,11 @@ t.test('nested scopes and detached work are in the trace of their request', asyn
   await get({ traceparent: TRACEPARENT })
   await done.promise
   for (const message of ['within run', 'after']) t.match(lines.one(message), FIELDS, message)
-  t.equal(ctx.trace, undefined, 'outside there is none')
-  ctx.run({}, () => { t.equal(ctx.trace, undefined, 'nor in a root of its own') })
+  t.equal(ctx.trace, undefined, 'outside any scope there is none')
+  ctx.run({}, () => { t.equal(ctx.trace, undefined, 'nor in a separate root') })
 })
 
-t.test('a job that an envelope is given to continues the trace', async (t) => {
+t.test('a job that hydrates an envelope continues the trace', async (t) => {
   const { ctx, target, lines, get } = await serve(t)
   const { envelope } = await get({ traceparent: TRACEPARENT, tracestate: 'vendor=1' })
   t.match(JSON.parse(envelope), { traceparent: TRACEPARENT, tracestate: 'vendor=1' })
@@ -107,13 +107,13 @@ t.test('a job that an envelope is given to continues the trace', async (t) => {
     t.match(ctx.trace, { traceId: TRACE, spanId: SPAN, traceFlags: 1 })
     ctx.log.info('in the job')
     await (await fetch(target.origin)).text()
-    t.match(JSON.parse(ctx.dehydrate()), { traceparent: TRACEPARENT, tracestate: 'vendor=1' }, 'and hands it on')
+    t.match(JSON.parse(ctx.dehydrate()), { traceparent: TRACEPARENT, tracestate: 'vendor=1' }, 'and passes it on')
   })
   t.match(lines.one('in the job'), FIELDS)
   t.match(target.calls.at(-1)?.headers, { traceparent: new RegExp(`^00-${TRACE}-(?!${SPAN})`), tracestate: 'vendor=1' })
 })
 
-t.test('an envelope whose place is broken is taken without it', async (t) => {
+t.test('an envelope with an invalid trace is accepted without it', async (t) => {
   const { ctx, get } = await serve(t)
   const { envelope } = await get({ traceparent: TRACEPARENT })
   for (const traceparent of [`00-${TRACE}-${'0'.repeat(16)}-01`, 'x']) {

@@ -1,26 +1,26 @@
-// Servers that are called: they note what came, and answer what a test says.
+// Servers that receive calls: they record what came, and answer as a test says.
 import { once } from 'node:events'
 import http, { type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Tap } from '../support/support.ts'
 
-/** What came with one call. */
+/** A received call. */
 export interface Call {
   readonly method: string
   readonly path: string
   readonly headers: IncomingHttpHeaders
-  /** Names and values in turn, as they came: a header that came twice is here twice. */
+  /** Names and values in turn, as received: a header sent twice is here twice. */
   readonly raw: readonly string[]
 }
 
 export interface Upstream {
   readonly port: number
-  /** By its address. */
+  /** The address of the server. */
   readonly origin: string
-  /** The same server by another name, which makes it another origin. */
+  /** The same server by another name, which is another origin. */
   readonly byName: string
   readonly calls: Call[]
-  /** A header of each call, in the order in which they came. */
+  /** A header of each call, in order of arrival. */
   readonly all: (name: string) => unknown[]
 }
 

@@ -1,4 +1,4 @@
-// The process before an application is built and after it has closed, however it was used: what all code of the process shares is as it was.
+// Compares the process before an application is built and after it has closed: everything that all code shares is unchanged.
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import { EventEmitter, once } from 'node:events'
 import http, { IncomingMessage, Server, ServerResponse } from 'node:http'
@@ -46,7 +46,7 @@ const SHARED: Record<string, object> = {
 
 type Use = 'in the application' | 'in a child' | 'twice, in two contexts' | 'with reenter: false' | 'by an application that does not start' | 'not at all'
 
-/** Builds, uses and closes an application, and returns what of its routes is not as it was when the first hook ran. */
+/** Builds, uses and closes an application. Returns the properties of its routes that changed since the first hook ran. */
 async function use (how: Use): Promise<string[]> {
   const contexts = [0, 1].map(() => createContext({ tenant: key<string>({ seed: () => 'acme', log: true, header: 'x-tenant' }) }, { propagate: { 'http://127.0.0.1': ['tenant'] } }))
   const app: FastifyInstance = Fastify({ logger: { stream: { write () {} } } })
@@ -55,7 +55,7 @@ async function use (how: Use): Promise<string[]> {
   app.addHook('onRequest', async (request) => {
     const symbol = Object.getOwnPropertySymbols(request).find(({ description }) => description === 'fastify.context')!
     const route = (request as unknown as Record<symbol, Record<string, unknown>>)[symbol]!
-    // Lists, which routes share, are compared by what is in them.
+    // Lists are shared between routes, so compare their contents.
     for (const object of [route, ...Object.values(route).filter(Array.isArray) as object[]]) if (!routes.has(object)) routes.set(object, propertiesOf(object))
   })
   const build = async (instance: FastifyInstance): Promise<void> => {
@@ -78,7 +78,7 @@ async function use (how: Use): Promise<string[]> {
   }
   await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address() as AddressInfo
-  // The 404 handler first: a request of another route has its hooks wrapped, too.
+  // The 404 handler first: a request of another route also has its hooks wrapped.
   for (const path of ['/none', '/fetches', '/', '/fails']) await (await fetch(`http://127.0.0.1:${port}${path}`)).text()
   await app.inject('/')
   await once(new WebSocket(`ws://127.0.0.1:${port}/websocket`), 'close')
@@ -87,7 +87,7 @@ async function use (how: Use): Promise<string[]> {
   return [...routes].flatMap(([object, before]) => changed(before, propertiesOf(object)).map((name) => `${Array.isArray(object) ? 'a list of hooks' : 'a route'}: ${name}`))
 }
 
-t.test('however the plugin was used: what all code of the process shares is as it was, and so are the routes', async (t) => {
+t.test('after any use of the plugin, everything that all code of the process shares is unchanged, and so are the routes', async (t) => {
   let objects: readonly [FastifyRequest, FastifyReply] | undefined
   const other = Fastify()
   other.get('/', async (request, reply) => { objects = [request, reply]; return 'ok' })
@@ -98,7 +98,7 @@ t.test('however the plugin was used: what all code of the process shares is as i
     ...Object.entries(shared).map(([name, object]) => [name, propertiesOf(object)] as const),
     ['listeners of process', new Map(process.eventNames().map((name) => [name, [process.listenerCount(name)]]))]
   ]
-  // What Node, Fastify and the others do by themselves, once.
+  // Node, Fastify and others change this themselves, once.
   t.type(Response, 'function')
   t.same(await use('not at all'), [])
   const before = look()

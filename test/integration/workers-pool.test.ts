@@ -1,4 +1,4 @@
-// Piscina: its threads run one task after the other, or several at a time, each for another request.
+// Piscina: its threads run one task after another, or several at once, each for another request.
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -18,7 +18,7 @@ type Pool = Piscina<Carried<Task>, Done>
 
 interface Served { readonly url: string, readonly pool: Pool, readonly lines: () => LogLine[] }
 
-/** An application whose route gives its request's task to a pool. */
+/** An application with a route that passes its request's task to a pool. */
 async function serve (t: Tap, tasks: readonly Task[], options: { readonly concurrentTasksPerWorker: number, readonly maxThreads: number, readonly minThreads?: number, readonly name?: string }): Promise<Served> {
   const log = join(t.testdir(), 'lines')
   const { filename, options: thread } = threadOf('pool.ts', { log })
@@ -33,7 +33,7 @@ async function serve (t: Tap, tasks: readonly Task[], options: { readonly concur
   const { url } = await listen(t, app)
   const lines = (): LogLine[] => {
     const raw = readFileSync(log, 'utf8').trimEnd().split('\n')
-    t.same(raw.filter((line) => repeatedNames(line).length > 0), [], 'no name stands twice on a line')
+    t.same(raw.filter((line) => repeatedNames(line).length > 0), [], 'no name is twice on a line')
     return raw.map((line) => JSON.parse(line) as LogLine)
   }
   return { url, pool, lines }
@@ -47,7 +47,7 @@ async function ask (url: string, n: number): Promise<Answer> {
   return await answer.json() as Answer
 }
 
-/** The callers of the tasks, from their log lines: two for each task. */
+/** The callers of the tasks by their log lines: two per task. */
 function callersIn (t: Tap, lines: readonly LogLine[], tasks: readonly Task[]): void {
   t.equal(lines.length, 2 * tasks.length)
   for (const [n, { name }] of tasks.entries()) {
@@ -61,7 +61,7 @@ function callersIn (t: Tap, lines: readonly LogLine[], tasks: readonly Task[]): 
 const NUMBERS = [0, 1, 2, 3, 4, 5]
 
 for (const [order, ending] of Object.entries({ 'first in, first out': NUMBERS, 'first in, last out': NUMBERS.toReversed() })) {
-  t.test(`one thread, ${NUMBERS.length} tasks of as many requests in it at a time, ${order}: none sees what is of another`, async (t) => {
+  t.test(`one thread, ${NUMBERS.length} tasks of as many requests in it at once, ${order}: no task sees another request`, async (t) => {
     const tasks = tasksEnding(order, ending)
     const { url, lines } = await serve(t, tasks, { concurrentTasksPerWorker: NUMBERS.length, maxThreads: 1 })
     for (const [n, done] of (await Promise.all(NUMBERS.map((n) => ask(url, n)))).entries()) {
@@ -72,15 +72,15 @@ for (const [order, ending] of Object.entries({ 'first in, first out': NUMBERS, '
   })
 }
 
-t.test('the same check finds a context that is a variable of the thread\'s module', async (t) => {
+t.test('the same check finds a context that is a module variable of the thread', async (t) => {
   const tasks = tasksEnding('mixed', NUMBERS.toReversed())
   const { url } = await serve(t, tasks, { concurrentTasksPerWorker: NUMBERS.length, maxThreads: 1, name: 'byVariable' })
   const all = await Promise.all(NUMBERS.map((n) => ask(url, n)))
-  t.ok(all.some(({ seen }, n) => seen.some(({ tenant }) => tenant !== callerOf(n).tenant)), 'tasks see the tenant of another one')
-  t.ok(all.some(({ before }) => before.tenant !== undefined), 'and what the one before has left')
+  t.ok(all.some(({ seen }, n) => seen.some(({ tenant }) => tenant !== callerOf(n).tenant)), 'tasks see another task\'s tenant')
+  t.ok(all.some(({ before }) => before.tenant !== undefined), 'and what the previous task left')
 })
 
-t.test('one thread, one task after the other: each sees its own request, also after tasks that failed', async (t) => {
+t.test('one thread, one task after another: each sees its own request, also after failed tasks', async (t) => {
   const tasks = NUMBERS.map((n): Task => ({ name: `task-${n}`, steps: [], ...(n % 2 === 0 ? {} : { fails: 'out of paper' }) }))
   const { url, lines } = await serve(t, tasks, { concurrentTasksPerWorker: 1, maxThreads: 1 })
   for (const [n, answer] of (await Promise.all(NUMBERS.map((n) => ask(url, n)))).entries()) {
@@ -90,7 +90,7 @@ t.test('one thread, one task after the other: each sees its own request, also af
   callersIn(t, lines(), tasks)
 })
 
-t.test('a task whose context cannot be unpacked, and what carry did not make: the tasks are not begun, the next one begins clean', async (t) => {
+t.test('a task that cannot be unpacked, and one that carry did not create, do not start, and the next one starts clean', async (t) => {
   const { pool, lines } = await serve(t, [], { concurrentTasksPerWorker: 1, maxThreads: 1 })
   const run = (user: string, name: string): Promise<Done> => ctx.run({ requestId: 'request-1', tenant: 'tenant-1', user: { id: user } }, () => pool.run(carry(ctx, { name, steps: [] })))
   await t.rejects(run('gone-1', 'not begun'), { code: 'FST_CTX_UNPACK_FAILED' })
@@ -99,7 +99,7 @@ t.test('a task whose context cannot be unpacked, and what carry did not make: th
   t.same(lines().map(({ task }) => task), ['begun', 'begun'])
 })
 
-t.test('threads that were idle too long are gone: those that are started anew see the next requests', async (t) => {
+t.test('after idle threads have exited, new threads see the next requests', async (t) => {
   const tasks = tasksEnding('idle', [0, 1, 2])
   const { url, pool, lines } = await serve(t, [...tasks, { name: 'idle-3', steps: [] }], { concurrentTasksPerWorker: 3, maxThreads: 1, minThreads: 0 })
   for (const [n, { seen }] of (await Promise.all([0, 1, 2].map((n) => ask(url, n)))).entries()) t.same(seen.at(-1), callerOf(n))
@@ -108,8 +108,8 @@ t.test('threads that were idle too long are gone: those that are started anew se
   callersIn(t, lines(), [...tasks, { name: 'idle-3', steps: [] }])
 })
 
-t.test('examples/workers: what it prints', async (t) => {
-  // Without tap's coverage, which would count dist beside lib.
+t.test('examples/workers prints the expected output', async (t) => {
+  // Without tap's coverage, which would count dist next to lib.
   const env = { PATH: process.env.PATH, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
   const cwd = fileURLToPath(new URL('../../', import.meta.url))
   const { stdout, stderr } = await promisify(execFile)(process.execPath, ['--import', 'tsx', 'examples/workers/main.ts'], { cwd, env, timeout: 60_000 })

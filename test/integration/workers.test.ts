@@ -1,4 +1,4 @@
-// Worker threads and child processes that live long: a task sees the context of whoever sent it, and nothing of the others.
+// Long-lived worker threads and child processes: a task sees the context of its sender, and nothing of other tasks.
 import Fastify from 'fastify'
 import t from 'tap'
 import { carry } from '../../lib/worker.ts'
@@ -15,13 +15,13 @@ const ORDERS = { 'first in, first out': numbers, 'first in, last out': numbers.t
 
 const byTask = (a: { readonly task: string }, b: { readonly task: string }): number => a.task < b.task ? -1 : 1
 
-/** Stands for the caller with a number, outside any request. */
+/** Stands for a caller, outside any request. */
 function as<R> (n: number, fn: () => R): R {
   const { requestId, tenant, user } = callerOf(n)
   return ctx.run({ requestId, tenant, user: { id: user }, token: 'secret' }, fn)
 }
 
-/** Sends each task from a request of its own, all at once; gives what comes back, and what the request saw then. */
+/** Sends each task from its own request, all at once. Returns the results, and what each request saw afterwards. */
 async function fromRequests (t: Tap, remote: Remote, tasks: readonly Task[]): Promise<Array<{ readonly reply: Reply, readonly then: Seen }>> {
   const app = Fastify()
   await app.register(ctx.plugin)
@@ -44,14 +44,14 @@ for (const [name, start] of KINDS) {
     const { remote, lines } = start(t)
 
     for (const [order, ending] of Object.entries(ORDERS)) {
-      await t.test(`${COUNT} tasks at once from requests, ${order}: each sees its own request, and so do its log lines`, async (t) => {
+      await t.test(`${COUNT} concurrent tasks from requests, ${order}: each task and its log lines see their own request`, async (t) => {
         const tasks = tasksEnding(order, ending)
         const answers = await fromRequests(t, remote, tasks)
         for (const [n, { reply, then }] of answers.entries()) {
           const caller = callerOf(n)
           t.same(reply.seen, Array(tasks[n]!.steps.length + 1).fill(caller), `task ${n}, at each step; a key that is not carried is not there`)
-          t.same([reply.before, reply.after], [{}, {}], 'nothing is left around the task')
-          t.same(then, { ...caller, token: 'secret' }, 'the request goes on in its own scope')
+          t.same([reply.before, reply.after], [{}, {}], 'nothing remains after the task')
+          t.same(then, { ...caller, token: 'secret' }, 'the request continues in its own scope')
         }
         await lines.until(order, 2 * COUNT)
         for (const message of ['task begun', 'task done']) {
@@ -65,7 +65,7 @@ for (const [name, start] of KINDS) {
       })
     }
 
-    await t.test('a task that throws: its error comes back, and the next one begins clean', async (t) => {
+    await t.test('after a task throws, its error is returned and the next one starts clean', async (t) => {
       const failed = await as(1, () => remote.run(carry(ctx, { name: 'failing', steps: [], fails: 'out of paper' })))
       t.equal(failed.error?.message, 'out of paper')
       t.same([failed.before, failed.after], [{}, {}])
@@ -73,7 +73,7 @@ for (const [name, start] of KINDS) {
       t.same(next, { id: next.id, before: {}, seen: [callerOf(2)], after: {} })
     })
 
-    await t.test('a task whose context cannot be unpacked: it is not begun, and the next one begins clean', async (t) => {
+    await t.test('a task that cannot be unpacked does not start, and the next one starts clean', async (t) => {
       const failed = await ctx.run({ tenant: 'tenant-1', user: { id: 'gone-1' } }, () => remote.run(carry(ctx, { name: 'not begun', steps: [] })))
       t.equal(failed.error?.code, 'FST_CTX_UNPACK_FAILED')
       t.same([failed.before, failed.after], [{}, {}])
@@ -81,7 +81,7 @@ for (const [name, start] of KINDS) {
       t.same(lines.raw.filter((line) => line.includes('not begun')), [])
     })
 
-    await t.test('a task while another one is open: what is no envelope runs without values, and what carry did not make is refused', async (t) => {
+    await t.test('while another task is open, an invalid envelope runs without values, and a task not created by carry is refused', async (t) => {
       const open = as(1, () => remote.run(carry(ctx, { name: 'open', steps: [{ open: 'it begins' }, { wait: 'the others are done' }] })))
       const forged = await remote.run({ context: '{"v":1}', data: { name: 'no envelope', steps: [{ wait: 'it begins' }] } })
       t.match(forged.seen, [{ requestId: /^[\w-]{36}$/, tenant: undefined, user: undefined }, { tenant: undefined, user: undefined }])
@@ -91,7 +91,7 @@ for (const [name, start] of KINDS) {
       t.same((await open).seen, Array(3).fill(callerOf(1)))
     })
 
-    await t.test('the callbacks of a worker that callers share: none has a scope by itself, ctx.bind gives each its own', async (t) => {
+    await t.test('callbacks of a worker that callers share have no scope, and ctx.bind gives each its own', async (t) => {
       const calledBack = async (wrap: typeof ctx.bind): Promise<Seen[]> => await Promise.all(tasksEnding(`called back ${wrap.name}`, numbers.toReversed()).map(async (task, n) =>
         await as(n, () => new Promise<Seen>((resolve) => { remote.call(carry(ctx, task), wrap(() => { resolve(look()) })) }))))
       t.same(await calledBack((fn) => fn), Array(COUNT).fill({}))

@@ -1,4 +1,4 @@
-// What tracers do to hooks, and what they and others read of a request: nothing of ours shows.
+// How tracers wrap hooks, and which properties of a request they and others read: nothing of ours may be visible there.
 import { EventEmitter } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspect } from 'node:util'
@@ -11,7 +11,7 @@ type Hook = (...args: any[]) => unknown
 
 const KINDS = ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'preSerialization', 'onSend', 'onResponse'] as const
 
-t.test('callback hooks behind wrappers of length 0, resumed by the code of another request: no hook has the tenant of another', async (t) => {
+t.test('callback hooks in wrappers of length 0, resumed by another request\'s code, never see another request\'s tenant', async (t) => {
   const ctx = createContext({ tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'] as string }) })
   const app = Fastify()
   await app.register(ctx.plugin)
@@ -19,7 +19,7 @@ t.test('callback hooks behind wrappers of length 0, resumed by the code of anoth
   const counts: Record<string, Set<number>> = {}
   const waiting: Record<string, Hook[]> = {}
   for (const kind of KINDS) {
-    // The second of two requests resumes the first: each is called back in the store of the second.
+    // The second of two requests resumes the first, so each hook is called back in the store of the second.
     const hook: Hook = (...args) => {
       (counts[kind] ??= new Set()).add(args.length)
       const own = args[0].headers['x-tenant-id']
@@ -50,14 +50,14 @@ t.test('callback hooks behind wrappers of length 0, resumed by the code of anoth
   for (const kind of KINDS) t.same([...counts[kind]!], [kind === 'preParsing' || kind === 'preSerialization' || kind === 'onSend' ? 4 : 3], `${kind} gets the arguments of Fastify`)
 })
 
-t.test('names, copies and printed requests are those of the host', async (t) => {
+t.test('names, copies and printed requests are the same as without the plugin', async (t) => {
   const ctx = createContext({ tenant: key<string>({ seed: () => 'hush-hush' }) })
   const bare = await look(t, async () => {})
   t.same(await look(t, async (app) => { await app.register(ctx.plugin) }), bare)
   t.same(bare, [{ handler: 'bound listUsers', shows: null }, { handler: 'bound listUsers', shows: null }, 2, ['measure()', 'authenticate()', 'sign()']])
 })
 
-/** What an application reads of its requests and routes. */
+/** The properties of requests and routes that an application reads. */
 async function look (t: Test, prepare: (app: FastifyInstance) => Promise<void>): Promise<unknown[]> {
   const app = Fastify()
   app.addHook('onRequest', async function measure () {})

@@ -4,7 +4,7 @@ export type Kind = 'read' | 'line' | 'header' | 'body' | 'failure'
 
 export interface Problem {
   readonly kind: Kind
-  /** Another request's value, not the lack of its own. */
+  /** Whether it is another request's value, and not only a missing one. */
   readonly foreign: boolean
   readonly what: string
 }
@@ -13,15 +13,15 @@ const CANARY = /canary-(\d+)-\w+/g
 const REQUEST_ID = /"reqId":"request-(\d+)"/g
 const MESSAGE = /"msg":"look (\d+) (early )?/
 
-/** What only one request may have, and all that is seen of it. */
+/** The value that belongs to one request only. A test looks for it wherever it may appear. */
 export function canary (n: number, what: string): string {
   return `canary-${n}-${what}`
 }
 
-/** Compares all that is seen in a run with whose it must be. */
+/** Compares every observation of a run with the request that it must belong to. */
 export class Checker {
   readonly problems: Problem[] = []
-  /** How much was looked at, how many values an early end had taken away, and how many requests were open at once. */
+  /** How many observations were made, how many values an early end had removed, and the largest number of open requests. */
   readonly counts = { read: 0, line: 0, header: 0, body: 0, missing: 0, open: 0 }
   #open = 0
   readonly #over = new Set<number>()
@@ -35,13 +35,13 @@ export class Checker {
     this.counts.open = Math.max(this.counts.open, ++this.#open)
   }
 
-  /** The connection of its answer closed: from now on its values may be gone. */
+  /** Records that the connection of the response has closed. From now on its values may be gone. */
   closed (n: number): void {
     this.#open--
     this.#over.add(n)
   }
 
-  /** A value that was read: its request's own. Once the request is over, or where it is not set `yet`, there may be none. */
+  /** Checks a value that was read. It may be undefined after the end of the request, or if it is not set `yet`. */
   read (n: number, point: string, value: string | undefined, expected: string, yet = true): void {
     this.counts.read++
     if (value === expected) return
@@ -49,7 +49,7 @@ export class Checker {
     else this.#add('read', n, `${point}: ${value} instead of ${expected}`)
   }
 
-  /** One line of the log, as it was written. */
+  /** Checks one log line as it was written. */
   line (text: string): void {
     this.counts.line++
     const ids = numbersIn(text, REQUEST_ID)
@@ -64,20 +64,20 @@ export class Checker {
     if (tenants === 0 && message[2] === undefined && !this.#mayTellNothing(of!)) this.#add('line', of, `has no tenant: ${text}`)
   }
 
-  /** A header of an answer, which tells one value, or that there was none. */
+  /** Checks a response header, which contains one value, or says that there was none. */
   header (n: number, name: string, value: unknown, expected: string): void {
     this.counts.header++
     if (value !== expected && !(value === 'none' && this.#mayTellNothing(n))) this.#add('header', n, `${name}: ${value} instead of ${expected}`)
   }
 
-  /** A body, or what has come of one: all that it tells is of one request. */
+  /** Checks a body, or a part of one: all canaries in it must belong to one request. */
   body (n: number, text: string): void {
     this.counts.body++
     const told = numbersIn(text, CANARY)
     if (told.some((number) => number !== n) || (told.length === 0 && !this.#mayTellNothing(n))) this.#add('body', n, text)
   }
 
-  /** A request that failed with nobody wanting it to. */
+  /** Records a request that failed although its plan does not say so. */
   fail (n: number, error: unknown): void {
     if (!this.#mayBeGone(n)) this.#add('failure', n, String(error))
   }
@@ -86,7 +86,7 @@ export class Checker {
     return this.#plan[n]!.abort !== 'never'
   }
 
-  /** An answer that comes of a timer may come before the request has its values. */
+  /** A response sent by a timer may come before the request has its values. */
   #mayTellNothing (n: number): boolean {
     return this.#mayBeGone(n) || this.#plan[n]!.shape === 'timeout'
   }

@@ -9,7 +9,7 @@ import type { Shuffle } from './shuffle.ts'
 
 const STATUS: Partial<Record<Planned['shape'], number>> = { error: 418, missing: 404, timeout: 503 }
 
-/** Sends what is planned, on few connections that all share, and checks what comes back. */
+/** Sends the planned requests over a few shared connections, and checks the responses. */
 export class Clients {
   readonly #agent = new http.Agent({ keepAlive: true, maxSockets: 24 })
   readonly #pipelined: Client
@@ -58,7 +58,7 @@ export class Clients {
     await this.#read(planned, statusCode, headers, body)
   }
 
-  /** Writes the body in parts, or gives up in its middle. */
+  /** Writes the body in parts, or gives up in the middle. */
   async #write ({ n, shape, abort, parts }: Planned, request: Writable): Promise<void> {
     if (shape === 'json' || shape === 'chunked') {
       const quote = shape === 'json' ? '"' : ''

@@ -9,10 +9,10 @@ export interface Origins {
 
 export type Headers = Readonly<Record<string, unknown>>
 
-/** A request, and what its event 'response' gives first. */
+/** A request, and the first argument of its 'response' event. */
 type Sent<Answer> = Answer extends http.IncomingMessage ? http.ClientRequest : http2.ClientHttp2Stream
 
-/** Writes a request while its answer is read, if one comes at all, until its stream is closed. */
+/** Writes a request while its response is read, if there is one, until its stream has closed. */
 export async function exchange<Answer extends http.IncomingMessage | http2.IncomingHttpHeaders> (request: Sent<Answer>, write: () => Promise<void>, read: (answer: Answer) => Promise<void>): Promise<void> {
   const emitter = request as NodeJS.EventEmitter
   const closed = new Promise((resolve) => { emitter.once('close', resolve) })
@@ -26,8 +26,8 @@ export async function exchange<Answer extends http.IncomingMessage | http2.Incom
 }
 
 /**
- * Goes without waiting. By HTTP/2 with the code that browsers send: after a plain `destroy()`, which sends NO_ERROR, Node 20
- * to 24 may forget a stream that is being answered, and with or without this plugin its server never closes.
+ * Disconnects at once. Over HTTP/2 with the code that browsers send: after a plain `destroy()`, which sends NO_ERROR, Node 20
+ * to 24 may forget a stream that is being answered, and then its server never closes, with or without this plugin.
  */
 export function leave (stream: Readable | Writable): void {
   if ('rstCode' in stream) (stream as unknown as http2.ClientHttp2Stream).close(http2.constants.NGHTTP2_CANCEL)

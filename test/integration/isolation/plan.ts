@@ -1,4 +1,4 @@
-/** A generator of numbers from 0 to below 1, the same ones for the same seed (mulberry32). */
+/** Random numbers from 0 to below 1, the same ones for the same seed (mulberry32). */
 export function random (seed: number): () => number {
   let state = seed >>> 0
   return () => {
@@ -19,11 +19,11 @@ export interface Planned {
   readonly shape: Shape
   readonly via: Via
   readonly abort: Abort
-  /** How many parts its body, its answer or its conversation has. */
+  /** The number of parts of its body, its response or its conversation. */
   readonly parts: number
 }
 
-/** What each shape may go by, and how its client may leave it. */
+/** The transports of each shape, and the ways in which its client may leave it. */
 const SHAPES: Readonly<Record<Shape, { readonly via: readonly Via[], readonly aborts?: readonly Abort[] }>> = {
   get: { via: ['keep-alive', 'pipelined', 'http2'], aborts: ['while it waits'] },
   json: { via: ['keep-alive', 'http2'], aborts: ['in the body'] },
@@ -39,17 +39,17 @@ const SHAPES: Readonly<Record<Shape, { readonly via: readonly Via[], readonly ab
   proxied: { via: ['keep-alive'], aborts: ['in the answer'] }
 }
 
-/** `count` requests that are mixed by a seed: each shape, each way and each end is there. */
+/** `count` requests, shuffled by a seed. Each shape, transport and ending occurs. */
 export function plan (seed: number, count: number): Planned[] {
   const next = random(seed)
   const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)]!
   const names = Object.keys(SHAPES) as Shape[]
   return Array.from({ length: count }, (_, n) => {
-    // The first of a run are one of each, so that a small run has them all.
+    // The first ones are one of each, so that a small run has all of them.
     const shape = names[n] ?? pick(names)
     const via = pick(SHAPES[shape].via)
     const aborts = SHAPES[shape].aborts
-    // A pipelined request that is given up takes those behind it along.
+    // A pipelined request that is aborted aborts the requests behind it as well.
     const abort = aborts !== undefined && via !== 'pipelined' && next() < 0.25 ? pick(aborts) : 'never'
     return { n, shape, via, abort, parts: 2 + Math.floor(next() * 3) }
   })

@@ -17,18 +17,18 @@ export interface Run {
 
 export interface ServerOptions {
   readonly http2: boolean
-  /** Where proxied requests go. */
+  /** The target of proxied requests. */
   readonly upstream: string
 }
 
-/** Looks at a request from the code that is its own: `inner` in a scope within it. */
+/** Records what a request sees in its own code, with `inner` in a nested scope. */
 type Look = (request: FastifyRequest, point: string, inner?: 'inner') => void
 
 export function numberOf (request: Pick<FastifyRequest, 'headers'>): number {
   return Number(request.headers['x-number'])
 }
 
-/** An application with a route for each shape. Whatever it does looks at the context, and goes on in another request's code. */
+/** An application with a route per shape. Each step reads the context, and continues in another request's code. */
 export async function serve (run: Run, { http2, upstream }: ServerOptions): Promise<FastifyInstance> {
   const { subject, shuffle, checker } = run
   const stream = { write (line: string) { checker.line(line) } }
@@ -44,7 +44,7 @@ export async function serve (run: Run, { http2, upstream }: ServerOptions): Prom
   const withUser = new WeakSet<object>()
   const look: Look = (request, point, inner) => {
     const n = numberOf(request)
-    // The timer of a route may fire, and a client may go, before a slow seed has its value.
+    // The timer of a route may fire, or a client may disconnect, before a slow seed has its value.
     const seeded = withTenant.has(request)
     const tenant = canary(n, inner ?? 'tenant')
     checker.read(n, `${point}, ctx`, subject.get('tenant'), tenant, seeded)
@@ -96,7 +96,7 @@ export async function serve (run: Run, { http2, upstream }: ServerOptions): Prom
   return app
 }
 
-/** Two hooks of each kind: one with a callback that is called from elsewhere, and one that must be right after it. */
+/** Two hooks of each kind: one continues by a callback from elsewhere, the next one must see the right values. */
 function addHooks (app: FastifyInstance, { shuffle }: Run, look: Look): void {
   for (const name of ['onRequest', 'preValidation', 'preHandler', 'onResponse', 'onTimeout'] as const) {
     app.addHook(name as 'onRequest', (request, _reply, done) => { look(request, name); shuffle.later(done) })
@@ -158,7 +158,7 @@ function addRoutes (app: FastifyInstance, { subject, shuffle }: Run, look: Look,
     stream.on('end', () => { look(request, 'sse, end') })
     reply.type('text/event-stream').send(stream)
     let left = partsOf(request)
-    // In the code of whoever comes: only the request itself knows whose it is.
+    // In the code of any request: only the request object itself says whose it is.
     const write = (): void => {
       stream.write(`data: ${accessOf(request).get('tenant')}\n\n`)
       if (--left > 0) shuffle.later(write)

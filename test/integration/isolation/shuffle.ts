@@ -1,8 +1,8 @@
 import { random } from './plan.ts'
 
 /**
- * Where everyone waits: each that comes wakes one of those who wait, chosen by the seed, out of its own code. So hooks and
- * callbacks go on in the code of other requests, as they do with a pool of connections.
+ * A place where requests wait. Each arrival wakes a waiting one, chosen by the seed, in its own code. So hooks and callbacks
+ * continue in the code of other requests, as with a connection pool.
  */
 export class Shuffle {
   readonly #waiting: Array<() => void> = []
@@ -12,7 +12,7 @@ export class Shuffle {
     this.#next = random(seed)
   }
 
-  /** Calls `callback` later, from the code of whoever comes then. */
+  /** Calls `callback` later, in the code of the request that arrives then. */
   later (callback: () => void): void {
     this.#waiting.push(callback)
     setImmediate(() => {

@@ -5,7 +5,7 @@ import type { Shuffle } from './shuffle.ts'
 
 type Name = 'tenant' | 'user' | 'requestId'
 
-/** A request context, as the run uses it: this one's, or one with a known bug. */
+/** The request context under test: ours, or one with a known bug. */
 export interface Subject {
   register (app: FastifyInstance): Promise<void>
   get (name: Name): string | undefined
@@ -30,7 +30,7 @@ export function ours (shuffle: Shuffle): Subject {
   return Object.assign(ctx, { async register (app: FastifyInstance) { await app.register(ctx.plugin) } }) as never
 }
 
-/** The bug this plugin is there to prevent: the values of the request are in a variable of the module. */
+/** The bug that this plugin prevents: the values of the request are in a module variable. */
 export function moduleVariable (shuffle: Shuffle): Subject {
   let values: Record<string, string | undefined> = {}
   let log: FastifyInstance['log'] | undefined
@@ -57,7 +57,7 @@ export function moduleVariable (shuffle: Shuffle): Subject {
   return subject
 }
 
-/** What a plugin without a mend does: its store is lost, or another request's, wherever Node or Fastify go on elsewhere. */
+/** What happens without re-entry: the store is missing, or another request's, wherever Node or Fastify continue elsewhere. */
 export function plainStorage (shuffle: Shuffle): Subject {
   interface Values { [name: string]: string | undefined }
   const storage = new AsyncLocalStorage<Values>()
@@ -83,7 +83,7 @@ export function plainStorage (shuffle: Shuffle): Subject {
   return subject
 }
 
-/** `request.ctx`, which is typed for the ready-made context. */
+/** `request.ctx`, which has the types of the ready-made context. */
 export function accessOf (request: FastifyRequest): Pick<Subject, 'get'> {
   return request.ctx as unknown as Pick<Subject, 'get'>
 }

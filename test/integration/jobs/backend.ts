@@ -1,4 +1,4 @@
-// Which back end of BullMQ is used, and where it is: the same for the producer and for the consumer.
+// The BullMQ back end and its address: the same for the producer and the consumer.
 import { createPostgresBackend, setDefaultBackendFactory, type ConnectionOptions } from 'bullmq'
 
 export interface Where {
@@ -7,7 +7,7 @@ export interface Where {
   readonly port: number
 }
 
-/** What each queue, worker and listener of this process is given. */
+/** Options for each queue, worker and listener of this process. */
 export function connect ({ kind, host, port }: Where): { readonly connection: ConnectionOptions } {
   if (kind === 'redis') return { connection: { host, port } }
   setDefaultBackendFactory(createPostgresBackend)

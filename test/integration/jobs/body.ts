@@ -1,4 +1,4 @@
-// What is to hold with each back end of BullMQ: the producers are requests, the consumer is another process.
+// What must hold with each BullMQ back end. The producers are requests, the consumer is another process.
 import { fork, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
@@ -15,22 +15,22 @@ interface Bench {
   readonly where: Where
   readonly queues: ReadonlyMap<string, Queue<Data>>
   readonly consumer: ChildProcess
-  /** What the consumer wrote. */
+  /** The log lines of the consumer. */
   readonly lines: Lines
-  /** The caller with a number has a job done, by a request of its own; the answer is there before the job is. */
+  /** Sends a request as caller `n`, which adds a job. The response comes before the job runs. */
   readonly order: (n: number, queue: string, task: Task, options?: JobsOptions & { readonly remaining?: boolean, readonly failures?: number }) => Promise<void>
 }
 
-/** @param start starts the back end, and says where it is */
+/** @param start starts the back end and returns its address */
 export function testJobs (t: Tap, start: (t: Tap) => Promise<Where>): void {
   t.test('jobs', async (t) => {
     const bench = await open(t, start)
-    await t.test('48 jobs of 48 requests in two queues, all open at once: each sees its own request, and so do its log lines', (t) => interleaved(t, bench))
-    await t.test('retries after failures: each attempt sees the request that the job comes from', (t) => retried(t, bench))
-    await t.test('delayed jobs: they see their requests, which have long ended, and the time that was left only where it was taken along', (t) => delayed(t, bench))
-    await t.test('listeners of a worker: they have no scope, or that in which the worker was made; ctx.hydrate gives that of the job', (t) => listeners(t, bench))
+    await t.test('48 jobs of 48 requests in two queues, all open at once: each job and its log lines see their own request', (t) => interleaved(t, bench))
+    await t.test('retries after failures: each attempt sees the request that added the job', (t) => retried(t, bench))
+    await t.test('delayed jobs: they see their requests, which have long ended, and the remaining time only if it was carried', (t) => delayed(t, bench))
+    await t.test('listeners of a worker: they run in no scope, or in the scope in which the worker was created; ctx.hydrate gives the scope of the job', (t) => listeners(t, bench))
     await t.test('listeners of QueueEvents in the producer: the same', (t) => events(t, bench))
-    await t.test('signed envelopes: a job past its ttl is refused, and so is one that was altered', (t) => envelopes(t, bench))
+    await t.test('signed envelopes: a job past its ttl is refused, and so is an altered one', (t) => envelopes(t, bench))
     await t.test('the consumer closes', async (t) => {
       bench.consumer.send('close')
       t.same(await once(bench.consumer, 'exit'), [0, null])
@@ -67,7 +67,7 @@ async function open (t: Tap, start: (t: Tap) => Promise<Where>): Promise<Bench> 
 
 async function interleaved (t: Tap, { order, lines }: Bench): Promise<void> {
   const numbers = Array.from({ length: 48 }, (_, n) => n)
-  // The first queue's end in the order in which they came, then the second one's from the last to the first.
+  // Jobs of the first queue end in order, then those of the second in reverse order.
   const [first, second] = [numbers.filter((n) => n % 2 === 0), numbers.filter((n) => n % 2 === 1).toReversed()]
   const tasks = tasksEnding('job', [...first, ...second])
   await Promise.all(tasks.map((task, n) => order(n, QUEUES[n % 2]!, task)))
@@ -77,7 +77,7 @@ async function interleaved (t: Tap, { order, lines }: Bench): Promise<void> {
     t.same(written.filter(({ task }) => task === name).map((line) => [line.msg, callerIn(line)]), ['attempt', 'task begun', 'task done', 'heard'].map((what) => [what, callerOf(n)]), name)
   }
   const ended = written.filter(({ msg }) => msg === 'task done').map(({ task }) => task as string)
-  t.same(ended, [...first, ...second].map((n) => `job-${n}`), 'they ended as they were told to')
+  t.same(ended, [...first, ...second].map((n) => `job-${n}`), 'they ended in the planned order')
 }
 
 async function retried (t: Tap, { order, lines }: Bench): Promise<void> {
@@ -105,14 +105,14 @@ async function listeners (t: Tap, { order, lines }: Bench): Promise<void> {
   await order(9, 'lazy', { name: 'heard-again', steps: [] })
   for (const name of ['heard-mail', 'heard-lazy', 'heard-again']) await lines.until(`"task":"${name}","attempt":1`)
   const all = lines.all('heard')
-  t.same(all.filter(({ outside, task }) => Object.keys(outside).length > 0 && !['heard-lazy', 'heard-again'].includes(task)), [], 'none by itself, for all jobs so far')
+  t.same(all.filter(({ outside, task }) => Object.keys(outside).length > 0 && !['heard-lazy', 'heard-again'].includes(task)), [], 'no listener saw a scope of its own, for all jobs so far')
   const { requestId, tenant } = callerOf(99)
   for (const [n, name, heard, outside] of [[7, 'heard-mail', 'failed', {}], [8, 'heard-lazy', 'failed', { requestId, tenant }], [9, 'heard-again', 'completed', { requestId, tenant }]] as const) {
     const line = all.find(({ task }) => task === name)!
     t.same([line.heard, line.outside, callerIn(line)], [heard, outside, callerOf(n)], name)
     t.equal(line.message, heard === 'failed' ? 'no such address' : undefined)
   }
-  t.same(lines.all('task begun').filter(({ task }) => ['heard-lazy', 'heard-again'].includes(task)).map(callerIn), [callerOf(8), callerOf(9)], 'the jobs of that worker see their own')
+  t.same(lines.all('task begun').filter(({ task }) => ['heard-lazy', 'heard-again'].includes(task)).map(callerIn), [callerOf(8), callerOf(9)], 'the jobs of that worker see their own requests')
 }
 
 async function events (t: Tap, { where, queues, order }: Bench): Promise<void> {
@@ -126,7 +126,7 @@ async function events (t: Tap, { where, queues, order }: Bench): Promise<void> {
       const job = await queues.get('reports')!.getJob(jobId)
       open([before, await ctx.hydrate(job!.data.context, look)])
     })
-    // It is ready before it reads: what is completed in between is not heard, and another job is.
+    // It is ready before it starts to read, so it may miss a job that completes in between. It gets another one.
     const orderOne = (): void => { order(5, 'reports', { name: 'told', steps: [] }).catch(() => {}) }
     orderOne()
     const again = setInterval(orderOne, 2000)

@@ -1,4 +1,4 @@
-// The consumer: a process of its own, which works on all the jobs that it can get at a time.
+// The consumer: a separate process that works on all available jobs at once.
 import { Worker, type Job } from 'bullmq'
 import { pino } from 'pino'
 import { callerOf, ctx, look } from '../workers/context.ts'
@@ -17,7 +17,7 @@ async function work ({ data: { context, task, reader, failures = 0 }, attemptsMa
   })
 }
 
-/** A listener of a worker: what it sees by itself, then in the scope of the job. */
+/** Records what a listener of a worker sees, first by itself, then in the scope of the job. */
 async function hear (event: string, { data: { context, task, reader }, attemptsMade }: Job<Data>, { code, message }: { code?: string, message?: string } = {}): Promise<void> {
   const heard = { heard: event, task: task.name, attempt: attemptsMade, code, message, outside: look() }
   if (reader !== undefined) logger.info(heard, 'heard')

@@ -1,11 +1,11 @@
-// What producer and consumer share: the contexts whose envelopes are signed, and what a job holds.
+// Shared by producer and consumer: the contexts with signed envelopes, and the data of a job.
 import { createContext, key } from '../../../lib/index.ts'
 import type { Task } from '../workers/task.ts'
 
 const secrets = ['a secret of these tests, and of nobody else']
 const keys = { tenant: key<string>({ log: true, carry: true }) }
 
-/** How the consumer reads a job: `plain`, or signed, where one reader is in less of a hurry than the other. */
+/** How the consumer reads a job: `plain`, or signed with a long or a short ttl. */
 export const signed = {
   patient: createContext(keys, { envelope: { secrets, ttl: 600_000 } }),
   strict: createContext(keys, { envelope: { secrets, ttl: 200 } })
@@ -17,6 +17,6 @@ export interface Data {
   readonly context: string
   readonly task: Task
   readonly reader?: keyof typeof signed
-  /** How many attempts fail before one does not. */
+  /** How many attempts fail before one succeeds. */
   readonly failures?: number
 }

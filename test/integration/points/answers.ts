@@ -3,7 +3,7 @@ import { PassThrough, Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import type { Area, Bench } from './bench.ts'
 
-/** Feeds the streams of all requests from one place that is in no request: as a shared driver or subscription does. */
+/** Feeds the streams of all requests from code outside any request, like a shared driver or subscription. */
 function feed (bench: Bench, when: string): { streams: PassThrough[], fed: Promise<void> } {
   const streams: PassThrough[] = []
   const fed = bench.until(when).then(async () => {

@@ -7,31 +7,31 @@ import type { Subject } from './subjects.ts'
 
 export type Transport = 'http1' | 'http2' | 'inject'
 
-/** What was there: the request's own value, none, or that of another request. */
+/** What code found: the request's own value, no value, or the value of another request. */
 export type Seen = 'ok' | 'lost' | 'leak'
 
-/** One place in the life of a request, and what was seen there by requests of different tenants at once. */
+/** One place in the lifecycle of a request, and what concurrent requests of different tenants found there. */
 export interface Point {
   readonly area: string
   readonly name: string
   readonly transport: Transport
   seen: Seen
-  /** Whether `request.ctx` was that of the request whenever it was looked at, whatever scope was current. */
+  /** Whether `request.ctx` always had the values of its request, in any current scope. */
   requestCtx: 'ok' | 'wrong'
   readonly tenants: Set<string>
 }
 
-/** A group of points: what builds an application, sends it requests, and says what it sees. */
+/** A group of points: builds an application, sends requests to it, and records what they see. */
 export interface Area {
   readonly name: string
   readonly transports: readonly Transport[]
   readonly visit: (bench: Bench) => Promise<void>
 }
 
-/** The tenants of requests that are under way at the same time: each is the canary of the others. */
+/** The tenants of concurrent requests. Each is the canary of the others. */
 export const TENANTS = ['alpha', 'beta'] as const
 
-/** Whose code it is: a tenant, or something with the headers of the request. */
+/** The owner of the code: a tenant, or an object with the headers of the request. */
 export type Who = string | Pick<FastifyRequest, 'headers'> | http.IncomingMessage
 
 export interface Ask {
@@ -45,23 +45,23 @@ export interface Ask {
 
 export interface Answer { readonly status: number, readonly text: string }
 
-/** A request under way; `abort` is its client going away. */
+/** A pending request. `abort` disconnects its client. */
 export interface Sent {
   readonly answer: Promise<Answer>
   readonly abort: () => void
-  /** Resolves when the head of the answer is there. */
+  /** Resolves when the head of the response has arrived. */
   readonly begun: Promise<void>
 }
 
 export type Options = FastifyServerOptions & { readonly connectionTimeout?: number, readonly before?: (app: FastifyInstance) => unknown }
 
-/** Each request writes this line, hence each area has this point. */
+/** Every request writes this line, so every area has this point. */
 export const COMPLETED = 'Fastify\'s line "request completed"'
 
-/** Nothing is synchronised by time; a point that is never reached fails by it. */
+/** A timeout only for points that are never reached. Nothing is synchronised by time. */
 const PATIENCE = 10_000
 
-/** One area on one transport: its applications, its clients, and what is seen. */
+/** One area on one transport: its applications, its clients, and the observations. */
 export class Bench {
   readonly points = new Map<string, Point>()
   readonly #area: string
@@ -81,11 +81,11 @@ export class Bench {
     this.subject = subject
   }
 
-  /** An application with the plugin; the one that `ask` talks to from now on. */
+  /** Starts an application with the plugin. `ask` uses the one that was started last. */
   async app (build: (app: FastifyInstance) => unknown, { before, ...options }: Options = {}): Promise<FastifyInstance> {
     const stream = { write: (line: string) => { this.#readLine(JSON.parse(line) as Record<string, unknown>) } }
     const serverOptions = { forceCloseConnections: true, ...options, logger: { level: 'info', stream } }
-    // HTTP/2 has types of its own for the raw objects; what is looked at here is the same.
+    // HTTP/2 has its own types for the raw objects, which behave the same here.
     const app = Fastify({ ...serverOptions, ...(this.transport === 'http2' ? { http2: true } : undefined) } as FastifyServerOptions) as FastifyInstance
     await before?.(app)
     await this.subject.register(app)
@@ -110,7 +110,7 @@ export class Bench {
     for (const close of this.#closing.reverse()) await close()
   }
 
-  /** Looks at what is current here: by `ctx.get`, by `request.ctx`, and on a log line. */
+  /** Records what is current here: by `ctx.get`, by `request.ctx`, and on a log line. */
   see (name: string, who: Who): void {
     const tenant = tenantOf(who)
     const values = [this.subject.get()]
@@ -121,17 +121,17 @@ export class Bench {
       if (typeof who === 'object' && 'ctx' in who) values.push((who.ctx as { get (key: string): unknown }).get('tenant'))
     }
     const point = this.#record(name, tenant, values)
-    // The fourth is what request.ctx gives.
+    // The fourth value comes from request.ctx.
     if (values.length === 4 && values[3] !== tenant) point.requestCtx = 'wrong'
   }
 
-  /** Looks where no scope should be: what one request left must not be seen by the next. */
+  /** Records a place where no scope should be current. The next request must not see what the last one left. */
   seeNothing (name: string, who: Who): void {
     const value = this.subject.get()
     this.record(name, who, value === undefined ? tenantOf(who) : value)
   }
 
-  /** Records a value that was read where nobody knows which request it is for. */
+  /** Records a value that was read by code that does not know its request. */
   record (name: string, who: Who, value: unknown): void {
     this.#record(name, tenantOf(who), [value])
   }
@@ -159,7 +159,7 @@ export class Bench {
     for (const wake of this.#waiting) wake()
   }
 
-  /** Resolves when a name was seen, or met, as many times. */
+  /** Resolves when a name was recorded, or met, this many times. */
   async until (name: string, times = 2): Promise<void> {
     const reached = (): boolean => (this.#counts.get(name) ?? 0) >= times
     if (reached()) return
@@ -178,7 +178,7 @@ export class Bench {
     })
   }
 
-  /** Resolves when all requests under way have come here: whoever comes first waits for the others. */
+  /** Resolves when all pending requests have arrived here. */
   meet (name: string, size: number = TENANTS.length): Promise<void> {
     const place = `meet ${name}`
     const arrived = (this.#counts.get(place) ?? 0) + 1
@@ -186,7 +186,7 @@ export class Bench {
     return this.until(place, Math.ceil(arrived / size) * size)
   }
 
-  /** The same request of each tenant, at once. */
+  /** Sends the same request for each tenant at once. */
   both (ask: Omit<Ask, 'tenant' | 'body'> & { body?: () => string | AsyncIterable<string> }): Promise<Answer[]> {
     return Promise.all(TENANTS.map((tenant) => this.ask({ ...ask, tenant, ...(ask.body === undefined ? undefined : { body: ask.body() }) } as Ask)))
   }
@@ -207,7 +207,7 @@ export class Bench {
     const sent = this.transport === 'inject'
       ? inject(this.#app, prepared)
       : this.transport === 'http2' ? overHttp2(this.#session!, prepared) : overHttp1(portOf(this.#app), prepared)
-    // Most who ask care for the answer only.
+    // Most callers need only the response.
     sent.begun.catch(() => {})
     return sent
   }

@@ -3,11 +3,11 @@ import multipart from '@fastify/multipart'
 import type { FastifyRequest } from 'fastify'
 import type { Area, Bench } from './bench.ts'
 
-/** The second part is sent when both servers have met the first. */
+/** Sends the second part when both servers have met the first one. */
 async function * inTwoParts (bench: Bench, afterPoint: string, times: number, parts: readonly [string, string] = ['one ', 'two']): AsyncGenerator<string> {
   yield parts[0]
   await bench.until(afterPoint, times)
-  // The first part travels alone: the second must not be read together with it.
+  // Send the first part alone, so that the second is not read together with it.
   await new Promise((resolve) => { setImmediate(resolve) })
   yield parts[1]
 }

@@ -11,11 +11,11 @@ type Look = () => void
 export interface Place {
   readonly name: string
   readonly api: string
-  /** Makes something call `look` for this request, which has passed it through `carry` where the scope is carried. */
+  /** Makes other code call `look` for this request, passed through `carry` if the scope is carried. */
   readonly visit: (look: Look, carried: boolean, request: FastifyRequest) => unknown
 }
 
-/** What requests share: fired when both have asked for it, by the code of neither. */
+/** A resource that requests share. It fires when all have asked for it, outside the code of each. */
 function shared<T> (size: number, fire: (things: T[]) => void): (thing: T) => void {
   let things: T[] = []
   const outside = ctx.snapshot()
@@ -42,7 +42,7 @@ function placesOf (bench: Bench): Place[] {
   const queue: Look[] = []
   const runQueue = (task: Look): void => {
     queue.push(task)
-    // Whoever comes last runs the tasks of all.
+    // The last request runs the tasks of all.
     if (queue.length === 4) setImmediate(() => { for (const task of queue.splice(0)) task() })
   }
   const emitOnSockets = shared<EventEmitter>(4, (sockets) => { for (const socket of sockets) socket.emit('look') })
@@ -83,7 +83,7 @@ function placesOf (bench: Bench): Place[] {
   ]
 }
 
-/** What no plugin can mend: the same place without help, and by hand. */
+/** What no plugin can fix: the same place without help, and by hand. */
 export const byHand: Area = {
   name: 'By hand',
   transports: ['http1'],

@@ -48,7 +48,7 @@ export const events: Area = {
   }
 }
 
-/** Three tenants one after the other on one socket. */
+/** Three tenants one after another on one socket. */
 const SEQUENCE = ['alpha', 'beta', 'gamma', 'alpha']
 
 function watch (bench: Bench, app: FastifyInstance, how: string): void {
@@ -116,7 +116,7 @@ export const hijacks: Area = {
         bench.see('handler, hijacked', request)
         bench.meet('hijacked').then(() => {
           bench.see('handler, hijacked, after a wait', request)
-          // Under inject, Node tells of the end after the answer was closed by hand.
+          // With inject, Node emits the end after the response was closed by hand.
           if (bench.transport === 'inject') reply.raw.end('text')
           else reply.raw.end('text', () => { bench.see('callback of reply.raw.end', request) })
         }, () => {})
@@ -139,7 +139,7 @@ export const timeLimits: Area = {
   name: 'Time limits',
   transports: ['http1', 'http2', 'inject'],
   async visit (bench) {
-    // The delay is the subject: the limit of 100 ms comes before an answer that waits for it.
+    // The delay is the subject: the limit of 100 ms passes before a response that waits for it.
     const limited = (name: string) => async (request: FastifyRequest): Promise<string> => {
       const { signal } = request
       signal.addEventListener('abort', () => { bench.see(`request.signal: 'abort' listener, ${name}`, request) })
@@ -148,7 +148,7 @@ export const timeLimits: Area = {
       return 'late'
     }
     for (const method of fastifyHas('handlerTimeout') ? ['GET', 'POST'] as const : []) {
-      // Over a socket the limit of a POST whose body was read is disarmed: Fastify pull requests 6725, 7033.
+      // On a socket, reading the body of a POST request disarms the limit: https://github.com/fastify/fastify/pull/6725 and 7033.
       if (method === 'POST' && bench.transport !== 'inject') continue
       await bench.app((app) => {
         app.setErrorHandler((error, request, reply) => { bench.see(`error handler after the limit, ${method}`, request); reply.send(error) })

@@ -9,10 +9,10 @@ import { addHook, makeHook, STYLES } from './hooks.ts'
 
 const FILE = fileURLToPath(import.meta.url)
 
-/** Longer than a turn: what ends with the connection or with the answer has ended by then. */
+/** Longer than a turn, so anything that ends with the connection or the response has ended by then. */
 const WAIT = 30
 
-/** What a request does after its client has left, its answer was sent, or its time was over. */
+/** What a request does after its client has left, its response was sent, or its time limit has passed. */
 export const goingOn: Area = {
   name: 'Work that goes on',
   transports: ['http1', 'http2'],
@@ -23,7 +23,7 @@ export const goingOn: Area = {
   }
 }
 
-/** Sends the request of each tenant, whose clients leave once both have come to `ready`, and waits for what is seen last. */
+/** Sends a request for each tenant. The clients leave when both have reached `ready`. Waits for the last observation. */
 async function leave (bench: Bench, path: string, ready: string, last: string, begun = false): Promise<void> {
   const sent = TENANTS.map((tenant) => bench.send({ tenant, path }))
   const gone = sent.map((one) => one.answer.catch(() => {}))
@@ -134,7 +134,7 @@ async function streams (bench: Bench): Promise<void> {
   await leave(bench, '/generator', 'ready: generator', 'client gone, finally of a generator', true)
 }
 
-/** The innermost scope, opened around the `done` of a hook: what the rest of the request sees. Each tenant acts as `of <tenant>`. */
+/** The innermost scope, opened around the `done` of a hook: the rest of the request runs in it. Each tenant acts as `of <tenant>`. */
 export const innermost: Area = {
   name: 'Innermost scope',
   transports: ['http1', 'http2', 'inject'],

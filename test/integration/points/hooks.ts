@@ -4,19 +4,19 @@ import type { FastifyInstance, FastifyRequest, onRequestHookHandler } from 'fast
 export type Style = 'callback' | 'async'
 export const STYLES: readonly Style[] = ['callback', 'async']
 
-/** The phases of a request that goes well, in order. */
+/** The phases of a successful request, in order. */
 export const PHASES = ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'preSerialization', 'onSend', 'onResponse'] as const
 export type Phase = typeof PHASES[number] | 'onError' | 'onTimeout' | 'onRequestAbort'
 
 type Done = (...results: unknown[]) => void
 type Act = (request: FastifyRequest) => unknown
 
-/** Where a hook takes its callback. */
+/** The position of the callback in the arguments of a hook. */
 const CALLBACK_AT: Readonly<Record<Phase, 1 | 2 | 3>> = {
   onRequest: 2, preParsing: 3, preValidation: 2, preHandler: 2, preSerialization: 3, onSend: 3, onResponse: 2, onError: 3, onTimeout: 2, onRequestAbort: 1
 }
 
-/** A hook that does `act`, waits for what that returns, and goes on. */
+/** A hook that calls `act`, waits for its result, and continues. */
 export function makeHook (phase: Phase, style: Style, act: Act): onRequestHookHandler {
   const keepsPayload = CALLBACK_AT[phase] === 3 && phase !== 'onError'
   if (style === 'async') {
@@ -38,7 +38,7 @@ export function makeHook (phase: Phase, style: Style, act: Act): onRequestHookHa
   })
 }
 
-/** A hook that does `act`, which calls `done` whenever it likes. */
+/** A hook that calls `act`, which calls `done` at any time. */
 export function makeCallbackHook (phase: Phase, act: (request: FastifyRequest, done: Done) => void): onRequestHookHandler {
   const hooks = {
     1: (request: FastifyRequest, done: Done) => { act(request, done) },
@@ -52,14 +52,14 @@ export function addHook (app: FastifyInstance, phase: Phase, hook: onRequestHook
   app.addHook(phase as 'onRequest', hook)
 }
 
-/** One type for hooks of all phases: they differ only in what the arguments are. */
+/** Gives hooks of all phases one type. They differ only in their arguments. */
 function asHook (hook: (...args: never[]) => unknown): onRequestHookHandler {
   return hook as onRequestHookHandler
 }
 
 /**
- * A pool as older drivers are: the callback of one request is called by the code of another, and the other way round.
- * Returns `resume`, which waits until two requests have given theirs.
+ * A pool like those of older drivers: the code of one request runs the callback of another, and the reverse.
+ * Returns `resume`, which waits until both requests have passed in a callback.
  */
 export function callbackPool (): (callback: () => void) => void {
   const waiting: Array<{ callback: () => void, within: (fn: () => void) => void }> = []

@@ -11,7 +11,7 @@ import { addHook, makeHook, STYLES } from './hooks.ts'
 
 interface Upstream {
   readonly base: string
-  /** The first part of the answer to this request has arrived: the second is sent. */
+  /** Records that the first part of this request's response has arrived, so that the second is sent. */
   readonly arrived: (request: Pick<FastifyRequest, 'headers'>) => void
 }
 
@@ -35,10 +35,10 @@ function watch (bench: Bench, app: FastifyInstance, where: string): void {
   }
 }
 
-/** One after the other, on one connection to the upstream; then two at once. */
+/** Sends requests one after another on one connection to the upstream, then two at once. */
 async function askInTurn (bench: Bench, where: string, path: string): Promise<void> {
   for (const tenant of ['alpha', 'beta', 'gamma']) await bench.ask({ tenant, path })
-  // Under inject, a request whose body was not taken by the upstream rejects.
+  // With inject, a request whose body the upstream did not read rejects.
   const withBody = bench.transport === 'inject' && !fastifyHas('answersOnce') ? [] : ['alpha', 'beta', 'gamma']
   for (const tenant of withBody) await bench.ask({ tenant, path, body: `{"of":"${tenant}"}` }).catch(() => {})
   await bench.both({ path })

@@ -10,7 +10,7 @@ async function * jsonInTwoParts (bench: Bench, afterPoint: string): AsyncGenerat
   yield '1}'
 }
 
-/** Two hooks of each phase: the second one sees what the first, which waits for the other request, left. */
+/** Two hooks per phase. The first waits for the other request, the second records what it left current. */
 function addHooks (bench: Bench, app: FastifyInstance, style: Style, phases: readonly Phase[] = PHASES, where = ''): void {
   for (const phase of phases) {
     const name = `${phase} hook, ${style}${where}`
@@ -151,7 +151,7 @@ async function validation (bench: Bench): Promise<void> {
     app.post('/', {
       schema: { body: { type: 'object', required: ['b'] } },
       schemaErrorFormatter (errors) {
-        // It gets no request: the one it is for is told by the error handler.
+        // It gets no request, so the error handler records for which one it runs.
         const seen = bench.subject.get()
         return Object.assign(new Error(errors[0]?.message), { seen })
       },

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify'
 import type { Area, Bench } from './bench.ts'
 import { addHook, callbackPool, makeCallbackHook, makeHook, PHASES, STYLES } from './hooks.ts'
 
-/** One hook whose callback is called by the other request's code, and a look at all that follows. */
+/** One hook whose callback is called by the other request's code, and observations in all later steps. */
 async function resumeIn (bench: Bench, where: string, build: (app: FastifyInstance, resume: (callback: () => void) => void) => void): Promise<void> {
   const resume = callbackPool()
   await bench.app((app) => {
@@ -38,7 +38,7 @@ export const pools: Area = {
       await resumeIn(bench, phase, (app, resume) => {
         addHook(app, phase, makeCallbackHook(phase, (request, done) => {
           bench.see(`resumed in ${phase}: the hook itself`, request)
-          // It keeps the payload: `done` without one.
+          // Keeps the payload: calls `done` without one.
           resume(() => { done() })
         }))
       })

@@ -1,4 +1,4 @@
-// Prints, as JSON, what is seen on this version of Node: for scripts/where-context-holds.mjs.
+// Prints what this version of Node shows at each point, as JSON, for scripts/where-context-holds.mjs.
 import { AREAS, byHand, rowsOf, visit } from '../points.ts'
 import type { Area } from './bench.ts'
 import { fastifyCtx, fastifyCtxByPublicHooks, fastifyRequestContextPlugin, type Subject } from './subjects.ts'

@@ -2,14 +2,14 @@ import { asyncLocalStorage, fastifyRequestContext, requestContext } from '@fasti
 import type { FastifyInstance } from 'fastify'
 import { createContext, key } from '../../../lib/index.ts'
 
-/** A plugin that the points are visited with. */
+/** A plugin to visit the points with. */
 export interface Subject {
   readonly register: (app: FastifyInstance) => Promise<unknown>
-  /** The tenant that is current here. */
+  /** The current tenant. */
   readonly get: () => unknown
-  /** Whether `request.ctx` and the log lines are looked at, too. */
+  /** Whether to check `request.ctx` and the log lines as well. */
   readonly correlated: boolean
-  /** Calls a function in an inner scope, as somebody else. */
+  /** Calls a function in an inner scope, with another tenant. */
   readonly within: (tenant: string, fn: () => void, how: 'run' | 'impersonate') => void
 }
 
@@ -27,13 +27,13 @@ export const fastifyCtx: Subject = {
   }
 }
 
-/** The same without re-entry, by public hooks alone. */
+/** The same without re-entry, with public hooks only. */
 export const fastifyCtxByPublicHooks: Subject = {
   ...fastifyCtx,
   register: async (app) => { await app.register(ctx.plugin, { reenter: false }) }
 }
 
-/** What there was before: it shows that the points are ones where a value can be lost, and that losses are seen. */
+/** The plugin that existed before. It shows that values can be lost at these points, and that losses are detected. */
 export const fastifyRequestContextPlugin: Subject = {
   register: async (app) => {
     await app.register(fastifyRequestContext, { defaultStoreValues: (request) => ({ tenant: request.headers['x-tenant'] }) as never })

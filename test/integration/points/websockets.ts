@@ -12,7 +12,7 @@ async function visit (bench: Bench, order: string, before: (app: FastifyInstance
   const point = (name: string): string => `${name}, @fastify/websocket ${order}`
   const app = await bench.app(async (app) => {
     await after(app)
-    // Within a plugin: @fastify/websocket sees only the routes that are declared after it is loaded.
+    // In a plugin, because @fastify/websocket sees only routes that are declared after it is loaded.
     await app.register(async (app) => {
       app.addHook('preValidation', async (request) => { bench.see(point('preValidation hook of the upgrade'), request) })
       app.get('/callback', { websocket: true }, (socket, request) => {
@@ -20,7 +20,7 @@ async function visit (bench: Bench, order: string, before: (app: FastifyInstance
         for (const event of ['message', 'ping', 'pong', 'close'] as const) {
           socket.on(event, () => {
             bench.see(point(`'${event}' listener`), request)
-            // The scope ends with the socket: what follows 'close' is work that outlives it.
+            // The scope ends with the socket. Work after 'close' outlives it.
             if (event !== 'close') setImmediate(() => { bench.see(point(`setImmediate in a '${event}' listener`), request) })
           })
         }

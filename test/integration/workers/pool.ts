@@ -1,4 +1,4 @@
-// The file of a Piscina pool: what is exported works on a task.
+// The file of a Piscina pool. Its export runs a task.
 import { carried, type Carried } from '../../../lib/worker.ts'
 import { ctx, look, type Seen } from './context.ts'
 import { perform, type Done, type Task } from './task.ts'
@@ -13,7 +13,7 @@ export default async function inScope (task: Carried<Task>): Promise<Done> {
 
 let current: Seen = {}
 
-/** The thread-pool trap: a variable of the module says whose task it is, and nobody unsets it. */
+/** The thread-pool trap: a module variable says whose task it is, and nobody resets it. */
 export async function byVariable ({ context, data }: Carried<Task>): Promise<Done> {
   const before = current
   const { requestId, values } = JSON.parse(context) as { readonly requestId: string, readonly values: Seen }

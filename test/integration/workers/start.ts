@@ -1,4 +1,4 @@
-// Starts workers on files of TypeScript, and talks to one that many tasks share.
+// Starts workers on TypeScript files, and talks to one that many tasks share.
 import { fork, type ChildProcess } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
@@ -7,10 +7,10 @@ import { Worker, type WorkerOptions } from 'node:worker_threads'
 import { Lines, type Tap } from '../../support/support.ts'
 import type { Reply } from './worker.ts'
 
-/** The coverage of what runs elsewhere is none of the suite's. */
+/** Child processes do not add to the coverage of the suite. */
 const env = { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
 
-/** What a thread is started with, be it one of Piscina's, to run a file of this folder. */
+/** Options that start a thread, also one of Piscina's, on a file of this folder. */
 export function threadOf (name: string, data: object = {}): { readonly filename: string, readonly options: Pick<WorkerOptions, 'execArgv' | 'env' | 'workerData'> } {
   return {
     filename: fileURLToPath(new URL('start.mjs', import.meta.url)),
@@ -18,10 +18,10 @@ export function threadOf (name: string, data: object = {}): { readonly filename:
   }
 }
 
-/** What a child process is started with: Node 20 needs help with TypeScript. */
+/** Options of a child process. Node 20 needs help with TypeScript. */
 export const CHILD = { execArgv: (process.features as { typescript?: unknown }).typescript ? [] : ['--import', 'tsx'], env }
 
-/** A worker of its own for a test, and what it writes to its stdout. */
+/** Starts a worker for one test, and returns what it writes to its stdout. */
 export interface Started { readonly remote: Remote, readonly lines: Lines }
 
 export function startThread (t: Tap): Started {
@@ -37,14 +37,14 @@ export function startChild (t: Tap): Started {
   return { remote: new Remote(child, (message) => { child.send(message as object) }), lines: linesOf(t, child.stdout!) }
 }
 
-/** The lines that come out of a pipe. */
+/** The lines of a pipe. */
 export function linesOf (t: Tap, pipe: Readable): Lines {
   const lines = new Lines(t)
   createInterface({ input: pipe }).on('line', (line) => { lines.write(line) })
   return lines
 }
 
-/** One worker, shared by all who send it tasks: one listener hears of all of them. */
+/** One worker shared by all senders. One listener receives all their results. */
 export class Remote {
   readonly endpoint: Worker | ChildProcess
   readonly #send: (message: unknown) => void

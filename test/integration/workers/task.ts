@@ -1,20 +1,20 @@
-// A task as all workers of these tests run it: it goes step by step, and looks at its context in between.
+// The task of all workers in these tests: runs step by step, and reads its context between steps.
 import { workerData } from 'node:worker_threads'
 import { pino } from 'pino'
 import { gate, type Gate } from '../../support/support.ts'
 import { ctx, look, type Seen } from './context.ts'
 
-/** Opens a gate that tasks of the same worker wait at, or waits at one: so tasks end in the order they are told to. */
+/** Opens a gate for tasks of the same worker, or waits at one, so that tasks end in a given order. */
 export type Step = { readonly open: string } | { readonly wait: string }
 
 export interface Task {
   readonly name: string
   readonly steps: readonly Step[]
-  /** The message of the error that it ends with. */
+  /** The message of the error that the task throws. */
   readonly fails?: string
 }
 
-/** What a task saw, and what was to be seen in its worker right before and right after it. */
+/** What a task saw, and what its worker saw directly before and after it. */
 export interface Done {
   readonly before: Seen
   readonly seen: readonly Seen[]
@@ -23,7 +23,7 @@ export interface Done {
 
 const { log } = (workerData ?? {}) as { readonly log?: string }
 
-/** A logger of the worker's own; to the file that it is told of, or to stdout. */
+/** The worker's own logger, which writes to the given file or to stdout. */
 const logger = pino({ mixin: ctx.mixin, base: null }, log === undefined ? process.stdout : pino.destination({ dest: log, sync: true }))
 
 const gates = new Map<string, Gate>()
@@ -47,7 +47,7 @@ export async function perform ({ name, steps, fails }: Task, glance: () => Seen 
   return seen
 }
 
-/** Tasks that are all open at once, and then end in an order, each when the one before it has ended. */
+/** Tasks that are all open at once, then end in the given order, one after another. */
 export function tasksEnding (prefix: string, order: readonly number[]): Task[] {
   return order.map((_, n) => {
     const before = order[order.indexOf(n) - 1]

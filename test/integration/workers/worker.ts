@@ -1,10 +1,10 @@
-// A worker thread, or a child process of `fork`, that lives long and works on as many tasks at a time as it is sent.
+// A long-lived worker thread or `fork` child process that works on all tasks that it receives at once.
 import { parentPort } from 'node:worker_threads'
 import { carried } from '../../../lib/worker.ts'
 import { ctx, look } from './context.ts'
 import { perform, type Done } from './task.ts'
 
-/** What comes back for a task: what it saw, or why it failed. */
+/** The result of a task: what it saw, or why it failed. */
 export interface Reply extends Partial<Done> { readonly id: number, readonly error?: { readonly code?: string, readonly message: string } }
 
 const work = carried(ctx, perform)
