@@ -29,7 +29,7 @@ export function optsOut (config: unknown): boolean {
 /** Ends a request whose connection is lost, and one that was hijacked: onResponse is not called for them. */
 export function endWithReply ({ raw }: FastifyReply, lifetime: RequestLifetime): void {
   lifetime.watched = false
-  raw.once('close', function fastifyCtxOnReplyClose () { lifetime.close(raw.writableFinished) })
+  raw.once('close', function fastifyCtxOnReplyClose () { lifetime.close(isComplete(raw)) })
 }
 
 /** Notes a scope that was opened in an onRequest hook, before the body is read: what it was opened in is lost then. */
@@ -44,7 +44,7 @@ function fastifyCtxPreValidation (request: FastifyRequest, _reply: FastifyReply,
 
 /** Ends the request. Hooks after this one run in its scope, though the answer is over in a turn that belongs to the connection. */
 function fastifyCtxOnResponse (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
-  lifetimeOf(request)?.close(reply.raw.writableFinished)
+  lifetimeOf(request)?.close(isComplete(reply.raw))
   goOn(request, done)
 }
 
@@ -52,4 +52,9 @@ function goOn (request: FastifyRequest, done: HookHandlerDoneFunction): void {
   const lifetime = lifetimeOf(request)
   if (lifetime === undefined) done()
   else resumeWithin(lifetime, done)
+}
+
+/** Whether the whole answer was handed to the system. HTTP/2 says "finished" of a stream that was reset, too: there the answer must have ended as well. */
+function isComplete ({ writableEnded, writableFinished }: FastifyReply['raw']): boolean {
+  return writableEnded && writableFinished
 }

@@ -63,6 +63,38 @@ t.test('reenter: false: onResponse hooks run in the scope when the connection ca
   await app.close()
 })
 
+for (const reenter of [true, false]) {
+  t.test(`HTTP/2, reenter: ${reenter}: a disconnect during the handler aborts ctx.signal, and a complete response does not`, async (t) => {
+    const ctx = newContext()
+    const app = Fastify({ http2: true })
+    await app.register(ctx.plugin, { reenter })
+    const arrived = gate<AbortSignal>()
+    const seen = gate<unknown>()
+    let complete: AbortSignal | undefined
+    app.get('/', async () => { complete = ctx.signal; return 'ok' })
+    app.get('/slow', async (_request, reply) => {
+      const left = new Promise((resolve) => { reply.raw.once('close', resolve) })
+      arrived.open(ctx.signal)
+      await left
+      await turns()
+      seen.open([ctx.signal.aborted, ctx.get('tenant')])
+    })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    const client = http2.connect(`http://127.0.0.1:${(app.server.address() as AddressInfo).port}`)
+    const whole = client.request({ ':path': '/', 'x-tenant-id': 'acme' }).resume()
+    await new Promise((resolve) => { whole.end().once('close', resolve) })
+    const cut = client.request({ ':path': '/slow', 'x-tenant-id': 'acme' }).resume()
+    cut.end().on('error', () => {})
+    const signal = await arrived.promise
+    cut.close(http2.constants.NGHTTP2_CANCEL)
+    t.same(await seen.promise, [true, 'acme'])
+    t.equal(signal.aborted, true)
+    t.equal(complete!.aborted, false)
+    client.close()
+    await app.close()
+  })
+}
+
 t.test('a scope opened by an onRequest hook still holds after the body is read', async (t) => {
   const { ask } = await start(t, (app, ctx) => {
     app.addHook('onRequest', (_request, _reply, done) => { ctx.run({ user: 'inner' }, done) })
