@@ -1,5 +1,5 @@
-// Run by comparison.test.ts: what is to be seen of each peer, in each row of the table, is its only output, as JSON.
-// A process of its own: NestJS cannot be loaded by what lets the test runner read TypeScript on Node 20.
+// comparison.test.ts runs this file. It prints what each peer shows in each row of the table, as JSON. A separate process, because NestJS cannot be loaded by
+// the TypeScript loader of the test runner on Node 20.
 import { execFile } from 'node:child_process'
 import http2 from 'node:http2'
 import net from 'node:net'
@@ -16,7 +16,7 @@ async function start (t: Cleanup, app: FastifyInstance<any, any, any, any>): Pro
   return await listen(t as Tap, app)
 }
 
-/** A request that is never answered, over a socket of its own. */
+/** Sends a request on its own socket that is never answered. */
 function send (t: Cleanup, port: number, tenant: string): net.Socket {
   const socket = net.connect(port, '127.0.0.1')
   socket.on('error', () => {})
@@ -29,7 +29,7 @@ function wordFor (seen: unknown, own: string): string {
   return seen === own ? 'its own' : seen === undefined ? 'none' : 'another\'s'
 }
 
-/** What a hook of a request that is not answered sees. */
+/** What a hook sees in a request that is not answered. */
 async function seenIn (t: Cleanup, peer: Peer, hook: 'onRequestAbort' | 'onTimeout', options: Options, leave: (socket: net.Socket) => void): Promise<string> {
   const app = await peer.open(t, { options: { forceCloseConnections: true, ...options } })
   const [reached, seen, never] = [gate(), gate<unknown>(), gate()]
@@ -45,7 +45,7 @@ async function seenIn (t: Cleanup, peer: Peer, hook: 'onRequestAbort' | 'onTimeo
   return wordFor(await seen.promise, 'alpha')
 }
 
-/** Each row of the table, and what is to be seen of one peer in it. */
+/** Each row of the table, with a function that returns what one peer shows in it. */
 const ROWS: Record<string, (t: Cleanup, peer: Peer, name: string) => Promise<string>> = {
   async 'Handlers of two requests at once, before and after an `await`' (t, peer) {
     const app = await peer.open(t)
@@ -163,7 +163,7 @@ const ROWS: Record<string, (t: Cleanup, peer: Peer, name: string) => Promise<str
   }
 }
 
-/** It throws where no caller can catch it. */
+/** This throws where no caller can catch it. */
 async function twiceInAChild (): Promise<string> {
   const program = "const plugin = (await import('@fastify/request-context')).default; const app = (await import('fastify')).default(); try { await app.register(plugin); await app.register(plugin); await app.ready() } catch {}"
   const { NODE_OPTIONS: _, ...env } = process.env

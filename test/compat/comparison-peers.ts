@@ -1,4 +1,4 @@
-// The peers that comparison-child.ts runs, each as its users write it.
+// The peers that comparison-child.ts runs, each used as in its own docs.
 import 'reflect-metadata'
 import { AsyncLocalStorage } from 'node:async_hooks'
 import requestContextPlugin, { asyncLocalStorage, requestContext } from '@fastify/request-context'
@@ -11,7 +11,7 @@ import { createContext, key } from '../../lib/index.ts'
 import type { Tap } from '../support/support.ts'
 
 interface Raw { readonly headers: Readonly<Record<string, unknown>> }
-/** What is closed when a row is seen. */
+/** Closes what was opened for a row. */
 export type Cleanup = Pick<Tap, 'teardown'>
 
 type Find = (request: Raw) => string | undefined | Promise<string>
@@ -19,7 +19,7 @@ export type Options = FastifyServerOptions & { readonly http2?: boolean, readonl
 
 interface Opening {
   readonly options?: Options
-  /** What the tenant of a request is. */
+  /** The tenant of a request. */
   readonly find?: Find
   readonly registered?: number
 }
@@ -30,11 +30,11 @@ export interface Peer {
   get (): unknown
   set (name: string, value: string): void
   read (name: string): unknown
-  /** Calls a function in a scope of its own that sees the values around it. */
+  /** Calls a function in a nested scope that sees the outer values. */
   nest<R> (fn: () => R): R
 }
 
-/** An application, over HTTP/1 or HTTP/2. */
+/** An application over HTTP/1 or HTTP/2. */
 function fastify (options: Options): FastifyInstance<any, any, any, any> {
   return Fastify(options as FastifyServerOptions) as unknown as FastifyInstance
 }
@@ -46,7 +46,7 @@ let find: Find = byHeader
 const als = new AsyncLocalStorage<Record<string, unknown>>()
 const cls = ClsServiceManager.getClsService<any>()
 
-/** The plugin of this package, as it is by default, and with public hooks alone. */
+/** The plugin of this package, with its defaults and with public hooks alone. */
 function ours (options: { readonly reenter?: false }): Peer {
   return {
     async open (_t, { options: server = {}, find: given = byHeader, registered = 1 } = {}) {
@@ -68,7 +68,7 @@ export const PEERS: Record<string, Peer> = {
   '@fastify/request-context': {
     async open (_t, { options = {}, find = byHeader, registered = 1 } = {}) {
       const app = fastify(options)
-      // The function that gives the values may not be async: its type says so. What comes of one all the same is in the table.
+      // Its type says that the function that returns the values may not be async. The table says what happens if it is.
       const defaultStoreValues = (request: Raw): any => {
         const tenant = find(request)
         return tenant instanceof Promise ? tenant.then((tenant) => ({ tenant })) : { tenant }

@@ -1,4 +1,4 @@
-// The first table of docs/comparison.md is measured: each cell is what is seen when that peer runs.
+// The first table of docs/comparison.md is measured: each cell is what that peer shows when it runs.
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
@@ -10,7 +10,7 @@ type Table = Readonly<Record<string, Readonly<Record<string, string>>>>
 /** Node 20 needs help with TypeScript. */
 const LOADER = (process.features as { typescript?: unknown }).typescript ? [] : ['--import', 'tsx']
 
-/** What a process with nothing of the test runner in it sees, by row and peer. */
+/** The measured table, by row and peer, from a process without the test runner. */
 async function measured (): Promise<Table> {
   const { NODE_OPTIONS: _, NODE_V8_COVERAGE: __, ...inherited } = process.env
   const env = { ...inherited, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
@@ -19,7 +19,7 @@ async function measured (): Promise<Table> {
   return JSON.parse(stdout) as Table
 }
 
-/** The first table of a page that compares, by row and peer. */
+/** The first table of a comparison page, by row and peer. */
 function written (page: string): Table {
   const text = readFileSync(new URL(`../../${page}`, import.meta.url), 'utf8')
   const lines = (/^\| +\| fastify-ctx .*?(?=\n\n)/ms.exec(text)?.[0] ?? '').split('\n')
@@ -27,13 +27,13 @@ function written (page: string): Table {
   return Object.fromEntries(rows.map(([row = '', ...cells]) => [row, Object.fromEntries(cells.map((cell, i) => [head[i + 1]!.replaceAll('`', ''), cell]))]))
 }
 
-t.test('the first table of docs/comparison.md, each peer run: says in each cell what is seen', async (t) => {
+t.test('the first table of docs/comparison.md equals what each peer shows when it runs', async (t) => {
   const [seen, table] = [await measured(), written('docs/comparison.md')]
   t.same(Object.keys(table), Object.keys(seen), 'each row, in this order')
   for (const [row, cells] of Object.entries(seen)) t.same(table[row], cells, row)
 })
 
-t.test('the table of the README is part of it, the same in each cell', async (t) => {
+t.test('the table of the README is a part of it, with the same cells', async (t) => {
   const [readme, page] = [written('README.md'), written('docs/comparison.md')]
   t.ok(Object.keys(readme).length >= 5)
   for (const [row, cells] of Object.entries(readme)) t.same(cells, page[row], row)

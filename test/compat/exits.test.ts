@@ -1,4 +1,4 @@
-// A process whose application has closed ends by itself, as without the plugin.
+// A process exits by itself after its application has closed, as without the plugin.
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -8,10 +8,10 @@ import t from 'tap'
 const LOADER = (process.features as { typescript?: unknown }).typescript ? [] : ['--import', 'tsx']
 const PROXY = fileURLToPath(new URL('exits/proxy.ts', import.meta.url))
 
-t.test('an upstream of @fastify/reply-from that speaks HTTP/2', async (t) => {
+t.test('a process exits after closing an upstream of @fastify/reply-from that speaks HTTP/2', async (t) => {
   const { NODE_OPTIONS: _, NODE_V8_COVERAGE: __, ...inherited } = process.env
   const env = { ...inherited, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
-  // The first is the control. What does not exit is killed, and rejects.
+  // The first run is the control. A process that does not exit is killed, and rejects.
   const outputs = await Promise.all(['bare', 'plugin'].map(async (variant) => {
     const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', ...LOADER, PROXY, variant], { env, timeout: 60_000 })
     return stdout

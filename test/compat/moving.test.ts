@@ -1,4 +1,4 @@
-// The examples of @fastify/request-context's own README, as they are printed there, beside what docs/moving.md makes of them.
+// The examples of @fastify/request-context's own README, unchanged, next to their versions in docs/moving.md.
 import { AsyncResource } from 'node:async_hooks'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -26,10 +26,10 @@ class MyCustomAsyncResource extends AsyncResource {
   }
 }
 
-/** Store values by any name: what JavaScript, which the README is written in, may do. */
+/** Store values under any name, as the JavaScript of the README may set them. */
 const untyped = requestContext as { get (name: string): any, set (name: string, value: unknown): void, getStore (): unknown }
 
-/** An application as an example of the README sets it up, by whichever name that calls Fastify. */
+/** An application as an example of the README sets it up, with the name that it uses for Fastify. */
 function printed (t: Tap, code = '', lines = new Lines(t)): FastifyInstance {
   const app = Fastify({ loggerInstance: pino({}, lines) }) as unknown as FastifyInstance
   t.teardown(() => app.close())
@@ -39,7 +39,7 @@ function printed (t: Tap, code = '', lines = new Lines(t)): FastifyInstance {
   return app
 }
 
-/** The same, moved over. */
+/** The same after moving. */
 function moved (t: Tap, setUp: (app: FastifyInstance) => unknown, lines = new Lines(t)): FastifyInstance {
   const app = Fastify({ loggerInstance: pino({}, lines) }) as unknown as FastifyInstance
   t.teardown(() => app.close())
@@ -47,7 +47,7 @@ function moved (t: Tap, setUp: (app: FastifyInstance) => unknown, lines = new Li
   return app
 }
 
-/** Applications that start to listen themselves. */
+/** Applications that call listen themselves. */
 const listening = new WeakSet<FastifyInstance>()
 
 async function send (app: FastifyInstance, path = '/'): Promise<Response> {
@@ -59,7 +59,7 @@ async function ask (app: FastifyInstance, path?: string): Promise<unknown> {
   return await (await send(app, path)).json()
 }
 
-t.test('README of @fastify/request-context: has the examples that are tried here, and no more', async (t) => {
+t.test('README of @fastify/request-context: its examples are exactly those tested here', async (t) => {
   t.ok(PLAIN?.includes('fastify.register(fastifyRequestContext);'))
   t.ok(OBJECT?.includes("hook: 'preValidation'"))
   t.ok(FUNCTION?.includes('log: request.log.child({ foo: 123 })'))
@@ -68,7 +68,7 @@ t.test('README of @fastify/request-context: has the examples that are tried here
   t.same(MORE, [])
 })
 
-t.test('plain registration, moved: what a hook sets is read in the handler, as before', async (t) => {
+t.test('plain registration, moved: a value set in a hook is read in the handler, as before', async (t) => {
   const apps = [printed(t, PLAIN), moved(t, (app) => app.register(context))]
   for (const app of apps) {
     app.addHook('onRequest', async () => { untyped.set('user', { id: 'ada' }) })
@@ -98,7 +98,7 @@ t.test('default values as an object, in a later hook', async (t) => {
     t.same(answers, [[{ id: 'system' }, { id: 'system of an earlier request' }], [{ id: 'system' }, { id: 'system' }]], 'but requests do not share the object')
   })
 
-  t.test('moved: an onRequest hook has the values, which it had not', async (t) => {
+  t.test('moved: an onRequest hook has the values, which it did not have before', async (t) => {
     t.same(early, [undefined, undefined, 'system', 'system'])
   })
 })
@@ -127,7 +127,7 @@ t.test('default values from a function, one of them a logger', async (t) => {
     t.equal(kept.one('deep').foo, 123)
   })
 
-  t.test('moved under its name: is refused, since request.ctx has its own log', async (t) => {
+  t.test('moved under its name: refused, because request.ctx has its own log', async (t) => {
     t.throws(() => createContext({ log: key<unknown>({ seed: (request) => request.log.child({ foo: 123 }) }) } as never), { code: 'FST_CTX_INVALID_KEY' })
   })
 })
@@ -145,11 +145,11 @@ t.test('the full example', async (t) => {
     })
   }
 
-  t.test('as it is printed: fails each request, since what its createAsyncResource is given has no user', async (t) => {
+  t.test('unchanged: each request fails, because its createAsyncResource is called without a user', async (t) => {
     t.match(await ask(printed(t, FULL)), { statusCode: 500, message: /reading 'id'/ })
   })
 
-  t.test('moved: its routes answer the same, but that the store has the request id, too', async (t) => {
+  t.test('moved: its routes return the same, except that the store also has the request id', async (t) => {
     const before = printed(t, right)
     const after = moved(t, (app) => { app.register(context, { keys: { user: () => ({ id: 'system' }) } }); routes(app) })
     t.same(await ask(before, '/decorator'), { user: { id: 'helloUser' } })
@@ -159,7 +159,7 @@ t.test('the full example', async (t) => {
     t.same(await answer.json(), { store: { requestId: answer.headers.get('x-request-id'), user: { id: 'helloUser' } } })
   })
 
-  t.test('its createAsyncResource, moved into a hook: the resource is made, and what follows runs in it and in the scope', async (t) => {
+  t.test('its createAsyncResource, moved into a hook: the resource is created, and later steps run in it and in the scope', async (t) => {
     MyCustomAsyncResource.made = []
     const app = moved(t, (app) => app.register(context, { keys: { user: () => ({ id: 'system' }) } }).after(() => {
       app.addHook('onRequest', (request, _reply, done) => {
@@ -172,18 +172,18 @@ t.test('the full example', async (t) => {
   })
 })
 
-t.test('the example outside of a request', async (t) => {
+t.test('the example outside a request', async (t) => {
   const seen: unknown[] = []
   const code = (): void => { seen.push(untyped.get('userId'), ctx.get('userId' as never)) }
   vm.compileFunction(OUTSIDE!, ['it', 'asyncLocalStorage', 'requestContext', 'someCodeThatUsesRequestContext'])(
     (_title: string, fn: () => void) => { fn() }, asyncLocalStorage, requestContext, code)
-  t.same(seen, ['some-fake-user-id', undefined], 'as it is printed: is seen by requestContext alone')
+  t.same(seen, ['some-fake-user-id', undefined], 'unchanged: only requestContext sees it')
   seen.length = 0
   ctx.run({ userId: 'some-fake-user-id' } as never, code)
-  t.same(seen, ['some-fake-user-id', 'some-fake-user-id'], 'moved to ctx.run: by both')
+  t.same(seen, ['some-fake-user-id', 'some-fake-user-id'], 'moved to ctx.run: both see it')
 })
 
-t.test('asyncLocalStorage.run left within a request: hides the scope from what runs in it', async (t) => {
+t.test('asyncLocalStorage.run in a request hides the scope from the function', async (t) => {
   const lines = new Lines(t)
   const app = moved(t, (app) => app.register(context, { keys: { tenant: { seed: () => 'acme', log: true } } }), lines)
   app.get('/', async () => asyncLocalStorage.run({ tenant: 'inner' } as never, () => {

@@ -13,7 +13,7 @@ const ORDERS = ['before', 'after', 'without'] as const
 
 const ctx = createContext({ tenant: key<string>({ seed: (request) => request.headers['x-tenant'] }) })
 
-/** An application with another plugin that is registered before ours, after it, or without it. */
+/** An application with another plugin that is registered before or after ours, or without ours. */
 async function open (t: Tap, order: typeof ORDERS[number], other: (app: FastifyInstance) => unknown, routes: (app: FastifyInstance) => void): Promise<string> {
   const app = Fastify()
   if (order !== 'after') await other(app)
@@ -30,9 +30,9 @@ async function postBoth (url: string): Promise<unknown[]> {
   }))
 }
 
-t.test('a plugin with an AsyncLocalStorage of its own', async (t) => {
+t.test('a plugin with its own AsyncLocalStorage', async (t) => {
   for (const order of ORDERS) {
-    t.test(`${order === 'without' ? 'without ours' : `registered ${order} ours`}: sees its own store, in each phase`, async (t) => {
+    t.test(`${order === 'without' ? 'without ours' : `registered ${order} ours`}: sees its own store in each phase`, async (t) => {
       const storage = new AsyncLocalStorage<{ tenant: unknown }>()
       const seen: unknown[] = []
       const gate = gates(2)
@@ -54,7 +54,7 @@ t.test('a plugin with an AsyncLocalStorage of its own', async (t) => {
   }
 })
 
-t.test('an APM that follows asynchronous resources by createHook: sees with ours what it sees without', async (t) => {
+t.test('an APM tool that follows async resources with createHook sees the same with and without our plugin', async (t) => {
   async function seenBy (order: typeof ORDERS[number]): Promise<unknown[]> {
     const transactions = new Map<number, string>()
     const hook = createHook({
@@ -86,7 +86,7 @@ t.test('an APM that follows asynchronous resources by createHook: sees with ours
   t.same(await seenBy('after'), without)
 })
 
-t.test('OpenTelemetry: the spans of a request have the parents that they have without ours', async (t) => {
+t.test('OpenTelemetry: the spans of a request have the same parents as without our plugin', async (t) => {
   const exporter = new InMemorySpanExporter()
   const provider = new NodeTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] })
   // Its context manager is an AsyncLocalStorage.
@@ -126,7 +126,7 @@ t.test('OpenTelemetry: the spans of a request have the parents that they have wi
   }
 })
 
-/** The names of the spans below each, and below which: our own hook, which has no name of the user's, left out. */
+/** The names of the child spans by parent, without our own hook, which the user's code did not name. */
 function namesByParent (spans: ReadableSpan[]): Record<string, string[]> {
   const byId = new Map(spans.map((span) => [span.spanContext().spanId, span.name]))
   const names: Record<string, string[]> = {}

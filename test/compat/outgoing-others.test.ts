@@ -1,4 +1,4 @@
-// Clients that are not undici: http.request by ctx.headersFor; proxies by either.
+// Clients other than undici: http.request with ctx.headersFor, and proxies with either.
 import { once } from 'node:events'
 import http, { type IncomingMessage } from 'node:http'
 import replyFrom, { type FastifyReplyFromOptions } from '@fastify/reply-from'
@@ -15,7 +15,7 @@ const keys = { tenant: key<string>({ seed: ({ headers }) => headers['x-token']?.
 
 const contextFor = (propagate: Propagate) => createContext(keys, { propagate })
 
-t.test('http.request: headersFor gives the headers of a listed origin, and none for another', async (t) => {
+t.test('http.request: headersFor returns the headers of a listed origin, and none for another', async (t) => {
   const [listed, other] = [await upstream(t), await upstream(t)]
   const ctx = contextFor({ [listed.origin]: ['requestId', 'tenant'] })
   const call = async (url: string): Promise<void> => {
@@ -30,7 +30,7 @@ t.test('http.request: headersFor gives the headers of a listed origin, and none 
   t.same(other.calls.map(({ headers }) => headers['x-tenant'] ?? headers['x-request-id']), Array(4).fill(undefined))
 })
 
-t.test('headersFor: outside a scope none, and of request.ctx those of its request', async (t) => {
+t.test('headersFor returns none outside a scope, and request.ctx.headersFor returns those of its request', async (t) => {
   const ctx = contextFor({ 'https://api.example': ['requestId', 'tenant'] })
   t.same(ctx.headersFor('https://api.example'), {})
   const app = Fastify()
@@ -44,7 +44,7 @@ t.test('headersFor: outside a scope none, and of request.ctx those of its reques
 t.test('@fastify/reply-from', async (t) => {
   type Rewrite = (request: object, headers: Record<string, any>) => Record<string, any>
 
-  /** What arrives behind a proxy of tenants whose clients say by a header of their own that they are somebody else. */
+  /** The headers that arrive behind a proxy when clients pretend to be another tenant in a header. */
   async function proxied (t: Tap, optionsOf: (ctx: ReturnType<typeof contextFor>) => FastifyReplyFromOptions, rewriteOf: (ctx: ReturnType<typeof contextFor>, target: string) => Rewrite | undefined): Promise<unknown[]> {
     const target = await upstream(t)
     const ctx = contextFor({ [target.origin]: ['requestId', 'tenant'] })
@@ -63,7 +63,7 @@ t.test('@fastify/reply-from', async (t) => {
   const own = [...TENANTS, 'nobody'].map((tenant) => `/${tenant} ${tenant === 'nobody' ? 'undefined' : tenant} id-${tenant}`)
   const spoofed = [...TENANTS, 'nobody'].map((tenant) => `/${tenant} spoofed id-${tenant}`)
 
-  /** What a client says is dropped; then ours is added where http needs it. */
+  /** Drops the client's header, then adds ours if http needs it. */
   const without: Rewrite = (_request, { 'x-tenant': _said, ...headers }) => headers
   const agent = (): Agent => {
     const agent = new Agent({ connections: 1 })
@@ -71,25 +71,25 @@ t.test('@fastify/reply-from', async (t) => {
     return agent
   }
 
-  t.test('over http: headersFor, last, and without what the client says', async (t) => {
+  t.test('over http: call headersFor last, and drop the client\'s headers', async (t) => {
     t.same(await proxied(t, () => ({ http: {} }), (ctx, target) => (request, headers) => ({ ...without(request, headers), ...ctx.headersFor(target) })), own)
   })
 
-  t.test('over an agent that is composed with the interceptor', async (t) => {
+  t.test('over an agent composed with the interceptor', async (t) => {
     t.same(await proxied(t, (ctx) => ({ undici: agent().compose(ctx.interceptor) as Agent }), () => without), own)
   })
 
   t.test('over the global agent', async (t) => {
-    // Of undici's own: that of early versions of Node.js has no `request`.
+    // The undici package's: the one in early versions of Node.js has no `request`.
     const before = getGlobalDispatcher()
     t.teardown(() => { setGlobalDispatcher(before) })
     setGlobalDispatcher(agent())
     t.same(await proxied(t, () => ({ globalAgent: true }), () => without), own)
   })
 
-  t.test('a proxy that forwards what the client says is trusted with it: the trap', async (t) => {
+  t.test('the trap: a proxy that forwards the client\'s header trusts it', async (t) => {
     t.same(await proxied(t, (ctx) => ({ undici: agent().compose(ctx.interceptor) as Agent }), () => undefined), spoofed)
     t.same(await proxied(t, () => ({ http: {} }), () => (_request, headers) => headers), spoofed)
-    t.same(await proxied(t, () => ({ http: {} }), (ctx, target) => (_request, headers) => ({ ...headers, ...ctx.headersFor(target) })), [...own.slice(0, 4), spoofed[4]], 'headersFor alone does not help where the key is not set')
+    t.same(await proxied(t, () => ({ http: {} }), (ctx, target) => (_request, headers) => ({ ...headers, ...ctx.headersFor(target) })), [...own.slice(0, 4), spoofed[4]], 'headersFor alone does not help if the key is not set')
   })
 })

@@ -1,4 +1,4 @@
-// undici of one's own: its calls, its pools, its interceptors.
+// The undici package: its calls, its pools, its interceptors.
 import diagnostics from 'node:diagnostics_channel'
 import { Writable } from 'node:stream'
 import t from 'tap'
@@ -16,7 +16,7 @@ async function get (url: string, dispatcher?: Dispatcher): Promise<string> {
   return await (await request(url, dispatcher && { dispatcher })).body.text()
 }
 
-t.test("undici's request, stream and fetch go through the global dispatcher, as Node's fetch does", async (t) => {
+t.test("undici's request, stream and fetch use the global dispatcher, as Node's fetch does", async (t) => {
   const [listed, other] = [await upstream(t), await upstream(t)]
   const ctx = contextFor(listed)
   await ctx.run({ tenant: 'acme' }, async () => {
@@ -30,7 +30,7 @@ t.test("undici's request, stream and fetch go through the global dispatcher, as 
   t.same(seen(other), ['/request undefined', '/stream undefined', '/fetch undefined'])
 })
 
-t.test('headers in every form arrive once, and as the caller gave them', async (t) => {
+t.test('headers in every format arrive once and unchanged', async (t) => {
   const listed = await upstream(t)
   const ctx = contextFor(listed)
   const forms = [{ 'X-A': '1' }, ['X-A', '1'], new Headers({ 'X-A': '1' }), new Map([['X-A', '1']]), Object.entries({ 'X-A': '1' })[Symbol.iterator](), undefined, null]
@@ -42,7 +42,7 @@ t.test('headers in every form arrive once, and as the caller gave them', async (
   t.same(listed.all('x-tenant'), [...Array(7).fill('acme'), 'own', 'own'])
 })
 
-t.test('a pool whose one connection is busy', async (t) => {
+t.test('a pool whose only connection is busy', async (t) => {
   const release = gate()
   const listed = await upstream(t, async ({ path }, response) => {
     if (path === '/first') await release.promise
@@ -53,7 +53,7 @@ t.test('a pool whose one connection is busy', async (t) => {
   const dispatcher = pool.compose(ctx.interceptor)
   t.teardown(() => pool.close())
 
-  // What a subscriber of this event would take for the tenant.
+  // The tenant that a subscriber of this event would read.
   const told: string[] = []
   const look = (message: unknown): void => { told.push(`${(message as { request: { path: string } }).request.path} ${ctx.get('tenant')}`) }
   diagnostics.subscribe('undici:request:create', look)
@@ -64,17 +64,17 @@ t.test('a pool whose one connection is busy', async (t) => {
   release.open()
   await Promise.all([...calls, fetched])
 
-  t.test('each queued call carries its own tenant', async (t) => {
+  t.test('each queued call has its own tenant', async (t) => {
     t.same(seen(listed).sort(), ['a', 'b', 'c', 'fetched', 'first'].map((tenant) => `/${tenant} ${tenant}`))
   })
 
-  t.test("undici's own event would have told the tenant of another: the reason for the interceptor", async (t) => {
+  t.test("undici's own event has the tenant of another request, which is why the interceptor exists", async (t) => {
     t.equal(told.length, 5)
     t.ok(told.some((line) => { const [path, tenant] = line.split(' '); return path !== `/${tenant}` }), told.join(', '))
   })
 })
 
-t.test('redirects and further tries, which undici makes from whatever code its connection was opened by', async (t) => {
+t.test('redirects and retries, which undici makes in the code that opened its connection', async (t) => {
   const follow = interceptors.redirect({ maxRedirections: 5 })
   const again = interceptors.retry({ minTimeout: 1, maxTimeout: 1, statusCodes: [503] })
   const orders: Record<string, (agent: Agent, ours: Dispatcher.DispatcherComposeInterceptor) => Dispatcher> = {
@@ -85,7 +85,7 @@ t.test('redirects and further tries, which undici makes from whatever code its c
     'redirect, dump, RetryAgent': (agent, ours) => new RetryAgent(agent.compose(ours, follow, interceptors.dump()), { minTimeout: 1, maxTimeout: 1, statusCodes: [503] })
   }
   for (const [order, compose] of Object.entries(orders)) {
-    t.test(`${order}: each call stays its own tenant's, and only where it is listed`, async (t) => {
+    t.test(`${order}: each call keeps its own tenant, and sends it only to listed origins`, async (t) => {
       const tried = new Set<string>()
       const listed: Upstream = await upstream(t, ({ path }, response) => {
         if (path.startsWith('/try') && !tried.has(path)) {
@@ -100,7 +100,7 @@ t.test('redirects and further tries, which undici makes from whatever code its c
       const agent = new Agent({ connections: 1 })
       t.teardown(() => agent.close())
       const dispatcher = compose(agent, ctx.interceptor)
-      // Whoever opens the connection, it is none of those that follow.
+      // The connection is opened by none of the later requests.
       await ctx.run({ tenant: 'opener' }, () => get(`${listed.origin}/open`, dispatcher))
       const tenants = ['a', 'b', 'c', 'd']
       await Promise.all([...tenants.map((tenant) => ctx.run({ tenant }, () => get(`${listed.origin}/try-${tenant}`, dispatcher))), get(`${listed.origin}/try-nobody`, dispatcher)])
@@ -113,7 +113,7 @@ t.test('redirects and further tries, which undici makes from whatever code its c
   }
 })
 
-t.test('a custom handler that is shared by two tenants: each dispatch is that of its own', async (t) => {
+t.test('a custom handler shared by two tenants: each dispatch has its own tenant', async (t) => {
   const listed = await upstream(t)
   const ctx = contextFor(listed)
   const pool = new Pool(listed.origin, { connections: 1 })
@@ -134,7 +134,7 @@ t.test('a custom handler that is shared by two tenants: each dispatch is that of
   t.same(seen(listed), ['/acme acme', '/globex globex', '/nobody undefined'])
 })
 
-t.test('a cache inside keeps what tenants get apart, where the answer says that it varies', async (t) => {
+t.test('a cache interceptor below ours separates tenants if the response has Vary', async (t) => {
   const listed = await upstream(t, ({ headers }, response) => {
     response.writeHead(200, { 'cache-control': 'public, max-age=60', vary: 'x-tenant' })
     response.end(headers['x-tenant'])
@@ -149,7 +149,7 @@ t.test('a cache inside keeps what tenants get apart, where the answer says that 
   t.same(listed.all('x-tenant'), ['acme', 'globex'])
 })
 
-t.test('a client or pool that is called without an origin does not tell where a call goes: nothing is sent', async (t) => {
+t.test('a client or pool called without an origin does not reveal the target of a call: nothing is sent', async (t) => {
   const listed = await upstream(t)
   const ctx = contextFor(listed)
   for (const client of [new Client(listed.origin), new Pool(listed.origin)]) {
@@ -163,7 +163,7 @@ t.test('a client or pool that is called without an origin does not tell where a 
   t.same(seen(listed), ['/without undefined', '/with acme', '/without undefined', '/with acme'])
 })
 
-t.test('the events of a body that comes over the connection of another request are in the scope of the call', async (t) => {
+t.test('events of a body on a connection of another request run in the scope of the call', async (t) => {
   const listed = await upstream(t, (_call, response) => {
     response.write('one')
     setImmediate(() => response.end('two'))

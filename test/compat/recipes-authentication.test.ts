@@ -1,4 +1,4 @@
-// @fastify/jwt and @fastify/auth: who asks is known after the seeds, and set by what verified it.
+// @fastify/jwt and @fastify/auth: the user is known only after the seeds, and is set by the code that verified it.
 import auth from '@fastify/auth'
 import jwt from '@fastify/jwt'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -12,7 +12,7 @@ const secret = 'a secret of the tests'
 
 t.test('@fastify/jwt', async (t) => {
   const ctx = createContext({
-    tenant: key<string>({ log: true, locked: true }), // no seed: nobody is believed before the token is verified
+    tenant: key<string>({ log: true, locked: true }), // no seed: trust nothing before the token is verified
     user: key<{ readonly id: string }>({ log: (user) => user.id })
   })
 
@@ -39,7 +39,7 @@ t.test('@fastify/jwt', async (t) => {
 
   const bearer = ({ app }: Watch) => (tenant: string) => ({ headers: { authorization: `Bearer ${app.jwt.sign({ sub: `user of ${tenant}`, tenant })}` } })
 
-  t.test('what the token says is set in the hook that verifies it, and seen from there on', async (t) => {
+  t.test('the claims of the token are set in the hook that verifies it, and visible from then on', async (t) => {
     const watch = await serve(t)
     t.same(await watch.askBoth('/', bearer(watch)), TENANTS.map((tenant) => `user of ${tenant}`))
     t.same(watch.told(), { handler: 'held' })
@@ -47,13 +47,13 @@ t.test('@fastify/jwt', async (t) => {
     t.same(watch.lines.all('request completed').map(({ tenant, user }) => user === `user of ${tenant}`), [true, true])
   })
 
-  t.test('without a token: 401, and no tenant, whatever a header of the client says', async (t) => {
+  t.test('without a token: 401, and no tenant, even if the client sends one in a header', async (t) => {
     const watch = await serve(t)
     t.match(JSON.parse(await watch.ask('acme', '/')), { statusCode: 401 })
     t.same(await watch.completed(1), { 'id-acme': undefined })
   })
 
-  t.test('a seed is too early for request.user, and may verify by itself', async (t) => {
+  t.test('a seed runs too early for request.user, and may verify the token itself', async (t) => {
     const early = createContext({
       tenant: key<string>({ seed: (request) => (request.user as { tenant?: string } | undefined)?.tenant, log: true }),
       verified: key<string>({ seed: async (request) => (await request.jwtVerify<{ tenant: string }>()).tenant })
@@ -78,7 +78,7 @@ t.test('@fastify/auth', async (t) => {
   const handled = async () => ctx.get('user')?.id ?? 'nobody'
   const users = TENANTS.map((tenant) => `user of ${tenant}`)
 
-  t.test('one way of several: the one that succeeds sets the user', async (t) => {
+  t.test('with several strategies, the one that succeeds sets the user', async (t) => {
     const watch = new Watch(t)
     const { app } = watch
     const findOwner = async (apiKey: unknown) => {
@@ -96,7 +96,7 @@ t.test('@fastify/auth', async (t) => {
     const byKey = async (request: FastifyRequest) => {
       const owner = await findOwner(request.headers['x-api-key'])
       if (owner === undefined) throw new Error('unknown key')
-      request.ctx.user = owner // last: one that sets, and fails then, leaves what it set
+      request.ctx.user = owner // last: a strategy that sets a value and then fails leaves it set
     }
     app.addHook('onRequest', app.auth([byToken, byKey]))
 
@@ -107,7 +107,7 @@ t.test('@fastify/auth', async (t) => {
     t.same((await watch.askBoth('/', () => ({ headers: { 'x-api-key': 'none' } }))).map((text) => JSON.parse(text).statusCode), [401, 401])
   })
 
-  t.test('what a way sets before it fails is still set after another has succeeded', async (t) => {
+  t.test('a value that a strategy sets before it fails stays set after another one has succeeded', async (t) => {
     const watch = new Watch(t)
     const { app } = watch
     await app.register(ctx.plugin)
@@ -122,7 +122,7 @@ t.test('@fastify/auth', async (t) => {
     t.equal(await watch.ask('acme', '/'), 'root')
   })
 
-  t.test('a way by callbacks, called by a pool that requests share: the next way runs in the scope of another; ctx.bind mends it, request.ctx does not need it', async (t) => {
+  t.test('strategies with callbacks that a shared pool calls: the next one runs in the scope of another request; ctx.bind fixes it, request.ctx needs no fix', async (t) => {
     type Callback = (error?: Error) => void
 
     async function serve (t: Tap, bound: (done: Callback) => Callback, set: (request: FastifyRequest, id: string) => void) {

@@ -1,4 +1,4 @@
-// @fastify/multipart, and the type providers of TypeBox and zod: what comes with the body comes after the seeds.
+// @fastify/multipart, and the type providers of TypeBox and zod: values from the body come after the seeds.
 import type { Readable } from 'node:stream'
 import multipart, { type MultipartFile } from '@fastify/multipart'
 import { TypeBoxValidatorCompiler, type TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
@@ -16,7 +16,7 @@ t.test('@fastify/multipart', async (t) => {
   const BOUNDARY = 'the-boundary'
   const type = { 'content-type': `multipart/form-data; boundary=${BOUNDARY}` }
 
-  /** A field and a file, whose second half is sent when the server has seen the first halves of both. */
+  /** Sends a field and a file, and the second half of the file when the server has seen the first halves of both tenants. */
   function upload (tenant: string, first: Promise<void>): RequestInit & { readonly headers: Record<string, string> } {
     const field = `--${BOUNDARY}\r\ncontent-disposition: form-data; name="of"\r\n\r\n${tenant}\r\n`
     const head = `--${BOUNDARY}\r\ncontent-disposition: form-data; name="file"; filename="${tenant}.txt"\r\ncontent-type: text/plain\r\n\r\n`
@@ -28,13 +28,13 @@ t.test('@fastify/multipart', async (t) => {
     return { method: 'POST', headers: type, body: body() as never, duplex: 'half' } as never
   }
 
-  /** Opens when the first halves of both are there. */
+  /** Opens when the first halves of both have arrived. */
   function halves (watch: Watch) {
     const both = gate()
     return { first: both.promise, arrived: async () => { await watch.meet('first half'); both.open() } }
   }
 
-  t.test('the stream of each file, and what reads it, see their own tenant', async (t) => {
+  t.test('the stream of each file, and its reader, see their own tenant', async (t) => {
     const watch = new Watch(t)
     const { app } = watch
     const { first, arrived } = halves(watch)
@@ -68,7 +68,7 @@ t.test('@fastify/multipart', async (t) => {
     t.same(await watch.completed(), OWN)
   })
 
-  t.test('events of the stream, onFile, and what the fields say once they are there', async (t) => {
+  t.test('stream events, onFile, and the fields once they have arrived', async (t) => {
     const watch = new Watch(t)
     const { app } = watch
     const { first, arrived } = halves(watch)
@@ -94,7 +94,7 @@ t.test('@fastify/multipart', async (t) => {
 })
 
 t.test('type providers', async (t) => {
-  /** What the seed saw, which comes before validation; what was set after it. */
+  /** What the seed, which runs before validation, saw, and the value set after it. */
   const seeds: unknown[] = []
   const ctx = createContext({
     tenant: key<string>({ seed: (request) => request.headers['x-tenant'], log: true }),
@@ -108,9 +108,9 @@ t.test('type providers', async (t) => {
     t.same(answers.map((text) => JSON.parse(text)), TENANTS.map((tenant) => ({ tenant, next: 8 })))
     t.same(watch.told(), { handler: 'held' })
     t.same(watch.lines.all('request completed').map(({ tenant, project }) => [tenant, project]).sort(), TENANTS.map((tenant) => [tenant, 7]))
-    t.same(seeds, ['7', '7'], 'as it came')
+    t.same(seeds, ['7', '7'], 'unvalidated')
     t.match(JSON.parse(await watch.ask('acme', '/projects/seven')), { statusCode: 400 })
-    t.match(watch.lines.all('request completed').at(-1), { tenant: 'acme', project: undefined }, 'what is not valid is set nowhere')
+    t.match(watch.lines.all('request completed').at(-1), { tenant: 'acme', project: undefined }, 'an invalid value is set nowhere')
   }
 
   const see = async (watch: Watch, request: FastifyRequest): Promise<void> => {
@@ -118,7 +118,7 @@ t.test('type providers', async (t) => {
     watch.see('handler', request.headers['x-tenant'])
   }
 
-  t.test('TypeBox: validated values are set in preHandler, request.ctx is typed beside them', async (t) => {
+  t.test('TypeBox: validated values are set in preHandler, and request.ctx is typed next to them', async (t) => {
     const watch = new Watch(t, ctx)
     const seen = async (request: unknown) => await see(watch, request as FastifyRequest)
     await watch.app.register(ctx.plugin)

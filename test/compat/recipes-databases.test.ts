@@ -1,4 +1,4 @@
-// kysely with pg, on a real PostgreSQL: whose transaction it is, and whose query its log tells of.
+// kysely with pg on a real PostgreSQL: the tenant of each transaction and of each logged query.
 import { Kysely, PostgresDialect, sql, type Generated, type Transaction } from 'kysely'
 import pg from 'pg'
 import t from 'tap'
@@ -43,7 +43,7 @@ async function serve (t: Tap, connections: number) {
   return { watch, app, db, transaction }
 }
 
-t.test('two transactions under way at once: each sees the rows of its tenant, and its queries are logged as that tenant\'s', async (t) => {
+t.test('two concurrent transactions: each sees the rows of its tenant, and its queries are logged with that tenant', async (t) => {
   const { watch, app, transaction } = await serve(t, 2)
   app.post('/', async ({ headers }) => await transaction(async (trx) => {
     await watch.meet('transaction')
@@ -62,7 +62,7 @@ t.test('two transactions under way at once: each sees the rows of its tenant, an
   t.same(await watch.completed(), OWN)
 })
 
-t.test('one connection for both, in turn: no tenant sees the other\'s rows, without a transaction there are none, and an error is logged as its tenant\'s', async (t) => {
+t.test('one connection for both in turn: no tenant sees the other\'s rows, without a transaction there are none, and an error is logged with its tenant', async (t) => {
   const { watch, app, db, transaction } = await serve(t, 1)
   const select = (trx: Kysely<Database>) => trx.selectFrom('notes').select('tenant').execute()
   app.get('/', async () => (await transaction(select)).map(({ tenant }) => tenant))
@@ -77,7 +77,7 @@ t.test('one connection for both, in turn: no tenant sees the other\'s rows, with
   t.match(JSON.parse(await (await fetch(watch.url)).text()), { code: 'FST_CTX_NOT_SET' }, 'and without a tenant no query')
 })
 
-t.test('onCreateConnection runs for the request that needed the connection, which another tenant has after it', async (t) => {
+t.test('onCreateConnection runs for the request that needed the connection, which another tenant uses next', async (t) => {
   const created: unknown[] = []
   const dialect = new PostgresDialect({ pool: new pg.Pool({ connectionString, max: 1 }), onCreateConnection: async () => { created.push(ctx.get('tenant')) } })
   const db = new Kysely<Database>({ dialect })

@@ -1,4 +1,4 @@
-// mercurius: resolvers, loaders, batched queries, and subscriptions that any request publishes to.
+// mercurius: resolvers, loaders, batched queries, and subscriptions to which any request publishes.
 import { once } from 'node:events'
 import type { FastifyRequest } from 'fastify'
 import mercurius from 'mercurius'
@@ -8,7 +8,7 @@ import type { Tap } from '../support/support.ts'
 import { ctx } from './recipes/context.ts'
 import { headersOf, OWN, TENANTS, Watch } from './recipes/watch.ts'
 
-/** Notes of each tenant, as a repository that knows no request reads them. */
+/** The notes of each tenant, as a repository without a request reads them. */
 async function readNotes (): Promise<Array<{ text: string, authorId: string }>> {
   return [1, 2].map((i) => ({ text: `note ${i} of ${ctx.require('tenant')}`, authorId: `author ${i}` }))
 }
@@ -17,7 +17,7 @@ async function readAuthors (ids: readonly string[]): Promise<string[]> {
   return ids.map((id) => `${id} of ${ctx.require('tenant')}`)
 }
 
-/** Who was set before, if anybody. */
+/** The previous user, if there was one. */
 function setUser (id: string): string {
   const before = String(ctx.get('user')?.id)
   ctx.set('user', { id })
@@ -43,7 +43,7 @@ t.test('resolvers and loaders read through ctx, each in the scope of its request
   t.same(await watch.completed(), OWN)
 })
 
-t.test('while the other tenant\'s waits at the same place: the resolver, the loader, the hooks, and a batch of queries', async (t) => {
+t.test('while the other tenant\'s request waits at the same place: resolver, loader, hooks and a batch of queries keep their scope', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   const look = async (place: string, request: FastifyRequest): Promise<void> => {
@@ -79,7 +79,7 @@ t.test('while the other tenant\'s waits at the same place: the resolver, the loa
   }
 })
 
-t.test('subscriptions: in the scope of their socket, whoever publishes', async (t) => {
+t.test('subscriptions run in the scope of their socket, for every publisher', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   const look = (place: string, request: { headers: Record<string, unknown> }): void => { watch.see(place, request.headers['x-tenant']) }
@@ -128,7 +128,7 @@ t.test('subscriptions: in the scope of their socket, whoever publishes', async (
   t.same(watch.told(), { subscribe: 'held', filter: 'held', resolve: 'held' })
 })
 
-/** Sockets of both tenants, with the user in the payload that their connection begins with. */
+/** Sockets of both tenants, with the user in the payload of connection_init. */
 async function subscribed (t: Tap, watch: Watch): Promise<WebSocket[]> {
   return await Promise.all(TENANTS.map(async (tenant) => {
     const socket = new WebSocket(`${watch.url.replace('http', 'ws')}/graphql`, 'graphql-transport-ws', { headers: headersOf(tenant) })

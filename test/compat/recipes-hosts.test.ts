@@ -1,4 +1,4 @@
-// Where Fastify itself is run by something else: NestJS, AWS Lambda, a cluster.
+// Fastify inside another host: NestJS, AWS Lambda, a cluster.
 import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -7,13 +7,13 @@ import t from 'tap'
 import { ctx } from './recipes/context.ts'
 import { headersOf, TENANTS, Watch } from './recipes/watch.ts'
 
-t.test('NestJS: registered on the Fastify instance first, the context is in middleware, guards, controllers and providers', async (t) => {
+t.test('NestJS: if the plugin is registered on the Fastify instance first, middleware, guards, controllers and providers have the context', async (t) => {
   const { answers, seen } = await runProgram('nest') as { answers: string[], seen: string[][] }
   t.same(answers, TENANTS.map((tenant) => `orders of ${tenant}`))
   t.same(seen, ['guard', 'middleware'].flatMap((place) => TENANTS.map((tenant) => [place, tenant, tenant])))
 })
 
-t.test('AWS Lambda: each event is a request of its own; wait for detached work before the runtime freezes', async (t) => {
+t.test('AWS Lambda: each event is a separate request; wait for detached work before the runtime freezes', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   const saved: unknown[] = []
@@ -22,7 +22,7 @@ t.test('AWS Lambda: each event is a request of its own; wait for detached work b
   const proxy = awsLambdaFastify(app)
   const handler = async (event: unknown, context: unknown) => {
     const answer = await proxy(event as never, context as never)
-    await Promise.all(work.splice(0)) // the runtime freezes the process once the handler's promise has settled
+    await Promise.all(work.splice(0)) // the runtime freezes the process after the promise of the handler has settled
     return answer
   }
 
@@ -41,13 +41,13 @@ t.test('AWS Lambda: each event is a request of its own; wait for detached work b
   t.same(saved.sort(), TENANTS)
 })
 
-t.test('a cluster: each worker process has a context of its own', async (t) => {
+t.test('a cluster: each worker process has its own context', async (t) => {
   const seen = await runProgram('cluster') as Array<{ tenant: string, id: string }>
   t.same(seen.map(({ tenant }) => tenant), [...TENANTS, ...TENANTS])
   t.equal(new Set(seen.map(({ id }) => id)).size, 4, 'ids are unique across processes')
 })
 
-/** What a program of `recipes/` prints, as JSON. */
+/** The output of a program of `recipes/`, parsed as JSON. */
 async function runProgram (name: string): Promise<unknown> {
   const { NODE_OPTIONS: _, NODE_V8_COVERAGE: __, ...inherited } = process.env
   const loader = (process.features as { typescript?: unknown }).typescript ? [] : ['--import', 'tsx']

@@ -1,4 +1,4 @@
-// pino-pretty and pino transports: a line has its fields before it leaves for another thread or stream.
+// pino-pretty and pino transports: a line has its fields before it goes to another thread or stream.
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -12,7 +12,7 @@ import { gate, listen, repeatedNames, type Tap } from '../support/support.ts'
 import { ctx } from './recipes/context.ts'
 import { headersOf, TENANTS } from './recipes/watch.ts'
 
-/** Both tenants' requests at once, each of which writes a line by what is given, after both have begun. */
+/** Sends a request per tenant at once. After both have begun, each writes a log line. */
 async function ask (t: Tap, app: FastifyInstance, write: () => void): Promise<void> {
   const both = gate()
   let waiting = 0
@@ -27,7 +27,7 @@ async function ask (t: Tap, app: FastifyInstance, write: () => void): Promise<vo
   await app.close()
 }
 
-/** What a transport holds is written when its thread ends. */
+/** A transport writes its buffer when its thread ends. */
 async function flushed (logger: object): Promise<void> {
   const stream = (logger as Record<symbol, Writable>)[symbolOf(logger, 'pino.stream')!]!
   const closed = once(stream, 'close')
@@ -45,7 +45,7 @@ function collector (): { readonly stream: Writable, readonly text: () => string 
   return { stream: new Writable({ write (part, _encoding, done) { parts.push(String(part)); done() } }), text: () => parts.join('') }
 }
 
-t.test('transports, which write in threads of their own: pino-pretty by its template, pino/file as JSON', async (t) => {
+t.test('transports in threads of their own: pino-pretty with its template, pino/file as JSON', async (t) => {
   const directory = t.testdir({})
   const [screen, file] = [join(directory, 'screen.log'), join(directory, 'app.log')]
 
@@ -71,7 +71,7 @@ t.test('transports, which write in threads of their own: pino-pretty by its temp
   }
 })
 
-t.test('several streams in this thread, and a logger of its own behind a transport', async (t) => {
+t.test('several streams in this thread, and a separate logger with a transport', async (t) => {
   const file = join(t.testdir({}), 'audit.log')
   const [seen, json] = [collector(), collector()]
 
@@ -91,7 +91,7 @@ t.test('several streams in this thread, and a logger of its own behind a transpo
   t.same(linesOf(seen.text(), 'handled').map((line) => line.replace(/^.*WARN \(\d+\): /, '')).sort(), TENANTS.map((tenant) => `${tenant}: handled`))
 })
 
-t.test('a function of pino-pretty is called when its stream gets to the line, in whatever scope: it reads the fields of the line', async (t) => {
+t.test('a function of pino-pretty runs when its stream reaches the line, in any scope: it must read the fields of the line', async (t) => {
   const [stalled, drained] = [gate(), gate()]
   const seen: string[] = []
   const scopes: unknown[] = []

@@ -14,7 +14,7 @@ type Callback = (error: unknown, session?: any) => void
 
 const secret = 'a secret of more than thirty-two characters'
 
-/** A store whose answers to all that wait are called by whoever asks last: a pool that batches. */
+/** A store whose pending lookups are all answered by the code of the last one, like a pool that batches. */
 class BatchingStore extends expressSession.Store {
   readonly #kept = new Map<string, unknown>()
   #waiting: Array<() => void> = []
@@ -33,7 +33,7 @@ class BatchingStore extends expressSession.Store {
   }
 }
 
-/** A cookie for each tenant that a first request got. */
+/** A session cookie per tenant, from a first request. */
 async function signIn (watch: Watch, path: string): Promise<Record<string, string>> {
   const cookies: Record<string, string> = {}
   for (const tenant of TENANTS) {
@@ -44,7 +44,7 @@ async function signIn (watch: Watch, path: string): Promise<Record<string, strin
   return cookies
 }
 
-t.test('@fastify/middie and @fastify/express: middleware is in the scope; behind one that others resume, bind(next)', async (t) => {
+t.test('@fastify/middie and @fastify/express: middleware runs in the scope; after one that another request resumes, use bind(next)', async (t) => {
   for (const [name, host] of [['middie', middie], ['express', express]] as const) {
     const watch = new Watch(t)
     const { app } = watch
@@ -55,7 +55,7 @@ t.test('@fastify/middie and @fastify/express: middleware is in the scope; behind
     await app.register(host as typeof middie)
     app.use((request, _response, next) => {
       ctx.log.info('in middleware')
-      pool.take(ctx.bind(next)) // next is called by a pool that requests share: the next middleware stays in this scope
+      pool.take(ctx.bind(next)) // a pool that requests share calls next: the next middleware stays in this scope
     })
 
     app.use((request: { headers: Record<string, unknown> }, _response: unknown, next: () => void) => { watch.see('next middleware', request.headers['x-tenant']); next() })
@@ -68,7 +68,7 @@ t.test('@fastify/middie and @fastify/express: middleware is in the scope; behind
   }
 })
 
-t.test('without bind(next), the next middleware sees the tenant of whoever called it; the handler sees its own', async (t) => {
+t.test('without bind(next) the next middleware sees the tenant of the code that called it, and the handler sees its own', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   const waiting: Array<() => void> = []
@@ -82,7 +82,7 @@ t.test('without bind(next), the next middleware sees the tenant of whoever calle
   t.same(watch.told(), { 'next middleware': 'swapped', handler: 'held' })
 })
 
-t.test('@fastify/session: a store that answers late, from whichever request, leaves hooks and handler in their scope', async (t) => {
+t.test('@fastify/session: a store that answers from another request\'s code leaves hooks and handler in their scope', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   const store = new BatchingStore()
@@ -101,7 +101,7 @@ t.test('@fastify/session: a store that answers late, from whichever request, lea
   t.same(watch.told(), { hook: 'held', handler: 'held' })
 })
 
-t.test('express-session within @fastify/express: its next is called by the store, and what Fastify runs then is in its own scope', async (t) => {
+t.test('express-session in @fastify/express: the store calls next, and Fastify\'s later steps run in their own scope', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   const store = new BatchingStore()
@@ -120,7 +120,7 @@ t.test('express-session within @fastify/express: its next is called by the store
   t.same(watch.told(), { 'next middleware': 'held', handler: 'held' })
 })
 
-t.test('@fastify/passport: strategy, serializer and handler are in the scope; the user is set in a hook behind it', async (t) => {
+t.test('@fastify/passport: strategy, serializer and handler run in the scope; a later hook sets the user', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   const users = { find: (name: string, callback: (error: unknown, user?: { id: string }) => void) => { setTimeout(() => { callback(null, { id: `${name} of ${ctx.get('tenant')}` }) }, 5) } }

@@ -1,4 +1,4 @@
-// What operations ask for: error reports, metrics, limits, caches and languages by tenant, and an audit log.
+// Recipes for operations: error reports, metrics, limits, caches and languages per tenant, and an audit log.
 import rateLimit from '@fastify/rate-limit'
 import * as Sentry from '@sentry/node'
 import pino from 'pino'
@@ -9,7 +9,7 @@ import { Lines } from '../support/support.ts'
 import { ctx } from './recipes/context.ts'
 import { headersOf, TENANTS, Watch } from './recipes/watch.ts'
 
-t.test('Sentry: an event carries the id and the tenant of the request in which it was captured', async (t) => {
+t.test('Sentry: an event has the id and the tenant of the request in which it was captured', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   const sent: Sentry.ErrorEvent[] = []
@@ -42,7 +42,7 @@ t.test('prom-client: the tenant as a label, from a list of known tenants', async
   const registry = new Registry()
   await app.register(ctx.plugin)
 
-  const known = new Set(['acme', 'globex']) // a label takes what a client sends only if it is bounded
+  const known = new Set(['acme', 'globex']) // limit the values that a client can put into a label
   const requests = new Counter({ name: 'requests_total', help: 'Requests', labelNames: ['tenant', 'route'], registers: [registry] })
   const durations = new Histogram({ name: 'request_seconds', help: 'Seconds', labelNames: ['tenant'], registers: [registry] })
   const label = () => known.has(ctx.get('tenant') ?? '') ? ctx.get('tenant')! : 'other'
@@ -64,7 +64,7 @@ t.test('prom-client: the tenant as a label, from a list of known tenants', async
     }
   }))
   registry.registerMetric(new Gauge({ name: 'context_late_reads', help: 'Reads after the end', registers: [], collect () { this.set(ctx.inFlight().counts.lateReads) } }))
-  ctx.inFlight() // begins the counting
+  ctx.inFlight() // starts counting
 
   app.get('/other', async () => await registry.metrics())
   await watch.listen()
@@ -77,14 +77,14 @@ t.test('prom-client: the tenant as a label, from a list of known tenants', async
   t.match(await registry.metrics(), /request_seconds_count\{tenant="acme"\} 1/)
 })
 
-t.test('@fastify/rate-limit: a limit for each tenant, read in its keyGenerator', async (t) => {
+t.test('@fastify/rate-limit: a limit per tenant, read in its keyGenerator', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   await app.register(ctx.plugin)
 
   await app.register(rateLimit, {
     max: 2,
-    hook: 'preHandler', // behind authentication: before it, the tenant is what a client says
+    hook: 'preHandler', // after authentication: before it, the client chooses the tenant
     keyGenerator: (request) => ctx.get('tenant') ?? request.ip
   })
 
@@ -94,13 +94,13 @@ t.test('@fastify/rate-limit: a limit for each tenant, read in its keyGenerator',
   t.same((await Promise.all(TENANTS.map(statuses))).map((each) => each.sort()), [[200, 200, 429], [200, 200, 429]])
 })
 
-t.test('an audit log: a pino of its own, with who acted, for whom, and why', async (t) => {
+t.test('an audit log: a separate pino logger with who acted, for whom, and why', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   const destination = new Lines(t)
   await app.register(ctx.plugin)
 
-  const audit = pino({ mixin: ctx.mixin }, destination) // a file or a table of its own; never sampled, never at another level
+  const audit = pino({ mixin: ctx.mixin }, destination) // a separate file or table; never sampled, never at another level
   app.addHook('preHandler', async (request) => { ctx.set('user', { id: String(request.headers['x-user']) }) })
   app.delete<{ Params: { id: string } }>('/orders/:id', async (request) => {
     await ctx.impersonate({ user: { id: 'customer-7' } }, { reason: String(request.headers['x-reason']) }, async () => {
@@ -116,7 +116,7 @@ t.test('an audit log: a pino of its own, with who acted, for whom, and why', asy
   })))
 })
 
-t.test('language and time zone: two keys with a seed, read where text is made', async (t) => {
+t.test('language and time zone: two keys with a seed, read where text is created', async (t) => {
   const ctx = createContext({
     locale: key<string>({ seed: ({ headers }) => supported(headers['accept-language']) }),
     timeZone: key<string>({ seed: ({ headers }) => zoneOf(headers['x-time-zone']) })
@@ -126,7 +126,7 @@ t.test('language and time zone: two keys with a seed, read where text is made', 
     return accepted?.split(',').map((part) => part.split(/[-;]/, 1)[0]!.trim()).find((language) => languages.includes(language)) ?? 'en'
   }
   function zoneOf (name: string | undefined): string {
-    return name !== undefined && Intl.supportedValuesOf('timeZone').includes(name) ? name : 'UTC' // a name from outside is checked: Intl throws on an unknown one
+    return name !== undefined && Intl.supportedValuesOf('timeZone').includes(name) ? name : 'UTC' // check a name from outside: Intl throws on an unknown one
   }
   const formatDate = (date: Date): string => new Intl.DateTimeFormat(ctx.require('locale'), { dateStyle: 'long', timeStyle: 'short', timeZone: ctx.require('timeZone') }).format(date)
 
@@ -142,7 +142,7 @@ t.test('language and time zone: two keys with a seed, read where text is made', 
   t.match(english, /^January 31, 2026 at 11:30\sPM$/)
 })
 
-t.test('a cache that outlives requests: the tenant is part of each key, and a value that has none is not kept', async (t) => {
+t.test('a cache that outlives requests: the tenant is part of each key, and without a tenant nothing is cached', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   const loads: string[] = []
@@ -151,7 +151,7 @@ t.test('a cache that outlives requests: the tenant is part of each key, and a va
 
   const kept = new Map<string, Promise<string>>()
   async function prices (sku: string): Promise<string> {
-    const id = JSON.stringify([ctx.require('tenant'), sku]) // require: without a tenant there is nothing to find, and nothing to keep
+    const id = JSON.stringify([ctx.require('tenant'), sku]) // require: without a tenant there is nothing to find and nothing to cache
     const found = kept.get(id) ?? db.prices(sku)
     kept.set(id, found)
     found.catch(() => { kept.delete(id) })

@@ -1,4 +1,4 @@
-// The pattern for Prisma, with a stand-in that behaves like it: recipes/prisma.ts says in what.
+// The pattern for Prisma, with a stand-in that behaves like it: see recipes/prisma.ts.
 import t from 'tap'
 import { ctx } from './recipes/context.ts'
 import { PrismaClient } from './recipes/prisma.ts'
@@ -39,7 +39,7 @@ t.test("$on('query') runs where the engine was started; an extension of the clie
   t.same(await watch.completed(), OWN)
 })
 
-t.test('a query that is returned from ctx.run is sent outside it, one that is awaited there within', async (t) => {
+t.test('a query that ctx.run returns is sent outside its scope, one that is awaited in it is sent inside', async (t) => {
   const sent: unknown[] = []
   const prisma = new PrismaClient().$extends({
     query: { $allOperations ({ args, query }) { sent.push(ctx.get('tenant')); return query(args) } }

@@ -1,4 +1,4 @@
-// @fastify/http-proxy: what a client says of itself is dropped, and what we know of it is sent.
+// @fastify/http-proxy: the client's own tenant header is dropped, and ours is sent.
 import { once } from 'node:events'
 import httpProxy from '@fastify/http-proxy'
 import websocket from '@fastify/websocket'
@@ -9,7 +9,7 @@ import { createContext, key } from '../../lib/index.ts'
 import { gate, listen, type Tap } from '../support/support.ts'
 import { OWN, TENANTS, Watch } from './recipes/watch.ts'
 
-/** What arrived at the service behind the proxy, once both tenants' requests are there. */
+/** What arrived at the service behind the proxy after both tenants' requests were there. */
 async function upstream (t: Tap) {
   const arrived = new Watch(t)
   const app = Fastify({ forceCloseConnections: true })
@@ -24,7 +24,7 @@ async function upstream (t: Tap) {
   return (await listen(t, app)).url
 }
 
-/** The tenant by a token; a client may say anything in x-tenant. */
+/** The tenant comes from a token. A client may send anything in x-tenant. */
 const contextFor = (orders: string) => createContext({
   tenant: key<string>({ seed: ({ headers }) => headers.authorization?.replace('token of ', ''), log: true, header: 'x-tenant' })
 }, { propagate: { [orders]: ['requestId', 'tenant'] } })
@@ -35,7 +35,7 @@ const spoofed = (authorization?: string) => ({
   body: '{"a":1}'
 })
 
-t.test('a client\'s own x-tenant is dropped, and ours is sent; the answer and its lines are the tenant\'s', async (t) => {
+t.test('the client\'s own x-tenant is dropped and ours is sent; the response and log lines have the right tenant', async (t) => {
   const orders = await upstream(t)
   const ctx = contextFor(orders)
   const watch = new Watch(t, ctx)
@@ -56,10 +56,10 @@ t.test('a client\'s own x-tenant is dropped, and ours is sent; the answer and it
   t.same(answers.map((text) => JSON.parse(text)), TENANTS.map((tenant) => ({ url: '/7', tenant, id: `id-${tenant}`, body: { a: 1 } })))
   t.same(await watch.completed(), OWN)
   const nobody = await Promise.all(TENANTS.map(async (tenant) => await watch.ask(tenant, '/orders', spoofed())))
-  t.same(nobody.map((text) => (JSON.parse(text) as { tenant: unknown }).tenant), [null, null], 'nor is it sent for who has no tenant')
+  t.same(nobody.map((text) => (JSON.parse(text) as { tenant: unknown }).tenant), [null, null], 'nor is it sent without a tenant')
 })
 
-t.test('without it: who says so is another tenant behind the proxy', async (t) => {
+t.test('without the recipe a client that sends the header is another tenant behind the proxy', async (t) => {
   const orders = await upstream(t)
   const ctx = contextFor(orders)
   const watch = new Watch(t, ctx)
@@ -70,7 +70,7 @@ t.test('without it: who says so is another tenant behind the proxy', async (t) =
   t.same(answers.map((text) => (JSON.parse(text) as { tenant: unknown }).tenant), ['umbrella', 'umbrella'])
 })
 
-t.test('its websockets: the headers of the connection are ours; hooks for what the upstream says are in the scope, those for what the client says need ctx.snapshot', async (t) => {
+t.test('websockets through the proxy: the connection has our headers; hooks for messages of the upstream run in the scope, those for messages of the client need ctx.snapshot', async (t) => {
   const orders = await upstream(t)
   const ctx = contextFor(orders)
   const watch = new Watch(t, ctx)

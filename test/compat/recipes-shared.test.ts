@@ -1,4 +1,4 @@
-// What requests share, and what lives long: socket.io, server-sent events, rxjs, bluebird, pg-promise, and resources made late.
+// Shared and long-lived resources: socket.io, server-sent events, rxjs, bluebird, pg-promise, and resources created late.
 import { EventEmitter, once } from 'node:events'
 import http from 'node:http'
 import { Readable } from 'node:stream'
@@ -13,7 +13,7 @@ import { startPostgres } from '../integration/postgres-server.ts'
 import { ctx } from './recipes/context.ts'
 import { headersOf, OWN, TENANTS, Watch } from './recipes/watch.ts'
 
-t.test('socket.io: a scope for each message, with the tenant of the handshake', async (t) => {
+t.test('socket.io: one scope per message, with the tenant of the handshake', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   await app.register(ctx.plugin)
@@ -21,7 +21,7 @@ t.test('socket.io: a scope for each message, with the tenant of the handshake', 
   const io_ = new Server(app.server)
   io_.on('connection', (socket) => {
     const tenant = socket.handshake.headers['x-tenant'] as string // check it against the token of the handshake
-    const inScope = (fn: () => unknown): unknown => ctx.run({ tenant }, fn, { inherit: false }) // each message is a root with an id of its own
+    const inScope = (fn: () => unknown): unknown => ctx.run({ tenant }, fn, { inherit: false }) // each message is a root with its own id
     socket.on('order', (name: string, answer: (text: string) => void) => inScope(async () => {
       ctx.log.info('ordered')
       await sleep(5)
@@ -40,7 +40,7 @@ t.test('socket.io: a scope for each message, with the tenant of the handshake', 
   t.equal(new Set(lines.map(({ reqId }) => reqId)).size, 2, 'each message has an id')
 })
 
-t.test('server-sent events: the generator, and what it hears of a shared emitter, are in the scope of the request', async (t) => {
+t.test('server-sent events: the generator, and its listener on a shared emitter, run in the scope of the request', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   const news = new EventEmitter()
@@ -51,7 +51,7 @@ t.test('server-sent events: the generator, and what it hears of a shared emitter
     let wake = (): void => {}
     const hear = ctx.bind((item: string) => { items.push(`${item} for ${ctx.require('tenant')}`); wake() })
     news.on('item', hear) // requests share the emitter: a bound listener keeps the scope
-    ctx.onEnd(() => { news.off('item', hear) }) // when the client is gone, too
+    ctx.onEnd(() => { news.off('item', hear) }) // also when the client disconnects
     return reply.type('text/event-stream').send(Readable.from((async function * () {
       yield ': open\n\n'
       while (!ctx.signal.aborted) {
@@ -74,10 +74,10 @@ t.test('server-sent events: the generator, and what it hears of a shared emitter
   t.same(await heard, TENANTS.map((tenant) => `data: tea for ${tenant}\n\n`))
   for (const { request } of streams) request.destroy()
   for (let i = 0; i < 50 && news.listenerCount('item') > 0; i++) await sleep(10)
-  t.equal(news.listenerCount('item'), 0, 'a client that leaves leaves no listener')
+  t.equal(news.listenerCount('item'), 0, 'a client that disconnects leaves no listener')
 })
 
-t.test('rxjs: what share() starts belongs to the first subscriber; a bound subscriber keeps its own scope', async (t) => {
+t.test('rxjs: the source of share() runs in the scope of the first subscriber; a bound subscriber keeps its own scope', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   await app.register(ctx.plugin)
@@ -112,13 +112,13 @@ t.test('rxjs: what share() starts belongs to the first subscriber; a bound subsc
   t.same(watch.told(), { 'bound subscriber': 'held', 'unbound subscriber': 'swapped', 'after an await': 'held' })
 })
 
-t.test('bluebird: its callbacks run in the scope of whoever scheduled its queue; an await, and bind, keep their own', async (t) => {
+t.test('bluebird: its callbacks run in the scope of the code that scheduled its queue; await and bind keep their own', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   await app.register(ctx.plugin)
   const results: Array<() => void> = []
 
-  const load = async (id: string): Promise<string> => await new Bluebird<string>((resolve) => { // awaited: what follows the await is in its own scope
+  const load = async (id: string): Promise<string> => await new Bluebird<string>((resolve) => { // awaited: code after the await runs in its own scope
     results.push(() => { resolve(id) })
   })
   app.get('/load', async (request) => {
@@ -143,7 +143,7 @@ t.test('bluebird: its callbacks run in the scope of whoever scheduled its queue;
   t.not(watch.told().then, 'held', 'a callback of bluebird that is not bound')
 })
 
-t.test('pg-promise, with one connection for two requests: an await is in its own scope; an event of the library may not be', async (t) => {
+t.test('pg-promise, with one connection for two requests: code after an await runs in its own scope; an event of the library may not', async (t) => {
   const { host, port } = await startPostgres(t)
   const watch = new Watch(t)
   const { app } = watch
@@ -151,13 +151,13 @@ t.test('pg-promise, with one connection for two requests: an await is in its own
   await app.register(ctx.plugin)
 
   const pgp = pgPromise({
-    query: (event) => { queries.push([event.query, ctx.get('tenant')]) } // may run for another request than the one that asks
+    query: (event) => { queries.push([event.query, ctx.get('tenant')]) } // may run in the scope of another request
   })
   const db = pgp({ host, port, user: 'postgres', database: 'postgres', max: 1 })
   t.teardown(() => { pgp.end() })
   const rows = async (text: string) => {
     const found = await db.any(text)
-    return [ctx.require('tenant'), found] // after an await: the own scope
+    return [ctx.require('tenant'), found] // after an await: its own scope
   }
 
   app.get('/', async () => {
@@ -170,7 +170,7 @@ t.test('pg-promise, with one connection for two requests: an await is in its own
   t.same(queries.map(([query]) => query).sort(), TENANTS.map((tenant) => `select '${tenant}' as tenant`))
 })
 
-t.test('a pool, a subscriber or a timer made late keeps the scope of the first request for ever, unless it is made outside', async (t) => {
+t.test('a pool, a subscriber or a timer created late keeps the scope of the first request forever, unless it is created outside', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   await app.register(ctx.plugin)
@@ -181,7 +181,7 @@ t.test('a pool, a subscriber or a timer made late keeps the scope of the first r
     const timer = setInterval(() => { own.ticks++; app.log.info('tick') }, 5)
     return own
   }
-  const getFeed = () => (feed ??= ctx.run({}, startFeed, { inherit: false })) // made in a scope of its own: no request's tenant is on its lines
+  const getFeed = () => (feed ??= ctx.run({}, startFeed, { inherit: false })) // created in its own scope: no request's tenant is on its lines
   app.get('/', async () => { getFeed(); return ctx.get('tenant') })
 
   await watch.listen()
@@ -194,5 +194,5 @@ t.test('a pool, a subscriber or a timer made late keeps the scope of the first r
   watch.lines.raw = []
   await watch.lines.until('tick', 2)
   naive.stop()
-  t.same([...new Set(watch.lines.all('tick').map(({ tenant }) => tenant))], ['acme'], 'made within a request, its lines name that tenant')
+  t.same([...new Set(watch.lines.all('tick').map(({ tenant }) => tenant))], ['acme'], 'created in a request, its lines have that tenant')
 })

@@ -1,4 +1,4 @@
-// @fastify/otel as it registers itself: which of its hooks see the scope.
+// @fastify/otel when it registers itself: which of its hooks see the scope.
 import { FastifyOtelInstrumentation } from '@fastify/otel'
 import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node'
 import t from 'tap'
@@ -8,7 +8,7 @@ import { OWN, TENANTS, Watch } from './recipes/watch.ts'
 
 const exporter = new InMemorySpanExporter()
 
-t.test('registered at initialization: spans of two tenants at once have the values of their own, lifecycleHook sees them, requestHook is too early', async (t) => {
+t.test('registered at initialization: concurrent spans of two tenants have their own values, lifecycleHook sees them, requestHook runs too early', async (t) => {
   const early: unknown[] = []
 
   const tracing = otel({ attributes: { tenant: 'app.tenant' } })
@@ -49,10 +49,10 @@ t.test('registered at initialization: spans of two tenants at once have the valu
   t.same([...whose.values()].sort(), [...TENANTS])
   // The span of the plugin's own hook begins before the scope does.
   const ofHooks = spans.filter(({ name }) => /user(?:Hook|Handler)$/.test(name))
-  t.equal(ofHooks.length, 4, 'a hook and a handler of each')
+  t.equal(ofHooks.length, 4, 'one hook and one handler each')
   for (const span of [...requests, ...ofHooks]) t.equal(span.attributes['app.tenant'], whose.get(span.spanContext().traceId), span.name)
   for (const span of ofHooks) t.equal(span.attributes['app.request_id'], `id-${whose.get(span.spanContext().traceId)}`, span.name)
-  t.equal(spans.filter(({ attributes }) => attributes['app.request_id'] === 'none').length, 2, 'one span of each is that of the hook which opens the scope')
+  t.equal(spans.filter(({ attributes }) => attributes['app.request_id'] === 'none').length, 2, 'one span each is that of the hook which opens the scope')
   const lines = watch.lines.all('here')
-  t.same(lines.map(({ trace_id: id, tenant }) => whose.get(id) === tenant), [true, true], 'a line names the trace of its own request')
+  t.same(lines.map(({ trace_id: id, tenant }) => whose.get(id) === tenant), [true, true], 'each line names the trace of its own request')
 })

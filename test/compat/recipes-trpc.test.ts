@@ -1,4 +1,4 @@
-// @trpc/server: a batch is one request, and each procedure may have a scope of its own.
+// @trpc/server: a batch is one request, and each procedure may have its own scope.
 import { initTRPC } from '@trpc/server'
 import { fastifyTRPCPlugin, type CreateFastifyContextOptions } from '@trpc/server/adapters/fastify'
 import type { FastifyRequest } from 'fastify'
@@ -18,7 +18,7 @@ const readNotes = async () => { // knows no request
 
 const results = (text: string): unknown[] => (JSON.parse(text) as Array<{ result: { data: unknown } }>).map(({ result }) => result.data)
 
-t.test('procedures of a batch: each in a scope of its own below that of the request, and named on its lines', async (t) => {
+t.test('procedures of a batch: each has its own scope below the request\'s, and its name on its log lines', async (t) => {
   const watch = new Watch(t, ctx)
   const { app } = watch
   await app.register(ctx.plugin)
@@ -40,10 +40,10 @@ t.test('procedures of a batch: each in a scope of its own below that of the requ
   t.same(answers.map(results), TENANTS.map((tenant) => [`notes of ${tenant}`, 'name', `notes of ${tenant}`]))
   t.same(watch.lines.all('reading notes').map(({ tenant, procedure }) => `${tenant} ${procedure}`).sort(), ['acme notes', 'acme notes', 'globex notes', 'globex notes'])
   t.same(await watch.completed(), OWN)
-  t.same(watch.lines.all('request completed').map(({ procedure }) => procedure), [undefined, undefined], 'a procedure\'s own scope is over with it')
+  t.same(watch.lines.all('request completed').map(({ procedure }) => procedure), [undefined, undefined], 'the scope of a procedure ends with it')
 })
 
-t.test('without it: what one procedure of a batch sets is seen by the others', async (t) => {
+t.test('without own scopes a value set by one procedure of a batch is visible to the others', async (t) => {
   const watch = new Watch(t, ctx)
   await watch.app.register(ctx.plugin)
   const trpc = initTRPC.create()
@@ -60,7 +60,7 @@ t.test('without it: what one procedure of a batch sets is seen by the others', a
   t.same(results(await watch.ask('acme', '/trpc/c,d?batch=1&input={}')), ['c', 'd'])
 })
 
-t.test('createContext, middleware, a mutation, onError, responseMeta, and a subscription by server-sent events', async (t) => {
+t.test('createContext, middleware, a mutation, onError, responseMeta and a subscription by server-sent events run in the scope', async (t) => {
   const watch = new Watch(t, ctx)
   const { app } = watch
   const look = (place: string, { headers }: Pick<FastifyRequest, 'headers'>): void => { watch.see(place, headers['x-tenant']) }

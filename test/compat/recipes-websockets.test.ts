@@ -1,4 +1,4 @@
-// @fastify/websocket: a scope as long as the socket, and listeners on what sockets share.
+// @fastify/websocket: the scope lasts as long as the socket, and listeners on shared emitters are bound.
 import { EventEmitter, once } from 'node:events'
 import websocket from '@fastify/websocket'
 import t from 'tap'
@@ -16,7 +16,7 @@ async function connect (t: Tap, watch: Watch, path: string): Promise<WebSocket[]
 
 const messages = async (sockets: readonly WebSocket[]): Promise<string[]> => await Promise.all(sockets.map(async (socket) => String((await once(socket, 'message'))[0])))
 
-t.test('listeners of the socket, and a bound one on an emitter that sockets share, see their own tenant as long as it is open', async (t) => {
+t.test('listeners of the socket, and a bound listener on a shared emitter, see their own tenant while it is open', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   const news = new EventEmitter()
@@ -30,7 +30,7 @@ t.test('listeners of the socket, and a bound one on an emitter that sockets shar
       socket.send(`received by ${ctx.require('tenant')}`)
     })
     const tell = ctx.bind((item: string) => { socket.send(`${item} for ${ctx.require('tenant')}`) })
-    news.on('item', tell) // an emitter that all sockets share: bound, or it runs in the scope of who emits
+    news.on('item', tell) // all sockets share this emitter: without bind, the listener runs in the scope of the code that emits
     socket.on('close', () => { news.off('item', tell) })
   })
 
@@ -75,7 +75,7 @@ t.test('listeners of the socket, and a bound one on an emitter that sockets shar
   t.equal(news.listenerCount('item'), 0)
 })
 
-t.test('an event from outside all requests: an unbound listener has no tenant', async (t) => {
+t.test('an unbound listener of an event from outside all requests has no tenant', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   const news = new EventEmitter()
@@ -94,7 +94,7 @@ t.test('an event from outside all requests: an unbound listener has no tenant', 
   for (const socket of sockets) socket.terminate()
 })
 
-t.test('a scope for each message: what is set for one is not there for the next', async (t) => {
+t.test('one scope per message: a value set for one message is not there for the next', async (t) => {
   const watch = new Watch(t)
   const { app } = watch
   await app.register(ctx.plugin)

@@ -1,4 +1,4 @@
-// docs/recipes*.md: what they show is what the tests of the recipes prove.
+// docs/recipes*.md: the recipe tests prove the code on these pages.
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
@@ -21,7 +21,7 @@ function linesOf (code: string): string[] {
   return code.split('\n').map((line) => line.replace(/(?:^|\s)\/\/ .*$/, '').trim()).filter((line) => line !== '')
 }
 
-/** The first line that does not stand in a program after those before it. */
+/** The first line that a program does not contain after the lines before it. */
 function missingIn (program: readonly string[], lines: readonly string[]): string | undefined {
   let from = 0
   return lines.find((line) => {
@@ -36,7 +36,7 @@ t.test('each recipe names its test', async (t) => {
   t.same(sections.filter(({ test, blocks }) => test === undefined || blocks.length === 0).map(({ title }) => title), [])
 })
 
-t.test('each line of a recipe stands in its test, in that order', async (t) => {
+t.test('each line of a recipe is in its test, in the same order', async (t) => {
   const shared = linesOf(read('test/compat/recipes/context.ts'))
   const { opening } = pages.find(({ name }) => name === 'recipes.md')!
   const [context = ''] = [...opening.matchAll(/^```ts\n(.*?)^```$/gms)].map(([, code]) => code!)
@@ -53,7 +53,7 @@ t.test('each line of a recipe stands in its test, in that order', async (t) => {
   }
 })
 
-t.test('the table at the top of each page leads to each of its recipes', async (t) => {
+t.test('the table at the top of each page links to each of its recipes', async (t) => {
   for (const { name, opening, sections } of pages) {
     const rows = [...opening.matchAll(/^\| \[([^\]]+)\]\(#/gm)].map(([, title]) => title)
     t.same(rows, sections.map(({ title }) => title), name)

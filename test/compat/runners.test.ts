@@ -1,4 +1,4 @@
-// The kit as a user of each runner has it: a project of its own, with the built package in its node_modules.
+// The testing kit in a project per test runner, with the built package in its node_modules.
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
@@ -21,9 +21,9 @@ const RUNNERS: Readonly<Record<string, { readonly args: readonly string[], reado
   jest: { args: ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js'], all: /Tests: {7}5 passed, 5 total/, allButOne: /Tests: {7}1 failed, 4 passed, 5 total/ }
 }
 
-/** Runs the tests of a project, without the environment of this test. */
+/** Runs the tests of a project without the environment of this test. */
 async function run (project: string, args: readonly string[], shared: boolean): Promise<{ readonly failed: boolean, readonly output: string }> {
-  // Without tap's coverage, which would count dist beside lib.
+  // Without tap's coverage, which would count dist next to lib.
   const env = { PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH}`, HOME: project, NO_COLOR: '1', SHARED: shared ? '1' : '0', _TAPJS_PROCESSINFO_COVERAGE_: '0' }
   return await new Promise((resolve) => {
     execFile(process.execPath, [...args], { cwd: project, env, timeout: 120_000, maxBuffer: 1e8 }, (error, stdout, stderr) => {
@@ -33,7 +33,7 @@ async function run (project: string, args: readonly string[], shared: boolean): 
 }
 
 for (const [runner, { args, all, allButOne }] of Object.entries(RUNNERS)) {
-  t.test(`the kit under ${runner}`, async (t) => {
+  t.test(`the testing kit works under ${runner}`, async (t) => {
     const project = await mkdtemp(join(tmpdir(), 'fastify-ctx-runner-'))
     t.teardown(() => rm(project, { recursive: true, force: true }))
     await writeFile(join(project, 'package.json'), '{ "type": "module", "private": true }')

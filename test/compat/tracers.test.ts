@@ -1,5 +1,5 @@
-// What wraps the hooks and handlers of others: tracers, and plugins that do as they do. Beside bare Fastify, the functions they
-// wrap are called with the same arguments as often, and have the same names; and no tenant reads the value of another.
+// Tracers, and plugins like them, wrap the hooks and handlers of others. Compared with bare Fastify, the functions that they wrap are called as often, with the
+// same arguments and names, and no tenant reads the value of another.
 import { FastifyOtelInstrumentation } from '@fastify/otel'
 import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor, type ReadableSpan } from '@opentelemetry/sdk-trace-node'
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
@@ -10,10 +10,10 @@ import { crossings, probe, TENANTS, type Install, type Read, type Seen } from '.
 
 type Hook = (...args: any[]) => unknown
 
-/** What an application saw, and what wrapped its hooks. */
+/** What an application and the tracer around it saw. */
 type Noticed = Seen & { readonly noticed: unknown }
 
-/** What wraps hooks in one application, and what it has noticed by the end. */
+/** A tool that wraps hooks in one application, and what it had recorded at the end. */
 interface Wrapper {
   readonly install: Install
   readonly noticed: () => unknown
@@ -21,7 +21,7 @@ interface Wrapper {
 
 const KINDS = ['onRequest', 'preParsing', 'preValidation', 'preHandler', 'preSerialization', 'onSend', 'onResponse', 'onError', 'onTimeout', 'onRequestAbort']
 
-/** Wraps as tracers do, by rest arguments: the wrapper has no name and no parameters. */
+/** Wraps as tracers do, with rest arguments: the wrapper has no name and no parameters. */
 function counting (counts: Record<string, number>, kind: string, fn: Hook): Hook {
   const count = (what: string): void => { counts[what] = (counts[what] ?? 0) + 1 }
   return function (this: unknown, ...args: unknown[]) {
@@ -37,7 +37,7 @@ function counting (counts: Record<string, number>, kind: string, fn: Hook): Hook
   }
 }
 
-/** The same for a hook of any kind. The plugin's own are wrapped too; they are not counted, and keep their names, so that they can be left out of what is printed. */
+/** The same for hooks of any kind. The plugin's own hooks are wrapped too. They are not counted and keep their names, so that they can be removed from the output. */
 function wrapHook (counts: Record<string, number>, kind: string, fn: Hook): Hook {
   if (!fn.name.startsWith('fastifyCtx')) return counting(counts, kind, fn)
   return Object.defineProperty(counting({}, kind, fn), 'name', { value: fn.name })
@@ -87,8 +87,8 @@ function fastifyOtel (): Wrapper {
 }
 
 /**
- * What is to be the same. The name of a plugin stands in the names of those that are registered after it, and a tracer's
- * wrapper of our hook is printed by the name of the wrapper.
+ * The parts that must be equal. The name of a plugin is part of the names of plugins registered after it, and a tracer's
+ * wrapper of our hook is printed with the name of the wrapper.
  */
 function comparable ({ reads: _, names, noticed, ...seen }: Noticed): object {
   const printed = names.printed!.map((line) => line.replaceAll(/("(?:handlerWrapped|anonymous)\(\)",?)+/g, 'wrapped'))
@@ -118,7 +118,7 @@ async function look (wrapper: Wrapper, at: 'instance' | 'route', plugin?: Instal
 }
 
 for (const [name, at, wrap] of WRAPPERS) {
-  t.test(`${name}, hooks of the ${at}: arguments, names, answers and what it notices are as with bare Fastify, and each tenant reads its own`, async (t) => {
+  t.test(`${name}, hooks of the ${at}: arguments, names, responses and observations equal those with bare Fastify, and each tenant reads its own`, async (t) => {
     const [bare, before, after] = await Promise.all([look(wrap(), at), ...(['before', 'after'] as const).map(async (order) => {
       const ctx = createContext({ tenant: key<string>({ seed: (request) => request.headers['x-tenant'] as string }) })
       return await look(wrap(), at, async (app) => { await app.register(ctx.plugin) }, order, () => ctx.get('tenant'))
@@ -128,9 +128,9 @@ for (const [name, at, wrap] of WRAPPERS) {
   })
 }
 
-// They wrap Fastify where it is loaded, and so come before every plugin.
+// They wrap Fastify when it is loaded, so they come before every plugin.
 for (const agent of ['@opentelemetry/instrumentation-fastify', 'dd-trace', 'newrelic', 'elastic-apm-node']) {
-  t.test(`${agent}: arguments, names, answers, spans and errors are as with bare Fastify, and each tenant reads its own`, async (t) => {
+  t.test(`${agent}: arguments, names, responses, spans and errors equal those with bare Fastify, and each tenant reads its own`, async (t) => {
     const [bare, plugin] = await Promise.all([under(agent, 'bare'), under(agent, 'plugin')])
     check(t, plugin, bare, 'with the plugin')
   })
@@ -138,9 +138,9 @@ for (const agent of ['@opentelemetry/instrumentation-fastify', 'dd-trace', 'newr
 
 function check (t: Test, seen: Noticed, bare: Noticed, title: string): void {
   t.strictSame(comparable(seen), comparable(bare), title)
-  t.ok(Object.keys(bare.noticed as object).length >= 10, 'it noticed what it wraps')
-  t.match(JSON.stringify(bare.noticed), /fail/, 'and what failed')
-  t.same(crossings(seen), [], `${title}: nothing is lost or crossed`)
-  t.ok(Object.keys(seen.reads).length > 50, 'the application looked everywhere')
+  t.ok(Object.keys(bare.noticed as object).length >= 10, 'it recorded what it wraps')
+  t.match(JSON.stringify(bare.noticed), /fail/, 'and failures')
+  t.same(crossings(seen), [], `${title}: no value is missing or another tenant's`)
+  t.ok(Object.keys(seen.reads).length > 50, 'the application read everywhere')
   t.same(Object.entries(seen.reads).filter(([, pairs]) => pairs.length < TENANTS.length).map(([place]) => place), [], 'with both tenants')
 }

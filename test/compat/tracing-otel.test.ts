@@ -1,4 +1,4 @@
-// OpenTelemetry's own SDK and @fastify/otel: their spans are the truth, and get the values of our scopes.
+// OpenTelemetry's own SDK and @fastify/otel: log lines follow their spans, and the spans get the values of our scopes.
 import { FastifyOtelInstrumentation } from '@fastify/otel'
 import { SpanKind, trace, type Span } from '@opentelemetry/api'
 import { UndiciInstrumentation } from '@opentelemetry/instrumentation-undici'
@@ -26,7 +26,7 @@ const contextFor = (propagate: Propagate = {}) => createContext({
   user: key<{ readonly id: string, readonly groups: string[] }>({ log: ({ id, groups }) => ({ id, groups }) })
 }, { trace: tracing, propagate })
 
-/** An application with @fastify/otel before, or after, ours. */
+/** An application with @fastify/otel registered before or after our plugin. */
 async function serve (t: Tap, ctx: ReturnType<typeof contextFor>, routes: (app: FastifyInstance) => void, order: 'before' | 'after' = 'before') {
   const instrumentation = new FastifyOtelInstrumentation()
   instrumentation.setTracerProvider(provider)
@@ -49,7 +49,7 @@ const finished = (name: string): ReadableSpan => exporter.getFinishedSpans().fin
 const fieldsOf = (span: Pick<Span, 'spanContext'>): object => ({ trace_id: span.spanContext().traceId, span_id: span.spanContext().spanId, trace_flags: '01' })
 const placeOf = (line: LogLine): object => ({ trace_id: line.trace_id, span_id: line.span_id, trace_flags: line.trace_flags })
 
-t.test('log lines name the span that is active where they are written', async (t) => {
+t.test('log lines name the span that is active when they are written', async (t) => {
   const ctx = contextFor()
   const active: Record<string, object> = {}
   const write = (where: string): void => {
@@ -73,11 +73,11 @@ t.test('log lines name the span that is active where they are written', async (t
   t.same(placeOf(lines.one('child')), fieldsOf(finished('child')))
   t.same(placeOf(lines.one('handler')), fieldsOf(finished('handler')))
   t.not(lines.one('handler').span_id, lines.one('child').span_id)
-  t.equal(finished('request').spanContext().traceId, TRACE, 'in the trace that the request brought')
+  t.equal(finished('request').spanContext().traceId, TRACE, 'in the trace from the request\'s header')
   t.equal(lines.one('request completed').trace_id, TRACE)
 })
 
-t.test('the span of a request has the values of the seeds, and what is set later', async (t) => {
+t.test('the span of a request has the values of the seeds, and values set later', async (t) => {
   const ctx = contextFor()
   const { get } = await serve(t, ctx, (app) => {
     app.addHook('preHandler', async () => { ctx.set('user', { id: 'ada', groups: ['a', 'b'] }) })
@@ -95,7 +95,7 @@ t.test('the span of a request has the values of the seeds, and what is set later
   t.same(['in the handler', 'in run', 'in impersonate'].map((name) => finished(name).attributes), ['acme', 'globex', 'initech'].map((tenant) => ({ 'app.tenant': tenant, 'app.user': user })))
 })
 
-t.test('requests of two tenants at once: each span has the values of its own', async (t) => {
+t.test('concurrent requests of two tenants: each span has its own values', async (t) => {
   const ctx = contextFor()
   const both = gate()
   let waiting = 0
@@ -112,14 +112,14 @@ t.test('requests of two tenants at once: each span has the values of its own', a
   const traces = await Promise.all(tenants.map(async (tenant) => await get(tenant)))
   for (const [i, tenant] of tenants.entries()) {
     const spans = exporter.getFinishedSpans().filter((span) => span.spanContext().traceId === traces[i])
-    t.ok(spans.length >= 3, 'the request, its handler, and what that began')
-    // The first hooks of all begin before the seed is read.
+    t.ok(spans.length >= 3, 'the request, its handler, and the spans that they began')
+    // The first hooks begin before the seed is read.
     t.same([...new Set(spans.map(({ attributes }) => attributes['app.tenant'] ?? tenant))], [tenant])
     t.equal(finished(`of ${tenant}`).attributes['app.tenant'], tenant)
   }
 })
 
-t.test('a line written in the work of another request names the trace of its own', async (t) => {
+t.test('a line written in the work of another request names the trace of its own request', async (t) => {
   const ctx = contextFor()
   const [parked, resumed] = [gate<() => void>(), gate()]
   const began: Record<string, string> = {}
@@ -141,7 +141,7 @@ t.test('a line written in the work of another request names the trace of its own
   t.equal(lines.one('of acme').trace_id, began.acme)
 })
 
-t.test('registered after ours: lines name the active span still, spans below have the values, the span of the request has not', async (t) => {
+t.test('registered after ours: lines still name the active span, child spans have the values, the span of the request has not', async (t) => {
   const ctx = contextFor()
   const { lines, get } = await serve(t, ctx, (app) => {
     app.get('/', async () => {
@@ -155,7 +155,7 @@ t.test('registered after ours: lines name the active span still, spans below hav
   t.equal(finished('below').attributes['app.tenant'], 'acme')
 })
 
-t.test('a job continues the trace, its first span below the one that the envelope was made in', async (t) => {
+t.test('a job continues the trace: its first span is a child of the span in which the envelope was created', async (t) => {
   const ctx = contextFor()
   const { lines, get } = await serve(t, ctx, (app) => { app.get('/', async () => ctx.dehydrate()) })
   const envelope = await get('acme')
@@ -174,7 +174,7 @@ t.test('a job continues the trace, its first span below the one that the envelop
   t.same(placeOf(lines.one('in the job')), fieldsOf(job))
 })
 
-t.test('a job that runs in a span of its worker already is in the trace of that', async (t) => {
+t.test('a job that already runs in a span of its worker stays in that trace', async (t) => {
   const ctx = contextFor()
   const { get } = await serve(t, ctx, (app) => { app.get('/', async () => ctx.dehydrate()) })
   const envelope = await get('acme')
@@ -185,10 +185,10 @@ t.test('a job that runs in a span of its worker already is in the trace of that'
   t.equal(finished('worker').attributes['app.tenant'], 'acme')
 })
 
-t.test('calls', async (t) => {
+t.test('outgoing calls', async (t) => {
   const traceparents = ({ calls }: Upstream): string[] => calls.flatMap(({ raw }) => raw.filter((_, i) => raw[i - 1]?.toLowerCase() === 'traceparent'))
 
-  /** Calls a listed origin, and one that is not, in a request. */
+  /** Calls one listed and one unlisted origin in a request. */
   async function called (t: Tap) {
     const [listed, other] = [await upstream(t), await upstream(t)]
     const ctx = contextFor({ [listed.origin]: ['tenant'] })
@@ -201,23 +201,23 @@ t.test('calls', async (t) => {
     return { listed, other, headers: JSON.parse(await get('acme', { traceparent: TRACEPARENT })) as Record<string, string> }
   }
 
-  t.test('the active span is their parent', async (t) => {
+  t.test('have the active span as their parent', async (t) => {
     const { listed, other, headers } = await called(t)
     const expected = `00-${TRACE}-${finished('handler').spanContext().spanId}-01`
     t.same(traceparents(listed), [expected])
     t.same(traceparents(other), [])
-    t.equal(headers.traceparent, expected, 'those of headersFor, too')
+    t.equal(headers.traceparent, expected, 'also those with headersFor')
   })
 
-  t.test("with OpenTelemetry's instrumentation of undici, traceparent is left to that, and there once", async (t) => {
+  t.test("with OpenTelemetry's instrumentation of undici, traceparent is left to it and is sent once", async (t) => {
     const instrumentation = new UndiciInstrumentation()
     instrumentation.setTracerProvider(provider)
     t.teardown(() => { instrumentation.disable() })
     const { listed, other } = await called(t)
-    // Of those that the handler made: the test's own are instrumented, too.
+    // Only calls of the handler: the test's own calls are instrumented too.
     const { spanId, traceId } = finished('handler').spanContext()
     const spans = exporter.getFinishedSpans().filter(({ kind, parentSpanContext }) => kind === SpanKind.CLIENT && parentSpanContext?.spanId === spanId)
-    t.equal(spans.length, 2, 'it made a span of each call')
+    t.equal(spans.length, 2, 'it creates a span per call')
     t.same([...traceparents(listed), ...traceparents(other)], spans.map((span) => `00-${traceId}-${span.spanContext().spanId}-01`))
     t.same(listed.all('x-tenant'), ['acme'])
     t.same(other.all('x-tenant'), [undefined])
@@ -226,6 +226,6 @@ t.test('calls', async (t) => {
     const envelope = JSON.stringify({ v: 1, requestId: 'id-1', values: {}, traceparent: TRACEPARENT })
     await unaware.hydrate(envelope, async () => await unaware.run({ tenant: 'globex' }, async () => await (await fetch(listed.origin)).text()))
     t.equal(listed.all('x-tenant')[1], 'globex')
-    t.equal(traceparents(listed).length, 2, 'once for each call, by a context that knows nothing of OpenTelemetry, too')
+    t.equal(traceparents(listed).length, 2, 'once per call, also by a context without OpenTelemetry')
   })
 })

@@ -9,7 +9,7 @@ import ts from 'typescript'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: Record<string, string> }
 
-/** What an import names, and the file of lib that is behind it. */
+/** The import name of each entry, and its file in lib. */
 const entries = Object.entries(exports).filter(([, target]) => target.endsWith('.js')).map(([name, target]) => ({
   name: name.replace(/^\./, 'fastify-ctx'),
   file: join(root, target.replace(/^\.\/dist\/(.*)\.js$/, 'lib/$1.ts'))
@@ -19,9 +19,9 @@ const { options } = ts.convertCompilerOptionsFromJson((ts.readConfigFile(join(ro
 const program = ts.createProgram(entries.map(({ file }) => file), options)
 const checker = program.getTypeChecker()
 
-t.test('the API reference is made without a warning, a page for each entry', async (t) => {
+t.test('the API reference is built without a warning, one page per entry', async (t) => {
   const out = t.testdir()
-  // Without NODE_OPTIONS, by which the runner of this test would load itself.
+  // Without NODE_OPTIONS, which would load the runner of this test.
   const { NODE_OPTIONS: _, ...env } = process.env
   const { stdout, stderr } = await promisify(execFile)(process.execPath, [join(root, 'node_modules/typedoc/bin/typedoc'), '--out', out], { cwd: root, env: { ...env, _TAPJS_PROCESSINFO_COVERAGE_: '0' } })
     .catch((error: Error & { stdout: string, stderr: string }) => { throw new Error(error.stdout + error.stderr, { cause: error }) })
@@ -30,7 +30,7 @@ t.test('the API reference is made without a warning, a page for each entry', asy
   t.same(pages.sort(), ['README.md', ...entries.map(({ name }) => `${name}.md`)].sort())
 
   for (const { name, file } of entries) {
-    t.test(`${name}: its page names all that it exports`, async (t) => {
+    t.test(`${name}: its page lists all its exports`, async (t) => {
       const headings = headingsOf(read(out, name), 3)
       const names = exportsOf(file).map(({ name }) => name)
       t.not(names.length, 0)
@@ -38,14 +38,14 @@ t.test('the API reference is made without a warning, a page for each entry', asy
     })
   }
 
-  t.test('the section of Context names each member of ctx, and nothing that is private or has a symbol for a name', async (t) => {
+  t.test('the section of Context lists each member of ctx, and no private or symbol-named one', async (t) => {
     const section = read(out, 'fastify-ctx').split(/^### /m).find((text) => text.startsWith('Context\n'))!
     const members = membersOf('ctx').map(({ name }) => name)
     t.not(members.length, 0)
     t.same([...headingsOf(section, 5)].filter((heading) => heading !== 'V').sort(), members.sort())
   })
 
-  t.test('the section of ReadyMadeOptions names each option of the plugin', async (t) => {
+  t.test('the section of ReadyMadeOptions lists each option of the plugin', async (t) => {
     const section = read(out, 'fastify-ctx').split(/^### /m).find((text) => text.startsWith('ReadyMadeOptions\n'))!
     const symbol = exportsOf(entries[0]!.file).find(({ name }) => name === 'ReadyMadeOptions')!
     const names = checker.getDeclaredTypeOfSymbol(original(symbol)).getProperties().map(({ name }) => name)
@@ -54,7 +54,7 @@ t.test('the API reference is made without a warning, a page for each entry', asy
   })
 })
 
-/** A page, without the escapes of Markdown. */
+/** A page without the escapes of Markdown. */
 function read (out: string, name: string): string {
   return readFileSync(join(out, `${name}.md`), 'utf8').replaceAll('\\', '')
 }
@@ -72,7 +72,7 @@ function original (symbol: ts.Symbol): ts.Symbol {
   return (symbol.flags & ts.SymbolFlags.Alias) === 0 ? symbol : checker.getAliasedSymbol(symbol)
 }
 
-/** The public members of what the first entry exports under a name. */
+/** The public members of an export of the first entry. */
 function membersOf (name: string): ts.Symbol[] {
   const symbol = exportsOf(entries[0]!.file).find((symbol) => symbol.name === name)!
   return checker.getTypeOfSymbol(original(symbol)).getProperties().filter((member) => {

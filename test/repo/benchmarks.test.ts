@@ -31,7 +31,7 @@ function read (file: string): string {
   return readFileSync(new URL(file, ROOT), 'utf8')
 }
 
-/** Runs a file of benchmarks/ as a program, with nothing of the test runner in it. */
+/** Runs a file of benchmarks/ as a program without the test runner. */
 async function run (...args: string[]): Promise<string> {
   const { NODE_OPTIONS, NODE_V8_COVERAGE, ...env } = process.env
   const [file, ...options] = args
@@ -40,16 +40,16 @@ async function run (...args: string[]): Promise<string> {
   return stdout
 }
 
-// Seconds where a core is free; what it starts takes long where none is.
+// Seconds on an idle core, much longer on a busy one.
 t.setTimeout(600_000)
 
-t.test('the page and the chart say what the kept results say', async (t) => {
+t.test('the benchmark page and the chart match the saved results', async (t) => {
   const { doc, chart } = await makeReport(JSON.parse(read('benchmarks/results.json')) as object, read('docs/performance.md'))
   t.equal(read('docs/performance.md'), doc)
   t.equal(read('docs/performance.svg'), chart)
 })
 
-t.test('the kept results answer each question on each Node line, in each case that a variant takes part in', async (t) => {
+t.test('the saved results cover each question on each Node version, in each case of a variant', async (t) => {
   const { nodes, questions } = JSON.parse(read('benchmarks/results.json')) as { nodes: Record<string, string>, questions: Record<string, Record<string, { figures: Record<string, object> }>> }
   for (const { name, cases, variants } of await readQuestions()) {
     for (const [line, version] of Object.entries(nodes)) {
@@ -61,7 +61,7 @@ t.test('the kept results answer each question on each Node line, in each case th
   }
 })
 
-t.test('each case of each variant works', async (t) => {
+t.test('each case of each variant runs', async (t) => {
   const tried = JSON.parse(await run('try.mjs')) as Record<string, Record<string, readonly string[]>>
   for (const { name, cases, variants, base, control } of await readQuestions()) {
     t.same(Object.keys(tried[name] ?? {}).sort(), [...cases].sort(), name)
@@ -71,7 +71,7 @@ t.test('each case of each variant works', async (t) => {
   }
 })
 
-t.test('a goal names cases and variants that there are', async (t) => {
+t.test('each goal refers to existing cases and variants', async (t) => {
   for (const { name, cases, variants, goals } of await readQuestions()) {
     for (const { of, against, over, base, from, to, cases: some = [] } of goals) {
       t.same([of, against, over, base].filter((variant) => variant !== undefined && !variants.includes(variant as string)), [], name)
@@ -80,13 +80,13 @@ t.test('a goal names cases and variants that there are', async (t) => {
   }
 })
 
-t.test('one round over processes and sockets is measured, told and judged', async (t) => {
+t.test('one round over processes and sockets is measured, reported and judged', async (t) => {
   const told = await run('run.mjs', '--quick', '--rounds', '1', '--requests', '20', '--questions', 'requests')
   for (const variant of ['bare', 'bare again', 'als.run by hand', 'request-context', 'fastify-ctx']) t.match(told, new RegExp(`^ +${variant} +[\\d.]+ µs +[\\d.]+ of bare$`, 'm'))
   t.match(told, /^ {2}(?:met {3}|MISSED) fastify-ctx ≤ request-context, GET by inject: [\d.]+$/m)
 })
 
-t.test('a goal is met at its limit, and missed beyond it, by the median of the sets', async (t) => {
+t.test('a goal is met at its limit and missed beyond it, by the median of the sets', async (t) => {
   const question = (goal: object): object => ({ unit: 'B', cases: ['one', 'two'], goals: [{ of: 'ours', ...goal }] })
   const figures = { one: { ours: [11, 30, 12], theirs: [10, 10, 10] }, two: { ours: [24, 24, 24], theirs: [20, 20, 20] } }
   const verdicts = (goal: object): object[] => judge(question(goal), '20', figures).map(({ met, found }) => [met, Number(found.median.toFixed(3))])

@@ -9,7 +9,7 @@ const { options } = ts.convertCompilerOptionsFromJson((ts.readConfigFile(`${lib}
 const program = ts.createProgram(entries, options)
 const checker = program.getTypeChecker()
 
-t.test('whatever an entry exports has a docstring, and so have its members that are ours', async (t) => {
+t.test('every export of an entry has a docstring, and so does each of its members declared in lib', async (t) => {
   t.not(entries.length, 0)
   for (const entry of entries) {
     const exported = checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entry)!)!).map(original)
@@ -18,7 +18,7 @@ t.test('whatever an entry exports has a docstring, and so have its members that 
   }
 })
 
-t.test('each call that throws errors of ours names their codes, and each named code exists', async (t) => {
+t.test('each call that throws our errors names their codes, and each named code exists', async (t) => {
   const codes = new Set(checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(`${lib}/common/errors.ts`)!)!).map(({ name }) => name))
   const calls = entries.flatMap((entry) => checker.getExportsOfModule(checker.getSymbolAtLocation(program.getSourceFile(entry)!)!).map(original).flatMap((symbol) => [symbol, ...membersOf(symbol)]))
   const named = calls.flatMap((symbol) => symbol.getJsDocTags(checker).filter(({ name }) => name === 'throws').map(({ text }) => ts.displayPartsToString(text).split(/\s/)[0]!))
@@ -30,7 +30,7 @@ function original (symbol: ts.Symbol): ts.Symbol {
   return (symbol.flags & ts.SymbolFlags.Alias) === 0 ? symbol : checker.getAliasedSymbol(symbol)
 }
 
-/** The public members of a class or an interface that are declared in lib: those of Fastify and Node have docs of their own. */
+/** The public members of a class or an interface that are declared in lib. Those of Fastify and Node have their own docs. */
 function membersOf (symbol: ts.Symbol): ts.Symbol[] {
   const isType = (symbol.flags & (ts.SymbolFlags.Class | ts.SymbolFlags.Interface)) !== 0
   if (!isType) return []

@@ -11,7 +11,7 @@ const own = createContext({ region: key<string>(), plan: key<'free' | 'paid'>({ 
 const app = Fastify()
 `
 
-t.test('the mouse rests on a name: the docstring of it is shown', async (t) => {
+t.test('the mouse rests on a name: its docstring is shown', async (t) => {
   const editor = new Editor(`${HEAD}
     ctx.‸get('tenant'); ctx.‸run({}, () => {}); ctx.‸require('tenant')
     app.get('/', async (request) => request.‸ctx.tenant)
@@ -25,7 +25,7 @@ t.test('the mouse rests on a name: the docstring of it is shown', async (t) => {
   t.equal(hovers.length, 31)
   t.same(hovers.filter(({ text }) => text === '').map(({ name }) => name), [])
 
-  t.test('of what one begins with, with an example', async (t) => {
+  t.test('of an export, with an example', async (t) => {
     for (const name of ['get', 'run', 'require', 'key', 'createContext', 'context']) {
       const { examples } = hovers.find((hover) => hover.name === name)!
       t.equal(examples.length, 1, name)
@@ -33,17 +33,17 @@ t.test('the mouse rests on a name: the docstring of it is shown', async (t) => {
     }
   })
 
-  t.test('of an option, with its default where it has one', async (t) => {
+  t.test('of an option, with its default if it has one', async (t) => {
     for (const name of ['locked', 'detach', 'missing', 'closeTimeout', 'propagate', 'trace', 'diagnostics']) t.match(hovers.find((hover) => hover.name === name)!.text, /Default/, name)
   })
 
-  t.test('with the type that the key was given', async (t) => {
+  t.test('with the type of the key', async (t) => {
     const [get] = hovers
     t.match(get!.type, /\(key: "tenant"\): string \| undefined/)
   })
 })
 
-t.test('completion: what may stand there is offered, and nothing else', async (t) => {
+t.test('completion offers exactly the valid names', async (t) => {
   const members = ['get', 'require', 'has', 'set', 'run', 'impersonate', 'actor', 'bind', 'snapshot', 'bindEmitter', 'bindIterable', 'cache', 'memo', 'onEnd', 'detach', 'after', 'signal', 'deadline', 'log', 'mixin', 'dehydrate', 'hydrate', 'explain', 'policy', 'inFlight', 'trace', 'headersFor', 'interceptor']
   const options = ['requestId', 'closeTimeout', 'reenter', 'keys', 'envelope', 'propagate', 'trace', 'diagnostics']
   const policy = ['seed', 'schema', 'log', 'carry', 'detach', 'header', 'locked', 'missing']
@@ -68,7 +68,7 @@ t.test('completion: what may stand there is offered, and nothing else', async (t
   }
 })
 
-t.test('a mistake: the compiler names what is wrong and what would be right, in few words', async (t) => {
+t.test('a mistake: the compiler error names it and the right form in a few words', async (t) => {
   for (const [code, words, most = 160] of [
     ["ctx.get('tenat')", ['"tenat"', '"tenant"', '"user"', '"requestId"']],
     ["ctx.require('tenat')", ['"tenat"', '"tenant"', '"user"', '"requestId"']],
@@ -86,12 +86,12 @@ t.test('a mistake: the compiler names what is wrong and what would be right, in 
     ["const tenant: string = ctx.get('tenant')", ["'undefined'", "'string'"]],
     ['createContext({ tenant: { log: true } })', ["'log'", 'Key<']],
     ['createContext({}, { propagat: {} })', ["'propagat'", "'propagate'"]],
-    // What always throws does not compile, and says why.
+    // A call that always throws does not compile, and the error says why.
     ["ctx.impersonate({ requestId: 'x' }, { reason: 'support' }, () => {})", ['an impersonation keeps the request id: leave it out']],
     ['createContext({ get: key<string>() })', ['request.ctx has a member of this name: choose another name for the key'], 500],
     ['key<Date>({ carry: true })', ['JSON does not hold such a value: give carry { pack, unpack }'], 700],
     ['key<() => void>({ carry: true })', ['JSON does not hold such a value: give carry { pack, unpack }'], 700],
-    // Two overloads, and each has its say.
+    // Each of the two overloads is reported.
     ["key<string>({ sed: () => 'acme' })", ["'sed'", "'seed'"], 700],
     ["key<string>({ log: 'yes' })", ['boolean | ((value: string) => unknown)'], 600],
     // The overloads of Fastify's register.

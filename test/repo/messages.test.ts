@@ -1,4 +1,4 @@
-// Every coded error, met as a new user would meet it: what he reads must name the thing and the way out, and lead to his own line.
+// Causes every coded error as a new user would: the message must name the cause and the way out, and lead to the user's own line.
 import { STATUS_CODES } from 'node:http'
 import { setTimeout as sleep } from 'node:timers/promises'
 import requestContextPlugin from '@fastify/request-context'
@@ -17,15 +17,15 @@ interface Case {
   readonly program: (t: Tap) => unknown
   /** What the message names. */
   readonly names: RegExp
-  /** What the message says is to be done; `undefined` where nothing is: the reasons of signals. */
+  /** The way out in the message. `undefined` if there is none: the reasons of signals. */
   readonly out: RegExp | undefined
-  /** Default 500: the program is at fault, not the client. */
+  /** Default 500: the fault of the program, not of the client. */
   readonly status?: number
-  /** Whether the stack has no line of the user: what he called returned long ago, or it is told to the client. */
+  /** Whether the stack has no line of the user, because the call returned long ago or the client gets the error. */
   readonly elsewhere?: true
 }
 
-/** What a client sent, and what a secret cause says: no answer repeats it. */
+/** A value from a client, and from a secret cause. No response may repeat it. */
 const CANARY = 'canary 4711'
 
 const SECRETS = ['0123456789abcdef0123456789abcdef']
@@ -90,7 +90,7 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
   FST_CTX_NOT_SET: { program: (t) => answered(t, (ctx) => ctx.require('user')), names: /'user'/, out: /give the key a seed, or set it before/ },
   FST_CTX_REQUEST_ID_FIXED: { program: (t) => answered(t, (ctx) => { ctx.set('requestId' as never, CANARY as never) }), names: /'requestId'/, out: /leave it out, or .* inherit: false/ },
   FST_CTX_SEED_FAILED: {
-    // eslint-disable-next-line prefer-promise-reject-errors -- a seed that rejects with no error is the mistake that is told here
+    // eslint-disable-next-line prefer-promise-reject-errors -- the test covers a seed that rejects with a non-error
     program: (t) => answered(t, () => {}, createContext({ tenant: key<string>({ seed: () => Promise.reject() }) }) as never),
     names: /the seed of key 'tenant'/,
     out: /threw or rejected without an error: throw an Error, with a statusCode for the answer if you like$/,
@@ -107,7 +107,7 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
     out: /use a schema without async checks$/
   },
   FST_CTX_LOCKED: { program: (t) => answered(t, (ctx) => { ctx.set('tenant', 'globex') }), names: /'tenant'/, out: /set it once, or act as somebody else by ctx\.impersonate\(\)/ },
-  // For the client, to whom no inside of the program is told.
+  // For the client, which gets no internals of the program.
   FST_CTX_MISSING: { program: (t) => answered(t, () => {}, newContext(), ['user']), names: /'user'/, out: /is required$/, status: 401, elsewhere: true },
   FST_CTX_CLIENT_GONE: {
     async program (t) {
@@ -177,12 +177,12 @@ for (const [code, { program, names, out, status = 500, elsewhere = false }] of O
     t.match({ ...error, code: error.code }, { code, statusCode: status })
     t.match(error.message, names)
     if (out !== undefined) t.match(error.message, out)
-    t.notMatch(error.message, /\n|canary/, 'in one line, that repeats nothing which came from outside')
+    t.notMatch(error.message, /\n|canary/, 'in one line that repeats nothing from outside')
     if (!elsewhere) t.match(firstForeign(error), /messages\.test\.ts/, 'the stack leads to the line of the user')
   })
 }
 
-t.test('a name that is not read is told where the options are read: the others of that place are in the message', async (t) => {
+t.test('an unknown name is refused where the options are read, and the message lists the known ones', async (t) => {
   for (const [program, message] of [
     [() => createContext({}, { requestId: {} } as never), /'requestId' does not exist: .*envelope, propagate, trace, diagnostics, and register takes requestId/],
     [() => createContext({}, { envelope: { secret: SECRETS[0]! } } as never), /'envelope\.secret' does not exist: envelope takes maxBytes, secrets, ttl$/],
@@ -205,7 +205,7 @@ async function served (t: Tap, { plugin }: Ctx, add: (app: FastifyInstance) => v
   return await listen(t, app)
 }
 
-/** What a handler fails with, once it is seen that Fastify's own answer says no more than the code and the message. */
+/** The error of a handler, after checking that Fastify's response contains only the code and the message. */
 async function answered (t: Tap, handler: (ctx: Ctx, given: unknown) => unknown, ctx: Ctx = newContext(), require: string[] = []): Promise<never> {
   const failed = gate<Coded>()
   const { url } = await served(t, ctx, (app) => {
@@ -219,7 +219,7 @@ async function answered (t: Tap, handler: (ctx: Ctx, given: unknown) => unknown,
   throw await failed.promise
 }
 
-/** The first line of a stack that is no library's, ours included. */
+/** The first line of a stack outside libraries, ours included. */
 function firstForeign ({ stack = '' }: Error): string | undefined {
   return stack.split('\n').find((line) => line.startsWith('    at ') && !/\/lib\/|node:|node_modules/.test(line))
 }

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
-// What a user gets: the package as it would be published (after `npm run build`), installed in an empty project.
+// The package as a user gets it: packed (after `npm run build`) and installed in an empty project.
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const repository = join(root, 'node_modules')
@@ -17,7 +17,7 @@ t.teardown(() => rm(project, { recursive: true, force: true }))
 
 const packed = await packAndInstall()
 
-t.test('the packed files are those of lib, built, the three that npm needs, CHANGELOG.md and SECURITY.md', async (t) => {
+t.test('the package contains the built files of lib, the three that npm needs, CHANGELOG.md and SECURITY.md', async (t) => {
   const lib = (await readdir(join(root, 'lib'), { recursive: true })).map((file) => file.replaceAll('\\', '/'))
   const built = lib.filter((file) => file.endsWith('.ts')).flatMap((file) => [`dist/${file.replace(/ts$/, 'js')}`, `dist/${file.replace(/ts$/, 'd.ts')}`])
   t.same(packed.toSorted(), [...built, 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json'].toSorted())
@@ -30,7 +30,7 @@ t.test('repository, homepage and bugs are in package.json together, or a release
   if (missing.length > 0) t.comment(`WARNING: package.json has no ${missing.join(', ')}: add them before the release, so that npm can resolve the links of the README`)
 })
 
-t.test('ESM: ctx.get in a function that knows no request gives the value of the request on the socket', async (t) => {
+t.test('ESM: ctx.get in a function without the request returns the value of the request on the socket', async (t) => {
   await write('esm.mjs', `
     import Fastify from 'fastify'
     import context, { ctx } from 'fastify-ctx'
@@ -48,7 +48,7 @@ t.test('ESM: ctx.get in a function that knows no request gives the value of the 
   t.same(JSON.parse(await printed('esm.mjs')), { tenant: 'acme', requestId: 'id-1', same: true, echoed: 'id-1', outside: false })
 })
 
-t.test('require(): what it returns is registered as it is, and is the copy that import gives', async (t) => {
+t.test('require() returns a plugin that can be registered directly, and the same copy as import', async (t) => {
   await write('cjs.cjs', `
     const Fastify = require('fastify')
     const context = require('fastify-ctx')
@@ -69,7 +69,7 @@ t.test('require(): what it returns is registered as it is, and is the copy that 
   t.same(JSON.parse(await printed('cjs.cjs')), { required: 'acme', imported: 'acme', shared: 'acme', oneCopy: true })
 })
 
-t.test('the inspector, by import and by require, is that of the context', async (t) => {
+t.test('the inspector belongs to the same context by import and by require', async (t) => {
   for (const [file, load] of Object.entries({ 'inspect.mjs': 'await import', 'inspect.cjs': 'require' })) {
     await write(file, `
       async function main () {
@@ -156,7 +156,7 @@ t.test('TypeScript: the ready-made context is typed by augmenting fastify-ctx', 
   await compiles(t, 'ready-made')
 })
 
-t.test('TypeScript: a context of your own that is called ctx types request.ctx with one line', async (t) => {
+t.test('TypeScript: a custom context named ctx types request.ctx with one line', async (t) => {
   await write('own/context.ts', `
     import type { FastifyRequest } from 'fastify'
     import { createContext, key, type ValuesOf } from 'fastify-ctx'
@@ -239,7 +239,7 @@ t.test('TypeScript: a context of your own that is called ctx types request.ctx w
   await compiles(t, 'own')
 })
 
-t.test('JavaScript with checkJs: JSDoc gives the keys their types', async (t) => {
+t.test('JavaScript with checkJs: JSDoc types the keys', async (t) => {
   await write('js/checked.js', await readFile(join(root, 'test/toolchains/types/checked.js'), 'utf8'))
   const page = await readFile(join(root, 'docs/toolchains.md'), 'utf8')
   const [, block] = /```js\n([^]*?)```/.exec(page)!
@@ -255,7 +255,7 @@ t.test('JavaScript with checkJs: JSDoc gives the keys their types', async (t) =>
   await compiles(t, 'js', { allowJs: true, checkJs: true })
 })
 
-/** Packs the package and installs it beside what a user has. Returns the names of the packed files. */
+/** Packs the package and installs it next to the user's dependencies. Returns the names of the packed files. */
 async function packAndInstall (): Promise<string[]> {
   await write('package.json', JSON.stringify({ private: true }))
   await write('tsconfig.json', JSON.stringify({
@@ -291,14 +291,14 @@ async function write (file: string, text: string): Promise<void> {
   await writeFile(path, text)
 }
 
-/** What a script of the project prints. */
+/** The output of a script of the project. */
 async function printed (script: string): Promise<string> {
   const { code, stdout, stderr } = await run(process.execPath, [script])
   if (code !== 0) throw new Error(`${script} failed: ${stderr}`)
   return stdout
 }
 
-/** Asserts that a folder of the project compiles with TypeScript 6 and 7, its `@ts-expect-error` included. */
+/** Asserts that a folder of the project compiles with TypeScript 6 and 7, including its `@ts-expect-error` comments. */
 async function compiles (t: Tap, folder: string, compilerOptions: object = {}): Promise<void> {
   await write(`${folder}/package.json`, JSON.stringify({ type: 'module' }))
   await write(`${folder}/tsconfig.json`, JSON.stringify({ extends: '../tsconfig.json', compilerOptions, include: ['.'] }))
@@ -313,10 +313,10 @@ type Tap = Pick<typeof t, 'same'>
 
 interface Outcome { readonly code: number, readonly stdout: string, readonly stderr: string }
 
-/** Runs a program without the loader that tap hands down: TypeScript 7 does not start with it (ERR_REQUIRE_CYCLE_MODULE). */
+/** Runs a program without tap's loader, with which TypeScript 7 does not start (ERR_REQUIRE_CYCLE_MODULE). */
 async function run (program: string, args: string[], cwd: string = project): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    // By `env`, since tap puts it back into NODE_OPTIONS of whatever is spawned from here.
+    // Use `env`, because tap restores NODE_OPTIONS in every process spawned from here.
     execFile('env', ['-u', 'NODE_OPTIONS', program, ...args], { cwd, maxBuffer: 2 ** 26 }, (error, stdout, stderr) => {
       if (error === null || typeof error.code === 'number') resolve({ code: Number(error?.code ?? 0), stdout, stderr })
       else reject(error)

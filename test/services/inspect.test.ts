@@ -1,4 +1,4 @@
-// The page of fastify-ctx/inspect in the Chromium that this machine has: its content security policy, and hostile values.
+// The page of fastify-ctx/inspect in an installed Chromium: its content security policy, and hostile values.
 import { existsSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import Fastify from 'fastify'
@@ -11,7 +11,7 @@ import { gate, listen, type Tap } from '../support/support.ts'
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome']
 
-/** What CHROMIUM names, or the first that is in the path. */
+/** The browser in CHROMIUM, or the first one in the path. */
 const executablePath = process.env.CHROMIUM ?? (process.env.PATH ?? '').split(delimiter).flatMap((folder) => NAMES.map((name) => join(folder, name))).find((file) => existsSync(file))
 
 const ctx = createContext({
@@ -19,7 +19,7 @@ const ctx = createContext({
   user: key<string>({ seed: () => 'ada', log: true })
 })
 
-/** An application that holds a request of each tenant, and the page of the inspector. */
+/** An application that holds a request of each tenant open, with the inspection page. */
 async function open (t: Tap, browser: Browser, tenants: readonly string[]) {
   const app = Fastify()
   await app.register(ctx.plugin, { requestId: { pattern: /^[\x21-\x7e]{1,128}$/ } })
@@ -50,7 +50,7 @@ const column = async (page: Page, name: string): Promise<string[]> => {
   return await page.locator('#contexts table').first().locator(`tbody td:nth-child(${heads.indexOf(name) + 1})`).allTextContents()
 }
 
-/** Code of an attacker who got this far, as text: it runs in the browser. */
+/** The text of an attack that runs in the browser, as if an attacker had got this far. */
 const ATTACK = `(async () => {
   const tried = {}
   const attempt = (name, attack) => { try { attack(); tried[name] = 'done' } catch (error) { tried[name] = error.name } }
@@ -61,7 +61,7 @@ const ATTACK = `(async () => {
 })()`
 
 function testPage (t: Tap, browser: Browser): void {
-  t.test('it lists the requests in flight, filters by tenant, sorts by age and refreshes itself', async (t) => {
+  t.test('the page lists requests in flight, filters by tenant, sorts by age and refreshes itself', async (t) => {
     const { url, page, wrong, asked } = await open(t, browser, ['acme', 'globex', 'initech'])
     t.same((await column(page, 'id')).slice(0, 3), ['<i>0</i>', '<i>1</i>', '<i>2</i>'])
     t.match((await column(page, 'kind')).at(-1), 'request (this page)')
@@ -73,13 +73,13 @@ function testPage (t: Tap, browser: Browser): void {
     await page.selectOption('#order', 'newest')
     t.match((await column(page, 'kind'))[0], 'request (this page)')
     const before = await page.textContent('#status')
-    // As soon as it refreshes; the time limit of tap ends the wait.
+    // After the next refresh. The time limit of tap ends the wait.
     while (await page.textContent('#status') === before) await new Promise((resolve) => { setTimeout(resolve, 50) })
     t.same(wrong, [])
-    t.same([...new Set(asked)].sort(), [`${url}/_ctx`, `${url}/_ctx/data`], 'it asks nobody else')
+    t.same([...new Set(asked)].sort(), [`${url}/_ctx`, `${url}/_ctx/data`], 'it contacts no other host')
   })
 
-  t.test('hostile tenants, ids and routes are text: no element of theirs, no script of theirs', async (t) => {
+  t.test('hostile tenants, ids and routes are shown as text: they add no element and run no script', async (t) => {
     const { page, wrong } = await open(t, browser, HOSTILE)
     t.same((await column(page, 'fields')).slice(0, HOSTILE.length), HOSTILE.map((tenant) => `tenant: ${tenant}user: ada`))
     t.same((await column(page, 'route')).slice(0, HOSTILE.length), HOSTILE.map((_, i) => `/<b>${i}`))
@@ -88,7 +88,7 @@ function testPage (t: Tap, browser: Browser): void {
     t.same(wrong, [])
   })
 
-  t.test('what an attacker would do with markup of theirs is refused by the browser', async (t) => {
+  t.test('the browser refuses what injected markup would do', async (t) => {
     const { page, response } = await open(t, browser, ['acme'])
     t.match(response!.headers()['content-security-policy'], "require-trusted-types-for 'script'")
     const outcome = await page.evaluate(ATTACK)

@@ -1,4 +1,4 @@
-// BullMQ on Redis, which is to listen on the port in REDIS_PORT: `npm run test:services` starts it.
+// BullMQ on Redis, on the port in REDIS_PORT. `npm run test:services` starts it.
 import t from 'tap'
 import { testJobs } from '../integration/jobs/body.ts'
 

@@ -1,4 +1,4 @@
-/** What a client may send to become markup or code of the page that shows it. */
+/** Values that a client may send to inject markup or code into the page that shows them. */
 export const HOSTILE = [
   '<img src=x onerror="document.title=\'hit\'">',
   '</script><script>document.title="hit"</script>',

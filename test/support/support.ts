@@ -1,5 +1,4 @@
-// What the tests of single files share: log lines as they are written, gates, servers on real sockets, raw HTTP, what the
-// installed Fastify has.
+// Shared by the tests: log lines as they are written, gates, servers on real sockets, raw HTTP, features of the installed Fastify.
 import { once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -7,10 +6,10 @@ import type { Test } from 'tap'
 
 export type Tap = Test
 
-/** A log line, parsed. */
+/** A parsed log line. */
 export type LogLine = Readonly<Record<string, any>>
 
-/** The names that stand twice in one object of a JSON text, which `JSON.parse` would hide. */
+/** The names that an object of a JSON text contains twice, which `JSON.parse` would hide. */
 export function repeatedNames (json: string): string[] {
   const repeated: string[] = []
   const open: Array<Set<string>> = []
@@ -27,7 +26,7 @@ export function repeatedNames (json: string): string[] {
   return repeated
 }
 
-/** A destination of pino. Whoever reads its lines has them checked: valid JSON, and no name twice. */
+/** A destination for pino. Checks each line that is read: it must be valid JSON without duplicate names. */
 export class Lines {
   readonly #t: Tap
   readonly #waiting: Array<() => void> = []
@@ -49,14 +48,14 @@ export class Lines {
     return message === undefined ? lines : lines.filter((line) => line[messageKey] === message)
   }
 
-  /** The one line with a message. */
+  /** The only line with a message. */
   one (message: string, messageKey?: string): LogLine {
     const found = this.all(message, messageKey)
     this.#t.equal(found.length, 1, `'${message}' was written once`)
     return found[0]!
   }
 
-  /** Waits until so many lines have a text in them. */
+  /** Waits until this many lines contain a text. */
   async until (text: string, times = 1): Promise<void> {
     const { promise, open } = gate()
     const look = (): void => {
@@ -70,14 +69,14 @@ export class Lines {
 
 export interface Gate<T = void> { readonly promise: Promise<T>, readonly open: (value: T) => void }
 
-/** A promise that the test opens. */
+/** A promise that the test resolves. */
 export function gate<T = void> (): Gate<T> {
   let open!: (value: T) => void
   const promise = new Promise<T>((resolve) => { open = resolve })
   return { promise, open }
 }
 
-/** Starts an application on a socket for one test, and says where. */
+/** Starts an application on a socket for one test, and returns its address. */
 export async function listen (t: Tap, app: FastifyInstance<any, any, any, any, any>): Promise<{ readonly url: string, readonly port: number }> {
   t.teardown(() => app.close())
   await app.listen({ port: 0, host: '127.0.0.1' })
@@ -85,7 +84,7 @@ export async function listen (t: Tap, app: FastifyInstance<any, any, any, any, a
   return { url: `http://127.0.0.1:${port}`, port }
 }
 
-/** Sends bytes, and reads the answer until the server closes the connection. */
+/** Sends bytes, and reads the response until the server closes the connection. */
 export async function exchange (port: number, request: string): Promise<string> {
   const socket = net.connect(port, '127.0.0.1')
   const parts: Buffer[] = []
@@ -95,7 +94,7 @@ export async function exchange (port: number, request: string): Promise<string> 
   return Buffer.concat(parts).toString('latin1')
 }
 
-/** The process warnings of a code, or those that have none, that are emitted from now on. */
+/** The process warnings with this code, or without any, emitted from now on. */
 export function warnings (t: Tap, code: string | undefined): Error[] {
   const seen: Error[] = []
   const look = (warning: Error & { code?: string }): void => { if (warning.code === code) seen.push(warning) }
@@ -104,12 +103,12 @@ export function warnings (t: Tap, code: string | undefined): Error[] {
   return seen
 }
 
-/** Lets what is due happen: microtasks, immediates and the events of closed sockets. */
+/** Waits for microtasks, immediates and the events of closed sockets. */
 export async function turns (count = 3): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => { setImmediate(resolve) })
 }
 
-/** The rejections that nobody handles, which would end the process, from now to the end of a test. */
+/** The unhandled rejections from now to the end of a test. Without this they would end the process. */
 export function unhandled (t: Tap): unknown[] {
   const told: unknown[] = []
   const before = process.listeners('unhandledRejection')
@@ -122,15 +121,15 @@ export function unhandled (t: Tap): unknown[] {
   return told
 }
 
-/** What tests need and Fastify 5.0 has not, and the version it came with. */
+/** Features that tests need and Fastify 5.0 lacks, with the version that added them. */
 const SINCE = { childLoggerFactory: [5, 6, 2], handlerTimeout: [5, 8, 0], LogController: [5, 10, 0], answersOnce: [5, 12, 8] } as const
 
 /**
- * Whether the installed Fastify has what came after 5.0. Where it has not, a test asserts what holds without it.
+ * Whether the installed Fastify has a feature added after 5.0. If not, a test asserts what holds without it.
  *
- * `childLoggerFactory`: as a server option; before, it is not called.
- * `answersOnce`: under inject, a request whose body `@fastify/reply-from` cannot send on is answered once. Before, the second
- * answer ends the process, with a context or without.
+ * `childLoggerFactory`: as a server option. Older versions do not call it.
+ * `answersOnce`: with inject, a request whose body `@fastify/reply-from` cannot forward is answered once. In older versions the
+ * second answer ends the process, with or without a context.
  */
 export function fastifyHas (what: keyof typeof SINCE): boolean {
   const installed = Fastify().version.split('.').map((part) => Number.parseInt(part))

@@ -1,7 +1,7 @@
-// Bundlers: the probe in one file, as ESM and CommonJS, as it is and minified, must say the same as without a bundler.
+// Bundlers: the probe in one file, as ESM and CommonJS, plain and minified, must print the same as without a bundler.
 import { join } from 'node:path'
 
-// What is CommonJS in an ES module needs `require`.
+// CommonJS code in an ES module needs `require`.
 const REQUIRE = "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);"
 
 const FORMATS = { ESM: 'mjs', CJS: 'cjs' }

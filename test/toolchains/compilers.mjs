@@ -8,7 +8,7 @@ const STRICT = {
   strictest: { strict: true, exactOptionalPropertyTypes: true, noUncheckedIndexedAccess: true, noPropertyAccessFromIndexSignature: true, skipLibCheck: false }
 }
 
-/** Module settings, and which compilers know them. `commonjs` are the files of a package without `type: module`. */
+/** Module settings, and the compilers that know them. `commonjs` is a package without `type: module`. */
 const MODULES = {
   nodenext: { options: { module: 'nodenext' } },
   bundler: { options: { module: 'esnext', moduleResolution: 'bundler' } },
@@ -30,7 +30,7 @@ export const compilers = VERSIONS.map((version) => ({
     for (const [name, { options, type = 'module', only = VERSIONS }] of Object.entries(MODULES)) {
       if (!only.includes(version)) continue
       for (const [strictness, flags] of Object.entries(STRICT)) {
-        // The strictest flags find all that the others find. Declarations that are not checked turn into `any`: asked once for each version.
+        // The strictest flags find everything that the others find. Unchecked declarations turn into `any`, which is checked once per version.
         if (strictness === 'strict' && name !== 'nodenext') continue
         cases[`${name}, ${strictness}`] = async () => {
           const project = join(folder, `${name} ${strictness}`.replaceAll(/\W+/g, '-'))

@@ -1,6 +1,6 @@
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/
 
-/** Returns what is wrong with what probe.mjs printed; an empty list if nothing is. */
+/** Returns what is wrong with the output of probe.mjs; an empty list if nothing is. */
 export function judge (output) {
   const line = output.split('\n').findLast((line) => line.startsWith('{"answers"'))
   if (line === undefined) return [`it printed no result: ${output.trim().slice(-600)}`]

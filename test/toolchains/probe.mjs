@@ -1,5 +1,5 @@
-// A small application that says what the context gives in it: run as it is, by another runtime, or out of a bundle. It prints
-// one line of JSON. scripts/test-toolchains.mjs and test/repo/toolchains.test.ts judge it.
+// A small application that prints what the context returns in it, as one line of JSON: run directly, by another runtime, or from a bundle.
+// scripts/test-toolchains.mjs and test/repo/toolchains.test.ts judge it.
 import Fastify from 'fastify'
 import { createContext, key } from 'fastify-ctx'
 

@@ -1,7 +1,7 @@
-// What runs the package: runtimes, test runners, and package managers that lay out node_modules in another way, or do without.
+// Runs the package: in runtimes, test runners, and package managers with other node_modules layouts or none.
 import { join } from 'node:path'
 
-/** Runs the probe in a project by a command. */
+/** Runs the probe in a project with a command. */
 const probed = (kit, folder, command, args, env) => async () => {
   kit.copy('probe.mjs', join(folder, 'probe.mjs'))
   return kit.judge((await kit.run(folder, command, args, env)).output)
@@ -24,7 +24,7 @@ export const runtimes = [
   { name: 'Deno', tools: ['deno'], cases: (kit, folder) => ({ 'the probe as it is': probed(kit, folder, 'npx', ['--no-install', 'deno', 'run', '-A', 'probe.mjs']) }) }
 ]
 
-/** Runs one test file of test/toolchains/runners by a command that fails if the test does. */
+/** Runs one file of test/toolchains/runners with a command that fails if the test does. */
 const tested = (kit, folder, file, command, args, { files = {}, env = {}, expect = /./ } = {}) => async () => {
   kit.copy(`runners/${file}`, join(folder, file))
   for (const [name, content] of Object.entries(files)) kit.write(join(folder, name), content)

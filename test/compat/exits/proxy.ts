@@ -1,5 +1,5 @@
-// node proxy.ts <bare|plugin>: an application that hands requests to an upstream by HTTP/2 and @fastify/reply-from. It answers, closes, and
-// is to exit by itself.
+// node proxy.ts <bare|plugin>: an application that forwards requests to an HTTP/2 upstream with @fastify/reply-from. It answers, closes, and must exit by
+// itself.
 import type { AddressInfo } from 'node:net'
 import replyFrom from '@fastify/reply-from'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -16,6 +16,6 @@ app.get('/', (_request, reply) => reply.from('/'))
 await app.listen({ port: 0, host: '127.0.0.1' })
 const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}/`
 for (const answer of await Promise.all([fetch(url), fetch(url)])) console.log(answer.status, await answer.text())
-// The upstream waits for the session that the close of the application ends.
+// The upstream waits for the session, which ends when the application closes.
 await Promise.all([app.close(), upstream.close()])
 console.log('closed')

@@ -1,4 +1,4 @@
-// A cluster: each worker has a context of its own, and the primary has none of it.
+// A cluster: each worker has its own context, and the primary has none.
 import cluster from 'node:cluster'
 import { once } from 'node:events'
 import Fastify from 'fastify'

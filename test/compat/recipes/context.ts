@@ -1,4 +1,4 @@
-// The context that the recipes share, in a file of its own as an application has it.
+// The context that the recipes share, in its own file as in an application.
 import { createContext, key } from '../../../lib/index.ts'
 
 export const ctx = createContext({

@@ -1,4 +1,4 @@
-// NestJS on Fastify, in a process of its own: the loader of the test runner cannot load it on Node.js 20.
+// NestJS on Fastify in a separate process, because the loader of the test runner cannot load it on Node.js 20.
 import 'reflect-metadata'
 import { Controller, Get, Injectable, Module } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'

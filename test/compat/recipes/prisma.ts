@@ -1,7 +1,7 @@
-// Stands in for Prisma's client, whose engine is generated and downloaded for each project. Like Prisma it
-// - tells of queries by events, which its engine emits: where the engine runs is where it was started, by the first query;
-// - sends a query only when somebody awaits it;
-// - calls `$allOperations` of an extension around each query, as part of that.
+// A stand-in for Prisma's client, whose engine is generated and downloaded per project. Like Prisma it
+// - reports queries by events, which its engine emits in the scope of the first query: that query started it;
+// - sends a query only when it is awaited;
+// - calls `$allOperations` of an extension around each query, as part of that query.
 import { AsyncResource } from 'node:async_hooks'
 import { EventEmitter } from 'node:events'
 
@@ -21,7 +21,7 @@ export class PrismaClient {
 
   readonly note = {
     findMany: (args: unknown): PromiseLike<unknown> => ({
-      // A query goes out when it is awaited.
+      // A query is sent when it is awaited.
       then: (resolve, reject) => this.#around({ model: 'Note', operation: 'findMany', args, query: (args) => this.#send(args) }).then(resolve, reject)
     })
   }
@@ -36,7 +36,7 @@ export class PrismaClient {
   }
 
   async #send (params: unknown): Promise<unknown> {
-    // As a native engine calls back: in the asynchronous scope that it was started in, whosever query it is.
+    // Like a native engine, it calls back in the async context in which it was started, for every query.
     this.#engine ??= AsyncResource.bind((event: { readonly params: unknown }) => { this.#events.emit('query', event) })
     await new Promise((resolve) => { setImmediate(resolve) })
     this.#engine({ params })

@@ -1,17 +1,17 @@
-// Requests of two tenants that are under way at once, and what the code of a library saw of them.
+// Concurrent requests of two tenants, and what the code of a library saw of them.
 import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { gate, Lines, listen, type Gate, type Tap } from '../../support/support.ts'
 import { ctx } from './context.ts'
 
 export const TENANTS = ['acme', 'globex'] as const
 
-/** What both tenants' code saw at one place: its own value each, none, or that of the other. */
+/** What both tenants' code saw at one place: its own value, none, or the value of the other. */
 export type Seen = 'held' | 'lost' | 'swapped' | 'seen by one tenant only'
 
-/** What is looked at: any context that has tenants. */
+/** The context to read: anything with tenants. */
 interface Tenants { get (key: 'tenant'): string | undefined }
 
-/** An application of two tenants, with a look at what is current. */
+/** An application of two tenants, with a function that reads the current one. */
 export class Watch {
   readonly #t: Tap
   readonly #ctx: Tenants
@@ -33,7 +33,7 @@ export class Watch {
     return this.url
   }
 
-  /** Looks, where code of a tenant runs: at the value, and at a line that is written there. The place must know whose it is by itself. */
+  /** Records the value and a log line in the code of a tenant. The place must know its tenant without the context. */
   see (place: string, whose: unknown): void {
     this.app.log.info('here')
     const line = JSON.parse(this.lines.raw.at(-1)!) as Record<string, unknown>
@@ -50,7 +50,7 @@ export class Watch {
     return Object.fromEntries([...this.#places].map(([place, seen]) => [place, told(seen)]))
   }
 
-  /** Waits until the requests of both tenants are here. */
+  /** Waits until the requests of both tenants have arrived. */
   async meet (where: string): Promise<void> {
     const meeting = this.#meetings.get(where) ?? { ...gate(), missing: TENANTS.length }
     this.#meetings.set(where, meeting)
@@ -61,29 +61,29 @@ export class Watch {
     await meeting.promise
   }
 
-  /** Asks as a tenant. */
+  /** Sends a request of a tenant. */
   async ask (tenant: string, path: string, { headers, ...init }: RequestInit & { readonly headers?: Record<string, string> } = {}): Promise<string> {
     return await (await fetch(`${this.url}${path}`, { ...init, headers: { ...headersOf(tenant), ...headers } })).text()
   }
 
-  /** Asks as both at once. */
+  /** Sends a request of each tenant at once. */
   async askBoth (path: string, optionsOf: (tenant: string) => Parameters<Watch['ask']>[2] = () => ({})): Promise<string[]> {
     return await Promise.all(TENANTS.map(async (tenant) => await this.ask(tenant, path, optionsOf(tenant))))
   }
 
-  /** The requests' last lines, by their ids: which tenant they name. */
+  /** The last log lines of the requests, by id, with the tenant that each contains. */
   async completed (times: number = TENANTS.length): Promise<Record<string, unknown>> {
     await this.lines.until('request completed', times)
     return Object.fromEntries(this.lines.all('request completed').map(({ reqId, tenant }) => [reqId, tenant]))
   }
 }
 
-/** What says to the server who asks. */
+/** The header that identifies the tenant to the server. */
 export function headersOf (tenant: string): Record<string, string> {
   return { 'x-tenant': tenant, 'x-request-id': `id-${tenant}` }
 }
 
-/** Each its own: what `completed` gives where all is well. */
+/** Each its own tenant: the result of `completed` if nothing is wrong. */
 export const OWN = Object.fromEntries(TENANTS.map((tenant) => [`id-${tenant}`, tenant]))
 
 function told (seen: ReadonlyMap<string, readonly unknown[]>): Seen {

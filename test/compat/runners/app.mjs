@@ -1,7 +1,7 @@
 import Fastify from 'fastify'
 import context, { ctx } from 'fastify-ctx'
 
-/** A service as its tests import it; with `shared`, the tenant is kept in a variable that requests share. */
+/** A service as its tests import it. With `shared`, it keeps the tenant in a variable that requests share. */
 export async function build ({ shared = false } = {}) {
   const app = Fastify()
   await app.register(context, { keys: { tenant: (request) => request.headers['x-tenant-id'] } })
@@ -14,7 +14,7 @@ export async function build ({ shared = false } = {}) {
   return app
 }
 
-/** What the tests of a function see, however deep it is. */
+/** The context that the tests of a function see, at any depth. */
 export async function currentTenant () {
   await null
   return ctx.get('tenant')

@@ -22,7 +22,7 @@ test('with done', withContext({ tenant: 'initech' }, (done) => {
   })
 }))
 
-test('nothing is left', async () => { expect(await currentTenant()).toBe(undefined) })
+test('nothing remains', async () => { expect(await currentTenant()).toBe(undefined) })
 
 test('requests are isolated', async () => {
   app = await build({ shared: process.env.SHARED === '1' })

@@ -11,7 +11,7 @@ test('async, with t', withContext({ tenant: 'acme' }, async (t) => {
   t.diagnostic(`in ${await currentTenant()}`)
   assert.equal(before, 'hook')
   assert.equal(await currentTenant(), 'acme')
-  await t.test('a test within sees what is around it', async () => { assert.equal(await currentTenant(), 'acme') })
+  await t.test('a subtest sees the outer values', async () => { assert.equal(await currentTenant(), 'acme') })
   await t.test('or its own', withContext({}, async () => { assert.equal(await currentTenant(), undefined) }))
 }))
 
@@ -24,7 +24,7 @@ test('with done', withContext({ tenant: 'initech' }, (t, done) => {
   })
 }))
 
-test('nothing is left', async () => { assert.equal(await currentTenant(), undefined) })
+test('nothing remains', async () => { assert.equal(await currentTenant(), undefined) })
 
 test('requests are isolated', async (t) => {
   const app = await build({ shared: process.env.SHARED === '1' })

@@ -9,7 +9,7 @@ t.beforeEach(withContext({ tenant: 'hook' }, () => { before = ctx.get('tenant') 
 t.test('async, with t', withContext({ tenant: 'acme' }, async (t) => {
   t.equal(before, 'hook')
   t.equal(await currentTenant(), 'acme')
-  t.test('a test within sees what is around it', async (t) => { t.equal(await currentTenant(), 'acme') })
+  t.test('a subtest sees the outer values', async (t) => { t.equal(await currentTenant(), 'acme') })
   t.test('or its own', withContext({}, async (t) => { t.equal(await currentTenant(), undefined) }))
 }))
 
@@ -18,7 +18,7 @@ t.test('sync', withContext({ tenant: 'globex' }, (t) => {
   t.end()
 }))
 
-t.test('nothing is left', async (t) => { t.equal(await currentTenant(), undefined) })
+t.test('nothing remains', async (t) => { t.equal(await currentTenant(), undefined) })
 
 t.test('requests are isolated', async (t) => {
   const app = await build({ shared: process.env.SHARED === '1' })

@@ -21,7 +21,7 @@ testWithService('with a fixture', withContext({ tenant: 'initech' }, async ({ se
   expect([service, await currentTenant()]).toEqual(['service of with a fixture', 'initech'])
 }))
 
-test('nothing is left', async () => { expect(await currentTenant()).toBe(undefined) })
+test('nothing remains', async () => { expect(await currentTenant()).toBe(undefined) })
 
 test('requests are isolated', async ({ onTestFinished }) => {
   const app = await build({ shared: process.env.SHARED === '1' })

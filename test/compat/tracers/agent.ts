@@ -1,5 +1,5 @@
-// node agent.ts <agent> <bare|plugin>: an application under an agent that wraps Fastify where it is loaded. Prints what the
-// application saw and what the agent noticed, as lines of JSON. An agent reaches nothing but this machine.
+// node agent.ts <agent> <bare|plugin>: an application under an agent that wraps Fastify when it is loaded. Prints what the application saw and what the agent
+// recorded, as lines of JSON. An agent contacts no other machine.
 import { createRequire } from 'node:module'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import { probe } from './probe.ts'
@@ -8,7 +8,7 @@ const require = createRequire(import.meta.url)
 const [, , agent = '', variant = ''] = process.argv
 const noticed: unknown[] = []
 
-/** What starts each agent. What that returns is awaited at the end. */
+/** Starts each agent. The returned function is awaited at the end. */
 const AGENTS: Readonly<Record<string, () => () => Promise<void>>> = {
   '@opentelemetry/instrumentation-fastify' () {
     const { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } = require('@opentelemetry/sdk-trace-node')
@@ -24,7 +24,7 @@ const AGENTS: Readonly<Record<string, () => () => Promise<void>>> = {
     }
   },
 
-  /** Its spans are lines of JSON that it prints by itself. */
+  /** It prints its spans itself, as lines of JSON. */
   'dd-trace' () {
     const tracer = require('dd-trace').init({ startupLogs: false, plugins: false, flushInterval: 0, experimental: { exporter: 'log' } })
     tracer.use('fastify', true)
@@ -60,7 +60,7 @@ const ctx = createContext({ tenant: key<string>({ seed: (request) => request.hea
 const seen = variant === 'bare'
   ? await probe(Fastify, async () => {}, 'instance')
   : await probe(Fastify, async (app) => { await app.register(ctx.plugin) }, 'instance', () => ctx.get('tenant'))
-// What agents do when a request is over is done in later turns.
+// Agents finish a request in later turns.
 await new Promise((resolve) => { setTimeout(resolve, 100) })
 await finish()
 process.stdout.write(`\n${JSON.stringify({ seen, noticed })}\n`, () => { process.exit() })

@@ -1,26 +1,26 @@
-// One application, as a tracer and Fastify see it: hooks of every kind, two tenants at once, callbacks that the other
-// tenant's code resumes, errors, lost connections and time limits.
+// One application as a tracer and Fastify see it: hooks of every kind, two concurrent tenants, callbacks that the other tenant's code resumes, errors,
+// disconnects and time limits.
 import { once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance, FastifyReply, FastifyRequest, FastifyServerOptions, RouteOptions } from 'fastify'
 
-/** Registers what is probed: a tracer, the plugin, both in either order. */
+/** Registers what is probed: a tracer, the plugin, or both in either order. */
 export type Install = (app: FastifyInstance) => Promise<void>
 
-/** Reads the tenant where code runs; left out for bare Fastify. */
+/** Reads the current tenant. Missing for bare Fastify. */
 export type Read = () => unknown
 
-/** What the application saw. All but `reads` is to be the same with the plugin and without it. */
+/** What the application saw. Everything except `reads` must be the same with and without the plugin. */
 export interface Seen {
-  /** Of each kind of hook: what it was called with. */
+  /** By kind of hook: the arguments of its call. */
   readonly calls: Readonly<Record<string, readonly string[]>>
-  /** How often each kind of hook was called. */
+  /** By kind of hook: the number of its calls. */
   readonly counts: Readonly<Record<string, number>>
   /** The functions that others find by name. */
   readonly names: Readonly<Record<string, readonly string[]>>
   readonly answers: readonly string[]
-  /** Of each place: the tenants whose code ran there, and what they read. */
+  /** By place: the tenants whose code ran there, and what they read. */
   readonly reads: Readonly<Record<string, readonly string[]>>
 }
 
@@ -34,15 +34,15 @@ const WITH_PAYLOAD: readonly string[] = ['preParsing', 'preSerialization', 'onSe
 const FAILING = PHASES.slice(0, -1)
 const ASIDE = ['onError', 'onTimeout', 'onRequestAbort'] as const
 
-/** How long a slow hook takes: longer than the turn in which a request would end. */
+/** How long a slow hook takes, longer than the turn in which a request would end. */
 const SLOW = 25
 
 /** Milliseconds without traffic after which a connection of the second application times out. */
 const TIME_LIMIT = 300
 
 /**
- * @param factory `fastify`, or what a tracer made of it
- * @param at whether the hooks are those of the instance, or of each route
+ * @param factory `fastify`, or a tracer's version of it
+ * @param at whether the hooks belong to the instance or to each route
  */
 export async function probe (factory: (options: FastifyServerOptions) => FastifyInstance, install: Install, at: 'instance' | 'route', read?: Read): Promise<Seen> {
   const notes = new Notes(read)
@@ -61,7 +61,7 @@ export async function probe (factory: (options: FastifyServerOptions) => Fastify
     const responses = times(2 * paths.length, (open) => { last.onResponse = open })
     const answers = await Promise.all(paths.flatMap((path) => TENANTS.map(async (tenant) => await ask(port, tenant, path))))
     await responses
-    // Two clients leave while their handlers wait, and two stay until their time is over.
+    // Two clients disconnect while their handlers wait, and two stay until the time limit passes.
     for (const kinds of [['onRequestAbort'], ['onTimeout', 'onRequestAbort']]) {
       const leaves = kinds.length === 1
       const over = kinds.map(async (kind) => { await times(2, (open) => { last[kind] = open }) })
@@ -126,7 +126,7 @@ function addHooksAndRoutes (app: FastifyInstance, at: 'instance' | 'route', note
   })
 }
 
-/** The hooks of a kind: one whose callback the other tenant's code resumes, a slow one, and an async one. */
+/** Hooks of a kind: one whose callback the other tenant's code resumes, a slow one, and an async one. */
 function makeHooks (app: FastifyInstance, kind: string, notes: Notes, last: Record<string, () => void>, resumeLater: ReturnType<typeof pool>): Hook[] {
   const proceed = (args: any[], error?: Error): void => { WITH_PAYLOAD.includes(kind) ? args.at(-1)(error ?? null, args[2]) : args.at(-1)(error) }
   const hooks: Record<string, Hook> = {
@@ -145,7 +145,7 @@ function makeHooks (app: FastifyInstance, kind: string, notes: Notes, last: Reco
         proceed(args)
       }, SLOW)
     },
-    // One parameter: Fastify refuses an async onRequestAbort hook with another number.
+    // One parameter, because Fastify refuses an async onRequestAbort hook with another number.
     [`${kind}Last`]: async function (this: unknown, request: FastifyRequest, ...rest: any[]) {
       notes.call(kind, this === app, [request, ...rest])
       notes.see(`${kind}, last`, request)
@@ -162,17 +162,17 @@ class Notes {
   readonly #counts: Record<string, number> = {}
   readonly #reads: Record<string, Set<string>> = {}
   readonly #read: Read | undefined
-  /** The first objects that a hook of each request was called with. */
+  /** The first arguments of a hook of each request. */
   readonly #known = new WeakMap<object, { readonly request: FastifyRequest, reply: FastifyReply | undefined }>()
   readonly names: Record<string, string[]> = {}
-  /** What the handlers that wait call, by tenant. */
+  /** Wakes the waiting handlers, by tenant. */
   readonly entered: Record<string, () => void> = {}
 
   constructor (read: Read | undefined) {
     this.#read = read
   }
 
-  /** Notes whose code runs at a place, and what it reads. */
+  /** Records whose code runs at a place, and what it reads. */
   see (place: string, { headers }: Pick<FastifyRequest, 'headers'>): void {
     this.#counts[place] = (this.#counts[place] ?? 0) + 1
     if (this.#read !== undefined) (this.#reads[place] ??= new Set()).add(`${String(headers['x-tenant'])} reads ${String(this.#read())}`)
@@ -203,7 +203,7 @@ async function ask (port: number, tenant: string, path: string): Promise<string>
   return `${response.status} ${await response.text()}`
 }
 
-/** Asks a handler that waits, and leaves once it does; where no notes are given, it stays until the server closes the connection. */
+/** Sends a request to a handler that waits, and disconnects when it does. Without notes, stays until the server closes the connection. */
 async function leave (port: number, tenant: string, notes: Notes | undefined): Promise<void> {
   const socket = net.connect(port, '127.0.0.1')
   socket.on('error', () => {})
@@ -213,17 +213,17 @@ async function leave (port: number, tenant: string, notes: Notes | undefined): P
   socket.destroy()
 }
 
-/** The places where a tenant did not read its own. */
+/** The places where a tenant did not read its own value. */
 export function crossings ({ reads }: Seen): string[] {
   return Object.entries(reads).flatMap(([place, pairs]) => pairs.filter((pair) => !TENANTS.some((tenant) => pair === `${tenant} reads ${tenant}`)).map((pair) => `${place}: ${pair}`))
 }
 
-/** Waits for so many calls of what is handed over. */
+/** Waits until the returned function was called this many times. */
 async function times (missing: number, hand: (call: () => void) => void): Promise<void> {
   await new Promise<void>((resolve) => { hand(() => { if (--missing === 0) resolve() }) })
 }
 
-/** Calls back, in the code of the second of two requests, what both gave. */
+/** Waits for the callbacks of two requests, and calls both in the code of the second. */
 function pool (): (kind: string, callback: () => void) => void {
   const waiting: Record<string, Array<() => void>> = {}
   return (kind, callback) => {

@@ -1,4 +1,4 @@
-// Starts an application under an agent in a process of its own.
+// Starts an application under an agent in a separate process.
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import http from 'node:http'
@@ -13,7 +13,7 @@ import type { Seen } from './probe.ts'
 const LOADER = (process.features as { typescript?: unknown }).typescript ? [] : ['--import', 'tsx']
 const AGENT = fileURLToPath(new URL('agent.ts', import.meta.url))
 
-/** What keeps agents from reaching for anything but this machine. */
+/** Settings that keep agents from contacting other machines. */
 const OFFLINE = {
   _TAPJS_PROCESSINFO_COVERAGE_: '0',
   DD_INSTRUMENTATION_TELEMETRY_ENABLED: 'false',
@@ -28,7 +28,7 @@ const OFFLINE = {
   NEW_RELIC_PORT: '9'
 }
 
-/** What the application saw under an agent, and how often the agent noticed each thing. */
+/** What the application saw under an agent, and how often the agent recorded each item. */
 export async function under (agent: string, variant: 'bare' | 'plugin'): Promise<Seen & { readonly noticed: Readonly<Record<string, number>> }> {
   const { NODE_OPTIONS: _, NODE_V8_COVERAGE: __, ...inherited } = process.env
   const received: unknown[] = []
@@ -44,7 +44,7 @@ export async function under (agent: string, variant: 'bare' | 'plugin'): Promise
   }
 }
 
-/** A server to which an agent of Elastic sends: lines of JSON. */
+/** A server for an Elastic agent, which sends lines of JSON. */
 async function collect (received: unknown[]): Promise<http.Server> {
   const server = http.createServer((request, response) => {
     const body = request.headers['content-encoding'] === 'gzip' ? request.pipe(createGunzip()) : request
@@ -69,6 +69,6 @@ function spansOfDatadog ({ traces = [] }: Record<string, any>): unknown[] {
 function counted (values: readonly unknown[]): Record<string, number> {
   const counts: Record<string, number> = {}
   for (const value of values.map((value) => JSON.stringify(value)).sort()) counts[value] = (counts[value] ?? 0) + 1
-  // The plugin's own hook is one more.
+  // The plugin's own hook adds one.
   return Object.fromEntries(Object.entries(counts).filter(([text]) => !text.includes('fastifyCtx')))
 }
