@@ -7,17 +7,41 @@ import type { FastifyPluginAsync } from 'fastify'
 import { Context } from './api/context.ts'
 import { FST_CTX_INVALID_OPTION } from './common/errors.ts'
 import type { FreeNames, Keys, ValuesOfKeys } from './config/key.ts'
-import { ContextDefinition } from './lifecycle/context-definition.ts'
+import { ContextDefinition, type AddedOptions } from './lifecycle/context-definition.ts'
 import { patchFetch } from './patches/index.ts'
 import { pluginOf, type ContextOptions, type ReadyMadeOptions } from './plugin.ts'
 import { readKeys } from './config/key-policies.ts'
-import { CREATE_OPTIONS, readSettings, type CreateOptions } from './config/options.ts'
+import { CREATE_OPTIONS, LATE_OPTIONS, type CreateOptions, type LateOptions } from './config/options.ts'
 import type { ContextValues, Own } from './types.ts'
 
 /** A context of your own: its calls, and the plugin that gives each request a scope of it. */
 export interface OwnContext<V> extends Context<V> {
   /** `app.register(ctx.plugin)`: what gives each request a scope of this context. */
   readonly plugin: FastifyPluginAsync<ContextOptions>
+  /**
+   * Gives the context options that are known late, in a process without an application: a worker, a script. Where there is one, give
+   * them to `app.register(ctx.plugin, options)`.
+   *
+   * @throws FST_CTX_ALREADY_CONFIGURED it was called before, the context is registered, or a scope of it was opened
+   * @throws FST_CTX_INVALID_OPTION an option is wrong, or was given to `createContext`
+   * @example
+   * ctx.configure({ envelope: { secrets: [await vault.read('envelopes')] } })
+   */
+  configure (options: LateOptions): void
+}
+
+/** The ready-made context. */
+export interface ReadyMadeContext extends Context<ContextValues> {
+  /**
+   * Gives the context its keys and options in a process without an application: a worker, a script. Where there is one, give them
+   * to `app.register(context, options)`.
+   *
+   * @throws FST_CTX_ALREADY_CONFIGURED it was called before, the context is registered, or a scope of it was opened
+   * @throws FST_CTX_INVALID_OPTION an option is wrong
+   * @example
+   * ctx.configure({ keys: { tenant: { carry: true } } })
+   */
+  configure (options: Pick<ReadyMadeOptions, 'keys' | keyof LateOptions>): void
 }
 
 /** The values of a context: `interface ContextValues extends ValuesOf<typeof ctx> {}` types `request.ctx` by it. */
@@ -35,8 +59,19 @@ export type ValuesOf<C> = C extends Context<infer V> ? V & Own<V> : never
  */
 export function createContext<K extends Keys> (keys: K & FreeNames<K>, options: CreateOptions = {}): OwnContext<ValuesOfKeys<K>> {
   const policy = readKeys(keys)
-  const definition = new ContextDefinition(policy, readSettings(readCreateOptions(options), policy), patchFetch)
-  return Object.assign(new Context<ValuesOfKeys<K>>(definition), { plugin: pluginOf<ContextOptions>(definition) })
+  const definition = new ContextDefinition(policy, readCreateOptions(options), patchFetch)
+  return Object.assign(new Context<ValuesOfKeys<K>>(definition), { plugin: pluginOf<ContextOptions>(definition), configure: configureOf(definition) })
+}
+
+/** Makes `ctx.configure` of a context. */
+function configureOf (definition: ContextDefinition): (options: AddedOptions) => void {
+  return function configure (options) {
+    if (typeof options !== 'object' || options === null || Array.isArray(options)) throw new FST_CTX_INVALID_OPTION('ctx.configure', 'takes an object of options')
+    const names = definition.keys === undefined ? ['keys', ...LATE_OPTIONS] : [...LATE_OPTIONS]
+    const unknown = Object.keys(options).find((name) => !names.includes(name))
+    if (unknown !== undefined) throw new FST_CTX_INVALID_OPTION(unknown, `is not an option of ctx.configure(), which takes ${names.join(', ')}`)
+    definition.configure(options)
+  }
 }
 
 function readCreateOptions (options: CreateOptions): CreateOptions {
@@ -48,7 +83,7 @@ function readCreateOptions (options: CreateOptions): CreateOptions {
 const readyMade = new ContextDefinition(undefined, undefined, patchFetch)
 
 /** The ready-made context: typed by augmenting `ContextValues`, its keys given where its plugin is registered. */
-export const ctx: Context<ContextValues> = new Context<ContextValues>(readyMade)
+export const ctx: ReadyMadeContext = Object.assign(new Context<ContextValues>(readyMade), { configure: configureOf(readyMade) })
 
 /**
  * The plugin of the ready-made context: gives each request a scope of `ctx`, and `request.ctx`.
@@ -75,6 +110,6 @@ export type { RequestIdOptions } from './config/request-id.ts'
 export type { DehydrateOptions, HydrateOptions } from './api/travel.ts'
 export type { Dispatch, Interceptor } from './propagation/undici-interceptor.ts'
 export type { Propagate } from './config/propagation-rules.ts'
-export type { CreateOptions, EnvelopeOptions } from './config/options.ts'
+export type { CreateOptions, EnvelopeOptions, LateOptions } from './config/options.ts'
 export type { Trace, Tracing } from './tracing/trace-context.ts'
 export type { ContextOptions, ReadyMadeOptions } from './plugin.ts'

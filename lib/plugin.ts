@@ -13,7 +13,7 @@ import type { KeyPolicy, Seed } from './config/key.ts'
 import { checkFields } from './logging/correlate.ts'
 import { attributeWriter } from './logging/fields.ts'
 import type { ContextDefinition } from './lifecycle/context-definition.ts'
-import { checkIdHeader, readKeys } from './config/key-policies.ts'
+import { checkIdHeader } from './config/key-policies.ts'
 import { DEFAULT_HEADER, isChecked, isCounter, idPattern, requestIds, responseHeader, type RequestIdOptions, type RequestIds } from './config/request-id.ts'
 import { lifetimeOf } from './lifecycle/carrier.ts'
 import { openOnRequest } from './request/open-scope.ts'
@@ -21,7 +21,7 @@ import { addPublicHooks, addRouteHooks } from './request/public-hooks.ts'
 import { checkRoutes } from './request/required-keys.ts'
 import { refuseUncovered } from './request/uncovered-routes.ts'
 import type { Registration, Scope } from './scope/scope.ts'
-import { CREATE_OPTIONS, readSettings, type CreateOptions } from './config/options.ts'
+import { CREATE_OPTIONS, LATE_OPTIONS, type LateOptions } from './config/options.ts'
 import { scopeOf } from './scope/lookup.ts'
 import { checkRequestContext } from './scope/copies.ts'
 import { currentScope } from './scope/storage.ts'
@@ -39,8 +39,8 @@ declare module 'fastify' {
   }
 }
 
-/** Options of the plugin of a context of your own: `app.register(ctx.plugin, options)`. */
-export interface ContextOptions {
+/** Options of the plugin of a context of your own: `app.register(ctx.plugin, options)`. Those of `LateOptions` hold for this application. */
+export interface ContextOptions extends LateOptions {
   /** Where the request id comes from, and which response header returns it. */
   readonly requestId?: RequestIdOptions
   /** How long `app.close()` waits for detached work and for the callbacks of `ctx.onEnd`, in milliseconds. Default 10,000. */
@@ -53,10 +53,13 @@ export interface ContextOptions {
 }
 
 /** Options of the ready-made context: `app.register(context, options)`. */
-export interface ReadyMadeOptions extends ContextOptions, CreateOptions {
+export interface ReadyMadeOptions extends ContextOptions {
   /** The policy of each key of `ContextValues` that has one. A function is short for `{ seed }`. */
   readonly keys?: { readonly [K in WritableKeyOf<ContextValues>]?: Seed<ValueOf<ContextValues, K> | undefined> | KeyPolicy<ValueOf<ContextValues, K>> }
 }
+
+/** The options of register that a context without an application has no use for. */
+const REGISTER_OPTIONS: ReadonlySet<string> = new Set(['requestId', 'closeTimeout', 'reenter'])
 
 /** What Fastify itself hands to a plugin beside its own options. */
 const FASTIFY_OPTIONS: ReadonlySet<string> = new Set(['prefix', 'logLevel', 'logSerializers'])
@@ -88,10 +91,9 @@ function register (definition: ContextDefinition, instance: Registered, given: C
     if (Object.keys(options).length === 0 || others.length === 0) return
     throw new FST_CTX_ALREADY_REGISTERED(others.join("', '"))
   }
-  const { keys = {}, requestId: givenIds = {} } = options
+  const { requestId: givenIds = {} } = options
   const requestId = ownOptions(givenIds)
-  const policy = definition.keys ?? readKeys(keys)
-  const settings = definition.keys === undefined ? readSettings(options, policy) : definition.settings
+  const { policy, settings } = definition.rulesFor(options)
   const idLabel = requestIdLabel(instance)
   const ids = requestIds(requestId, inheritedIds(instance), idOfRaw)
   const idHeader = (requestId.header || DEFAULT_HEADER).toLowerCase()
@@ -144,9 +146,9 @@ function reenterScopes (instance: FastifyInstance, isFirst: boolean, undo: Undo)
 function readRegisterOptions (given: ContextOptions, definition: ContextDefinition): ReadyMadeOptions {
   const options = ownOptions(Object.fromEntries(Object.entries(given).filter(([name]) => !FASTIFY_OPTIONS.has(name)))) as ReadyMadeOptions
   for (const name of Object.keys(options)) {
-    const ofContext = name === 'keys' || CREATE_OPTIONS.has(name)
-    if (ofContext && definition.keys !== undefined) throw new FST_CTX_INVALID_OPTION(name, 'belongs to createContext(), where the keys of this context are: give it there')
-    if (!ofContext && name !== 'requestId' && name !== 'closeTimeout' && name !== 'reenter') throw new FST_CTX_INVALID_OPTION(name, 'does not exist: register takes requestId, closeTimeout and reenter, and for the ready-made context keys, envelope, propagate, trace and diagnostics')
+    if (REGISTER_OPTIONS.has(name) || LATE_OPTIONS.has(name)) continue
+    if (name !== 'keys' && !CREATE_OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(name, `does not exist: register takes ${[...REGISTER_OPTIONS, ...LATE_OPTIONS].join(', ')}, and for the ready-made context keys`)
+    if (definition.keys !== undefined) throw new FST_CTX_INVALID_OPTION(name, 'belongs to createContext(), where the keys of this context are: give it there')
   }
   const { closeTimeout, reenter = true } = options
   if (closeTimeout !== undefined && !(Number.isFinite(closeTimeout) && closeTimeout >= 0)) throw new FST_CTX_INVALID_OPTION('closeTimeout', 'takes a number of milliseconds, 0 or more')

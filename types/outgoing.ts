@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { SpanContext } from '@opentelemetry/api'
 import { BatchSpanProcessor, InMemorySpanExporter, NodeTracerProvider, type SpanProcessor } from '@opentelemetry/sdk-trace-node'
 import { Agent, Client, interceptors, Pool, setGlobalDispatcher, type Dispatcher } from 'undici'
-import context, { createContext, ctx, key, type CreateOptions, type Interceptor, type Propagate, type Trace, type Tracing } from '../lib/index.ts'
+import context, { createContext, ctx, key, type CreateOptions, type Interceptor, type LateOptions, type Propagate, type Trace, type Tracing } from '../lib/index.ts'
 import { otel, type OtelOptions, type OtelTracing } from '../lib/otel.ts'
 import { expectEqual, expectType } from './expect.ts'
 
@@ -46,9 +46,37 @@ export function propagateTakesListsOfKeysByOrigin () {
   // @ts-expect-error
   createContext({}, { propagate: [['https://api.example']] })
 
-  // It belongs to createContext.
+  // Not for an application alone.
   // @ts-expect-error
-  app.register(own.plugin, { propagate: {} })
+  app.register(own.plugin, { keys: {} })
+}
+
+export function someOptionsMayComeLate () {
+  const late = createContext({ tenant: key<string>() }, { envelope: 'late', propagate: 'late' })
+  const options = { envelope: { secrets: ['s'] }, propagate: {}, trace: false, diagnostics: true }
+  app.register(late.plugin, options)
+  app.register(context, options)
+  expectType<void>().of(late.configure(options))
+  expectType<void>().of(ctx.configure({ ...options, keys: { tenant: { carry: true } } }))
+  expectType<(options: LateOptions) => void>().of(late.configure)
+
+  // What a scope reads from the start cannot come late.
+  // @ts-expect-error
+  createContext({}, { trace: 'late' })
+
+  // It is late already.
+  // @ts-expect-error
+  late.configure({ envelope: 'late' })
+  // @ts-expect-error
+  app.register(late.plugin, { propagate: 'late' })
+
+  // The keys of a context of your own come first: its types are inferred from them.
+  // @ts-expect-error
+  late.configure({ keys: {} })
+
+  // Requests have no say in it.
+  // @ts-expect-error
+  request.ctx.configure({})
 }
 
 export function traceIsWhereASpanContextIs () {

@@ -1,6 +1,6 @@
 import fastify from 'fastify'
 import { requestContext } from '@fastify/request-context'
-import context, { ctx, type Context, type ContextValues, type ReadyMadeOptions } from '../lib/index.ts'
+import context, { ctx, type Context, type ContextValues, type ReadyMadeContext, type ReadyMadeOptions } from '../lib/index.ts'
 import type { User } from './augment.ts'
 import { expectEqual, expectType, type AnyIn } from './expect.ts'
 
@@ -20,7 +20,8 @@ export async function theExampleOfTheReadMeCompiles () {
 }
 
 export function theContextIsTypedByTheAugmentation () {
-  expectType<Context<ContextValues>>().of(ctx)
+  expectType<ReadyMadeContext>().of(ctx)
+  expectEqual<typeof ctx extends Context<ContextValues> ? true : false, true>(true)
   expectType<string | undefined>().of(ctx.get('tenant'))
   expectType<User | undefined>().of(ctx.get('user'))
   expectType<string | undefined>().of(ctx.get('locale'))

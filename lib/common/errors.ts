@@ -29,6 +29,12 @@ export const FST_CTX_INVALID_ARGUMENT = createError('FST_CTX_INVALID_ARGUMENT', 
 /** The same context was registered again where it already is, with other options. */
 export const FST_CTX_ALREADY_REGISTERED = createError('FST_CTX_ALREADY_REGISTERED', "this context is already registered here with another '%s' (a function written anew is another): register it once, or make a second context with createContext()")
 
+/** `ctx.configure` was called a second time, or after the context was registered or used. */
+export const FST_CTX_ALREADY_CONFIGURED = createError('FST_CTX_ALREADY_CONFIGURED', 'ctx.configure() was refused, because %s: call it once, before the context is registered and before a scope of it opens')
+
+/** An option that `createContext` announced as `'late'` was needed before it was given. */
+export const FST_CTX_NOT_CONFIGURED = createError('FST_CTX_NOT_CONFIGURED', "option '%s' is 'late' and has not been given yet: give it to app.register(ctx.plugin, options) or to ctx.configure(options) before the context is used")
+
 /** Another plugin has decorated requests with `ctx`. */
 export const FST_CTX_DECORATED = createError('FST_CTX_DECORATED', "requests have a decorator 'ctx' of another plugin, which fastify-ctx needs: rename that one, or register fastify-ctx in a part of the application that does not have it")
 

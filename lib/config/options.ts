@@ -1,4 +1,4 @@
-import { FST_CTX_INVALID_OPTION } from '../common/errors.ts'
+import { FST_CTX_INVALID_OPTION, FST_CTX_NOT_CONFIGURED } from '../common/errors.ts'
 import { ownOptions } from '../common/own-options.ts'
 import { readPropagate, type KeysFor, type Propagate } from './propagation-rules.ts'
 import type { Policy } from './key-policies.ts'
@@ -14,8 +14,8 @@ export interface EnvelopeOptions {
   readonly ttl?: number
 }
 
-/** What `createContext` takes besides the keys: what leaves and enters the process, and whether common mistakes emit warnings. */
-export interface CreateOptions {
+/** The options that may be given later than the keys: a secret comes from a vault, and origins from the configuration. */
+export interface LateOptions {
   /** How `ctx.dehydrate` makes envelopes, and which `ctx.hydrate` takes. */
   readonly envelope?: EnvelopeOptions
   /** Which keys go to which origins, by the headers their policies name. Default: none. */
@@ -24,6 +24,20 @@ export interface CreateOptions {
   readonly trace?: boolean | Tracing
   /** Whether common mistakes emit process warnings. Default: unless `NODE_ENV` is `production`. */
   readonly diagnostics?: boolean
+}
+
+/** What `createContext` takes besides the keys: what leaves and enters the process, and whether common mistakes emit warnings. */
+export interface CreateOptions extends Omit<LateOptions, 'envelope' | 'propagate'> {
+  /**
+   * How `ctx.dehydrate` makes envelopes, and which `ctx.hydrate` takes. `'late'`: the plugin's registration or `ctx.configure` will say so,
+   * and until then both calls throw FST_CTX_NOT_CONFIGURED.
+   */
+  readonly envelope?: EnvelopeOptions | 'late'
+  /**
+   * Which keys go to which origins, by the headers their policies name. Default: none. `'late'`: the plugin's registration or
+   * `ctx.configure` will say so, and until then outgoing calls in a scope fail with FST_CTX_NOT_CONFIGURED.
+   */
+  readonly propagate?: Propagate | 'late'
 }
 
 /** The options as the parts of a context read them. */
@@ -40,6 +54,8 @@ export interface Settings {
 }
 
 export interface EnvelopeSettings {
+  /** Whether the options of envelopes are still to come: none is made or read before. */
+  readonly isLate?: true
   readonly maxBytes: number
   readonly secrets: readonly string[]
   readonly ttl: number | undefined
@@ -47,6 +63,12 @@ export interface EnvelopeSettings {
 
 /** The names of the options. */
 export const CREATE_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics'])
+
+/** The names of those that may be given later than the keys: a scope reads them when it opens, or when something leaves it. */
+export const LATE_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics'])
+
+/** Stands for an option that will be given late. */
+const LATE = 'late'
 
 /** A week, in milliseconds. */
 const DEFAULT_TTL = 604_800_000
@@ -67,13 +89,22 @@ export function readSettings (options: CreateOptions, policy: Policy): Settings 
   if (tracing !== undefined) checkTracing(tracing, policy)
   if (typeof diagnostics !== 'boolean') throw new FST_CTX_INVALID_OPTION('diagnostics', 'takes a boolean')
   return {
-    envelope: readEnvelopeOptions(envelope),
-    propagate: propagate ?? {},
-    keysFor: propagate === undefined ? undefined : readPropagate(propagate, policy),
+    envelope: envelope === LATE ? { ...readEnvelopeOptions({}), isLate: true as const } : readEnvelopeOptions(envelope),
+    propagate: propagate === LATE ? {} : propagate ?? {},
+    keysFor: propagate === undefined ? undefined : propagate === LATE ? refuseLate : readPropagate(propagate, policy),
     readsTrace: trace !== false,
     tracing,
     diagnostics
   }
+}
+
+/** Whether an option was given, and not just announced. */
+export function isGiven (value: unknown): boolean {
+  return value !== undefined && value !== LATE
+}
+
+function refuseLate (): never {
+  throw new FST_CTX_NOT_CONFIGURED('propagate')
 }
 
 function readEnvelopeOptions (options: EnvelopeOptions): EnvelopeSettings {

@@ -1,5 +1,5 @@
 import { parse } from 'secure-json-parse'
-import { FST_CTX_ENVELOPE_REFUSED, FST_CTX_ENVELOPE_TOO_LARGE } from '../common/errors.ts'
+import { FST_CTX_ENVELOPE_REFUSED, FST_CTX_ENVELOPE_TOO_LARGE, FST_CTX_NOT_CONFIGURED } from '../common/errors.ts'
 import { ownOptions } from '../common/own-options.ts'
 import { isSafeId } from '../config/request-id.ts'
 import type { EnvelopeSettings } from '../config/options.ts'
@@ -47,8 +47,10 @@ export const MAX_DEPTH = 32
  * The text of an envelope, signed where there is a secret.
  *
  * @throws FST_CTX_ENVELOPE_TOO_LARGE
+ * @throws FST_CTX_NOT_CONFIGURED
  */
-export function writeEnvelope (envelope: Omit<Envelope, 'v' | 'issued'>, { secrets, maxBytes }: EnvelopeSettings, purpose?: string): string {
+export function writeEnvelope (envelope: Omit<Envelope, 'v' | 'issued'>, { isLate, secrets, maxBytes }: EnvelopeSettings, purpose?: string): string {
+  if (isLate === true) throw new FST_CTX_NOT_CONFIGURED('envelope')
   const [secret] = secrets
   const text = JSON.stringify({ v: VERSION, ...envelope, issued: secret === undefined ? undefined : Date.now() })
   const written = secret === undefined ? text : sign(text, secret, purpose)
@@ -60,8 +62,10 @@ export function writeEnvelope (envelope: Omit<Envelope, 'v' | 'issued'>, { secre
  * Reads what claims to be an envelope. One that is none costs a warning; where envelopes are signed, it is refused.
  *
  * @throws FST_CTX_ENVELOPE_REFUSED
+ * @throws FST_CTX_NOT_CONFIGURED
  */
 export function readEnvelope (given: unknown, settings: EnvelopeSettings, purpose?: string): Envelope | undefined {
+  if (settings.isLate === true) throw new FST_CTX_NOT_CONFIGURED('envelope')
   const read = checkEnvelope(given, settings, purpose)
   if (typeof read !== 'string') return read
   if (settings.secrets.length > 0) throw new FST_CTX_ENVELOPE_REFUSED(read)

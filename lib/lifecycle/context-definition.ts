@@ -1,34 +1,47 @@
-import { FST_CTX_UNKNOWN_KEY } from '../common/errors.ts'
+import { FST_CTX_ALREADY_CONFIGURED, FST_CTX_INVALID_OPTION, FST_CTX_NOT_CONFIGURED, FST_CTX_UNKNOWN_KEY } from '../common/errors.ts'
+import { ownOptions } from '../common/own-options.ts'
 import { attributeWriter } from '../logging/fields.ts'
 import { interceptorOf, type Interceptor } from '../propagation/undici-interceptor.ts'
-import { checkName, NO_KEYS, type Policy } from '../config/key-policies.ts'
+import { checkName, NO_KEYS, readKeys, type Policy } from '../config/key-policies.ts'
 import { DEFAULT_HEADER, idPattern } from '../config/request-id.ts'
 import type { Registration } from '../scope/scope.ts'
-import { readSettings, type Settings } from '../config/options.ts'
+import { CREATE_OPTIONS, isGiven, readSettings, type CreateOptions, type LateOptions } from '../config/options.ts'
 import { strictestOf } from './strictest.ts'
 
 /** Makes `fetch` go through an interceptor, until what it returns is called. */
 export type ComposeFetch = (interceptor: Interceptor) => () => void
 
+/** Options that are given after the context was made, and the keys of the ready-made context. */
+export interface AddedOptions extends LateOptions { readonly keys?: Readonly<Record<string, unknown>> }
+
+/** What a context goes by: its keys, and what leaves and enters the process. */
+export type Rules = Pick<Registration, 'policy' | 'settings'>
+
 /** Identity of a context. Every scope points to its definition, and two contexts never see each other's scopes. */
 export class ContextDefinition {
   /** The keys of `createContext`; `undefined` for the ready-made context, whose keys come with its registration. */
   readonly keys: Policy | undefined
-  /** The options of `createContext` for envelopes, origins and traces. */
-  readonly settings: Settings
   /** Adds the headers of this context's scopes to outgoing calls. */
   readonly interceptor: Interceptor = interceptorOf(this)
   readonly #composeFetch: ComposeFetch | undefined
   #restoreFetch: (() => void) | undefined
   #outside: Registration
   readonly #registrations: Registration[] = []
+  /** The options that hold for all applications. */
+  #options: CreateOptions & Pick<AddedOptions, 'keys'>
+  #rules: Rules
+  /** Why `configure` is refused from now on. */
+  #fixed: string | undefined
 
-  constructor (keys?: Policy, settings: Settings = readSettings({}, keys ?? NO_KEYS), composeFetch?: ComposeFetch) {
+  constructor (keys?: Policy, options: CreateOptions = {}, composeFetch?: ComposeFetch) {
     this.keys = keys
-    this.settings = settings
+    this.#options = options
     this.#composeFetch = composeFetch
+    const policy = keys ?? NO_KEYS
+    const settings = readSettings(options, policy)
+    this.#rules = { policy, settings }
     this.#outside = {
-      policy: keys ?? NO_KEYS, settings, log: undefined, idLabel: 'reqId', idHeader: DEFAULT_HEADER, idPattern: idPattern({}), pending: new Set(), onWrite: attributeWriter(settings.tracing)
+      policy, settings, log: undefined, idLabel: 'reqId', idHeader: DEFAULT_HEADER, idPattern: idPattern({}), pending: new Set(), onWrite: attributeWriter(settings.tracing)
     }
   }
 
@@ -45,7 +58,48 @@ export class ContextDefinition {
     return this.#registrations
   }
 
+  /**
+   * Gives the context options that were not known when it was made.
+   *
+   * @throws FST_CTX_ALREADY_CONFIGURED
+   * @throws FST_CTX_INVALID_OPTION
+   */
+  configure (given: AddedOptions): void {
+    if (this.#fixed !== undefined) throw new FST_CTX_ALREADY_CONFIGURED(this.#fixed)
+    const options = pick(given)
+    const rules = this.#with(options)
+    this.#fixed = 'it was called before'
+    this.#options = { ...this.#options, ...options }
+    this.#rules = rules
+    this.#outside = { ...this.#outside, ...rules, onWrite: attributeWriter(rules.settings.tracing) }
+  }
+
+  /**
+   * What an application goes by that registers the context with some options of its own.
+   *
+   * @throws FST_CTX_INVALID_OPTION
+   * @throws FST_CTX_NOT_CONFIGURED
+   */
+  rulesFor (given: AddedOptions): Rules {
+    const options = pick(given)
+    const rules = this.#with(options)
+    const missing = (['envelope', 'propagate'] as const).find((name) => this.#options[name] === 'late' && options[name] === undefined)
+    if (missing !== undefined) throw new FST_CTX_NOT_CONFIGURED(missing)
+    return rules
+  }
+
+  /** What holds with some more options, each of which may be given once. */
+  #with (given: AddedOptions): Rules {
+    const names = Object.keys(given) as Array<keyof AddedOptions>
+    const twice = names.find((name) => isGiven(this.#options[name]))
+    if (twice !== undefined) throw new FST_CTX_INVALID_OPTION(twice, 'was given already, by createContext() or ctx.configure(): give it in one place')
+    if (names.length === 0) return this.#rules
+    const policy = given.keys === undefined ? this.#rules.policy : readKeys(given.keys)
+    return { policy, settings: readSettings({ ...this.#options, ...given }, policy) }
+  }
+
   register (registration: Registration): void {
+    this.#fixed = 'the context is registered in an application'
     this.#registrations.push(registration)
     this.#outside = strictestOf(this.#registrations)
     this.#interceptFetch(registration)
@@ -64,6 +118,7 @@ export class ContextDefinition {
 
   /** A scope opens outside of any other: what it sends with `fetch` has its headers, also where no application is. */
   openOutside (): Registration {
+    this.#fixed ??= 'a scope of the context was opened before'
     this.#interceptFetch(this.#outside)
     return this.#outside
   }
@@ -83,4 +138,9 @@ export class ContextDefinition {
     if (this.keys !== undefined) throw new FST_CTX_UNKNOWN_KEY(name)
     checkName(name)
   }
+}
+
+/** The options that a context goes by, of all that were given, as far as they have a value. */
+function pick (given: AddedOptions): AddedOptions {
+  return Object.fromEntries(Object.entries(ownOptions(given)).filter(([name, value]) => value !== undefined && (name === 'keys' || CREATE_OPTIONS.has(name))))
 }

@@ -52,6 +52,20 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
     out: /register it once, or make a second context with createContext\(\)/,
     elsewhere: true
   },
+  FST_CTX_ALREADY_CONFIGURED: {
+    program () {
+      const { configure } = newContext()
+      configure({})
+      configure({})
+    },
+    names: /^ctx\.configure\(\) was refused, because it was called before:/,
+    out: /call it once, before the context is registered and before a scope of it opens$/
+  },
+  FST_CTX_NOT_CONFIGURED: {
+    program: () => { const ctx = createContext({}, { envelope: 'late' }); ctx.run({}, () => ctx.dehydrate()) },
+    names: /^option 'envelope' is 'late' and has not been given yet/,
+    out: /give it to app\.register\(ctx\.plugin, options\) or to ctx\.configure\(options\) before the context is used$/
+  },
   FST_CTX_DECORATED: {
     program: async () => { await Fastify().decorateRequest('ctx', null as never).register(newContext().plugin) },
     names: /'ctx'/,
@@ -186,7 +200,7 @@ t.test('an unknown name is refused where the options are read, and the message l
   for (const [program, message] of [
     [() => createContext({}, { requestId: {} } as never), /'requestId' does not exist: .*envelope, propagate, trace, diagnostics, and register takes requestId/],
     [() => createContext({}, { envelope: { secret: SECRETS[0]! } } as never), /'envelope\.secret' does not exist: envelope takes maxBytes, secrets, ttl$/],
-    [async () => { await Fastify().register(context, { key: {} } as never) }, /'key' does not exist: register takes requestId, closeTimeout and reenter, and .* keys,/],
+    [async () => { await Fastify().register(context, { key: {} } as never) }, /'key' does not exist: register takes requestId, closeTimeout, reenter, envelope, propagate, trace, diagnostics, and .* keys$/],
     [async () => { await Fastify().register(context, { requestId: { headers: 'x-id' } } as never) }, /'requestId\.headers' does not exist: requestId takes header, pattern, generate, responseHeader$/]
   ] as const) {
     await t.rejects(async () => await program(), { code: 'FST_CTX_INVALID_OPTION', message })

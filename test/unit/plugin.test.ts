@@ -50,6 +50,18 @@ t.test('a custom context refuses keys at registration', async (t) => {
   await t.rejects(async () => { await Fastify().register(own.plugin, { keys: {} } as never) }, { code: 'FST_CTX_INVALID_OPTION', message: /createContext/ })
 })
 
+t.test('it may get the options that come late, and no others of createContext', async (t) => {
+  const own = createContext({ tenant: key<string>({ header: 'x-tenant' }) })
+  await t.rejects(async () => { await Fastify().register(own.plugin, { propagate: { 'https://api.example': ['user'] } }) }, { code: 'FST_CTX_INVALID_OPTION', message: /propagate/ })
+  const propagate = { 'https://api.example': ['tenant'] }
+  const app = Fastify()
+  await app.register(own.plugin, { propagate })
+  await t.resolves(async () => { await app.register(own.plugin, { propagate: { ...propagate } }) }, 'the same once more')
+  await t.rejects(async () => { await app.register(own.plugin, { propagate: {} }) }, { code: 'FST_CTX_ALREADY_REGISTERED', message: /'propagate'/ })
+  t.same(own.policy()[0]?.origins, ['https://api.example'])
+  await app.close()
+})
+
 t.test('registered twice', async (t) => {
   const seed = (): string => 'acme'
   const options = { keys: { tenant: { seed, log: true } }, requestId: { header: 'x-id' } } as const

@@ -27,6 +27,7 @@ t.test('every name that the types refuse is also refused at run time', async (t)
     log: true,
     mixin: true,
     plugin: true,
+    configure: true,
     impersonate: true,
     actor: true,
     cache: true,

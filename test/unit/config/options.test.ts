@@ -93,13 +93,12 @@ t.test('the registration of the ready-made context refuses an invalid option by 
   t.same(ctx.policy(), [], 'nothing is registered')
 })
 
-t.test('the registration of a custom context refuses the options that belong to createContext', async (t) => {
-  const own = createContext({ tenant: key<string>() })
-  for (const name of ['envelope', 'propagate', 'trace', 'diagnostics']) {
-    const app = Fastify()
-    await t.rejects(async () => { await app.register(own.plugin, { [name]: undefined } as never) }, { code: 'FST_CTX_INVALID_OPTION', message: `'${name}'` })
-    await app.close()
-  }
+t.test("'late' stands for options that are still to come: nothing is carried or sent before", async (t) => {
+  const { envelope, propagate, keysFor } = readSettings({ envelope: 'late', propagate: 'late' }, NO_KEYS)
+  t.match(envelope, { isLate: true, secrets: [] })
+  t.same(propagate, {})
+  t.throws(() => keysFor!('https://api.example'), { code: 'FST_CTX_NOT_CONFIGURED', message: "'propagate'" })
+  for (const name of ['trace', 'diagnostics']) t.throws(() => readSettings({ [name]: 'late' }, NO_KEYS), { code: 'FST_CTX_INVALID_OPTION', message: `'${name}'` })
 })
 
 t.test('error messages never contain a secret', async (t) => {

@@ -52,7 +52,8 @@ t.test('checkKey', async (t) => {
 
 t.test('fetch is intercepted while an application sends headers, or from the first use outside any application', async (t) => {
   const policy = readKeys({ tenant: { header: 'x-tenant' } })
-  const listed = readSettings({ propagate: { 'https://api.example': ['tenant'] } }, policy)
+  const options = { propagate: { 'https://api.example': ['tenant'] } }
+  const listed = readSettings(options, policy)
   const calls: unknown[] = []
   const composeFetch: ComposeFetch = (interceptor) => {
     calls.push(interceptor)
@@ -60,7 +61,7 @@ t.test('fetch is intercepted while an application sends headers, or from the fir
   }
 
   t.test('of a custom context', async (t) => {
-    const definition = new ContextDefinition(policy, listed, composeFetch)
+    const definition = new ContextDefinition(policy, options, composeFetch)
     t.same(calls, [], 'an import changes nothing')
     const [a, b] = [{ ...definition.registration }, { ...definition.registration }]
     definition.register(a)
@@ -89,6 +90,80 @@ t.test('fetch is intercepted while an application sends headers, or from the fir
   })
 
   t.test('without a way to compose it', async (t) => {
-    t.doesNotThrow(() => { new ContextDefinition(policy, listed).openOutside() })
+    t.doesNotThrow(() => { new ContextDefinition(policy, options).openOutside() })
+  })
+})
+
+t.test('options that come late', async (t) => {
+  const policy = readKeys({ tenant: { header: 'x-tenant', carry: true, log: true } })
+  const propagate = { 'https://api.example': ['tenant'] }
+  const secrets = ['a secret of 32 characters, or so']
+
+  t.test('configure: they hold for every scope from now on, and for the applications that are registered later', async (t) => {
+    const definition = new ContextDefinition(policy, { envelope: { maxBytes: 256 } })
+    definition.configure({ propagate })
+    t.same(definition.openOutside().settings.propagate, propagate)
+    t.equal(definition.registration.settings.envelope.maxBytes, 256)
+    t.equal(definition.rulesFor({}).settings, definition.registration.settings)
+    t.equal(definition.rulesFor({ requestId: {} } as never).settings, definition.registration.settings, 'what is for an application alone changes nothing')
+    t.equal(definition.rulesFor({ diagnostics: false }).settings.diagnostics, false)
+    t.same(definition.rulesFor({ diagnostics: false }).settings.propagate, propagate)
+  })
+
+  t.test('configure: once, before anything goes by the context', async (t) => {
+    for (const [because, use] of [
+      ['it was called before', (definition: ContextDefinition) => { definition.configure({}) }],
+      ['the context is registered in an application', (definition: ContextDefinition) => { definition.register(definition.registration) }],
+      ['a scope of the context was opened before', (definition: ContextDefinition) => { definition.openOutside() }]
+    ] as const) {
+      const definition = new ContextDefinition(policy)
+      use(definition)
+      const { settings } = definition.registration
+      t.throws(() => { definition.configure({ propagate }) }, { code: 'FST_CTX_ALREADY_CONFIGURED', message: because })
+      t.equal(definition.registration.settings, settings)
+    }
+  })
+
+  t.test('one that is wrong is refused, and may be given again', async (t) => {
+    const definition = new ContextDefinition(policy)
+    t.throws(() => { definition.configure({ propagate: { 'https://api.example': ['user'] } }) }, { code: 'FST_CTX_INVALID_OPTION' })
+    t.doesNotThrow(() => { definition.configure({ propagate }) })
+  })
+
+  t.test('one is given in one place', async (t) => {
+    const definition = new ContextDefinition(policy, { propagate })
+    for (const given of [propagate, {}]) {
+      t.throws(() => { definition.configure({ propagate: given }) }, { code: 'FST_CTX_INVALID_OPTION', message: "'propagate' was given already" })
+      t.throws(() => { definition.rulesFor({ propagate: given }) }, { code: 'FST_CTX_INVALID_OPTION', message: "'propagate' was given already" })
+    }
+    definition.configure({ envelope: { secrets }, propagate: undefined as never })
+    t.throws(() => { definition.rulesFor({ envelope: { secrets } }) }, { code: 'FST_CTX_INVALID_OPTION', message: "'envelope' was given already" })
+  })
+
+  t.test("'late': no application starts without it", async (t) => {
+    const definition = new ContextDefinition(policy, { envelope: 'late', propagate: 'late' })
+    t.throws(() => definition.rulesFor({}), { code: 'FST_CTX_NOT_CONFIGURED', message: "'envelope'" })
+    t.throws(() => definition.rulesFor({ envelope: {}, propagate: undefined as never }), { code: 'FST_CTX_NOT_CONFIGURED', message: "'propagate'" })
+    t.same(definition.rulesFor({ envelope: {}, propagate }).settings.propagate, propagate)
+    definition.configure({ propagate, envelope: undefined as never })
+    t.equal(definition.registration.settings.envelope.isLate, true, 'one without a value is not given')
+    t.match(definition.rulesFor({ envelope: { secrets } }).settings, { propagate, envelope: { secrets, isLate: undefined } })
+  })
+
+  t.test('the ready-made context gets its keys so, too', async (t) => {
+    const definition = new ContextDefinition()
+    definition.configure({ keys: { tenant: { carry: true } }, envelope: { secrets } })
+    t.same([...definition.registration.policy.serializedKeys.keys()], ['tenant'])
+    t.throws(() => definition.rulesFor({ keys: {} }), { code: 'FST_CTX_INVALID_OPTION', message: "'keys' was given already" })
+    t.equal(definition.rulesFor({}).policy, definition.registration.policy)
+  })
+
+  t.test('what somebody added to Object.prototype is no option', async (t) => {
+    // eslint-disable-next-line no-extend-native -- what another package does
+    Object.defineProperty(Object.prototype, 'propagate', { value: propagate, configurable: true, enumerable: true })
+    t.teardown(() => { Reflect.deleteProperty(Object.prototype, 'propagate') })
+    const definition = new ContextDefinition(policy)
+    definition.configure({})
+    t.same(definition.registration.settings.propagate, {})
   })
 })

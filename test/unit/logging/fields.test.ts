@@ -5,7 +5,6 @@ import { fieldOf, keepLine, lineOf, attributeWriter, wantFields } from '../../..
 import { ContextDefinition } from '../../../lib/lifecycle/context-definition.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
 import { Scope, type Lifetime, type Registration } from '../../../lib/scope/scope.ts'
-import { readSettings } from '../../../lib/config/options.ts'
 import type { Trace, Tracing } from '../../../lib/tracing/trace-context.ts'
 import { turns, warnings } from '../../support/support.ts'
 
@@ -147,7 +146,7 @@ function tracer (attributes: Record<string, string> = {}): Tracing & { active: T
 /** The root of a context with a tracer. */
 function traced (tracing: Tracing): Scope {
   const policy = readKeys({ ...logged, failing: { log: () => { throw new Error('private') } } })
-  const scope = new Scope(definition, new ContextDefinition(policy, readSettings({ trace: tracing }, policy)).registration)
+  const scope = new Scope(definition, new ContextDefinition(policy, { trace: tracing }).registration)
   scope.store.requestId = 'id-1'
   return scope
 }

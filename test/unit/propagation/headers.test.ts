@@ -4,7 +4,7 @@ import { outboundHeaders } from '../../../lib/propagation/headers.ts'
 import { ContextDefinition } from '../../../lib/lifecycle/context-definition.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
 import { Scope } from '../../../lib/scope/scope.ts'
-import { readSettings, type CreateOptions } from '../../../lib/config/options.ts'
+import type { CreateOptions } from '../../../lib/config/options.ts'
 import type { Trace, Tracing } from '../../../lib/tracing/trace-context.ts'
 import { turns, warnings } from '../../support/support.ts'
 
@@ -14,8 +14,7 @@ const PLACE: Trace = { traceId: '4bf92f3577b34da6a3ce929d0e0e4736', spanId: '00f
 /** A root scope with one key of each kind, inside a trace. */
 function scope (values: Record<string, unknown>, { trace, ...options }: CreateOptions & { trace?: Tracing } = {}, place?: Trace): Scope {
   const policy = readKeys({ tenant: { header: 'X-Tenant' }, user: { header: 'x-user' }, token: {} })
-  const settings = readSettings({ propagate: { [API]: ['requestId', 'tenant', 'user'], 'https://ids.example': ['requestId'] }, ...options, ...trace && { trace } }, policy)
-  const { registration } = new ContextDefinition(policy, settings)
+  const { registration } = new ContextDefinition(policy, { propagate: { [API]: ['requestId', 'tenant', 'user'], 'https://ids.example': ['requestId'] }, ...options, ...trace && { trace } })
   const root = new Scope({}, registration)
   Object.assign(root.store, { requestId: 'id-1' }, values)
   root.trace = place

@@ -4,7 +4,6 @@ import t from 'tap'
 import { ContextDefinition } from '../../../lib/lifecycle/context-definition.ts'
 import { NO_KEYS } from '../../../lib/config/key-policies.ts'
 import { Scope } from '../../../lib/scope/scope.ts'
-import { readSettings } from '../../../lib/config/options.ts'
 import type { Trace, Tracing } from '../../../lib/tracing/trace-context.ts'
 import { openTrace, traceOf } from '../../../lib/scope/active-trace.ts'
 
@@ -16,7 +15,7 @@ function tracer (current?: Trace, ofRequest?: Trace): Tracing {
   return { current: () => current, requestSpan: () => ofRequest, withParent: (_place, fn) => fn(), attributes: new Map(), setAttribute () {} }
 }
 
-const rootOf = (trace?: boolean | Tracing): Scope => new Scope({}, new ContextDefinition(NO_KEYS, readSettings(trace === undefined ? {} : { trace }, NO_KEYS)).registration)
+const rootOf = (trace?: boolean | Tracing): Scope => new Scope({}, new ContextDefinition(NO_KEYS, trace === undefined ? {} : { trace }).registration)
 
 /** The trace of a request with these headers. */
 function opened (trace?: boolean | Tracing, headers: IncomingHttpHeaders = { traceparent: `00-${HEADER.traceId}-${HEADER.spanId}-01`, tracestate: 'foo=1' }): Trace | undefined {
