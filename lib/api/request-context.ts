@@ -3,7 +3,7 @@ import type { EntryPoint } from '../common/warnings.ts'
 import type { ContextDefinition } from '../lifecycle/context-definition.ts'
 import { scopeOfStore, type Scope, type Store } from '../scope/scope.ts'
 import { currentStore } from '../scope/storage.ts'
-import { Travel } from './travel.ts'
+import { Travel } from './envelopes.ts'
 import type { HeldValue, WritableKeyOf } from '../types.ts'
 
 /** What callers hold: it reads and writes the scope that is current where it is called. */

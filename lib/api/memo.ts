@@ -1,4 +1,4 @@
-import { Access } from './access.ts'
+import { Access } from './context-base.ts'
 import { kCurrentStore, kRequireScope, kDefinition, kCurrentScope } from '../common/symbols.ts'
 import { copyOf, addOnEnd, startDetached } from '../lifecycle/detached.ts'
 import { Cache, Memos } from '../scope/cache.ts'

@@ -12,7 +12,7 @@ import type { Registration } from '../scope/scope.ts'
 import { openScope, runIn } from '../lifecycle/run.ts'
 import { readTrace, writeTrace, type Trace } from '../tracing/trace-context.ts'
 import { traceOf } from '../scope/active-trace.ts'
-import { Work } from './work.ts'
+import { Work } from './memo.ts'
 
 /** What of a scope an envelope takes along, beside its values. */
 export interface DehydrateOptions {

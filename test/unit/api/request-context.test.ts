@@ -1,5 +1,5 @@
 import t from 'tap'
-import { Context, requestAccess, type RequestContext } from '../../../lib/api/context.ts'
+import { Context, requestAccess, type RequestContext } from '../../../lib/api/request-context.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
 import { ContextDefinition } from '../../../lib/lifecycle/context-definition.ts'
 import { Scope, type Lifetime } from '../../../lib/scope/scope.ts'
