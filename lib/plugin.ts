@@ -3,7 +3,7 @@ import { requestContext } from '@fastify/request-context'
 import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { drain, logAbandoned } from './lifecycle/detached.ts'
-import { requestAccess, type RequestContext } from './api/request-context.ts'
+import { requestContextOf, type RequestContext } from './api/request-context.ts'
 import { ownOptions } from './common/own-options.ts'
 import { FST_CTX_ALREADY_REGISTERED, FST_CTX_DECORATED, FST_CTX_INVALID_OPTION, FST_CTX_REQUEST_CONTEXT_REGISTERED, FST_CTX_REQUEST_ID_HEADER } from './common/errors.ts'
 import { hasOwnIds, requestIdLabel } from './patches/fastify-internals.ts'
@@ -115,7 +115,7 @@ function register (definition: ContextDefinition, instance: Registered, given: C
   const { header, pattern, generate } = requestId
   if (registered === undefined || (header ?? pattern ?? generate) !== undefined) instance.setGenReqId(ids)
   if (!instance.hasRequestDecorator('ctx')) {
-    const access = requestAccess(definition, policy.names, definition.keys === undefined)
+    const access = requestContextOf(definition, policy.names, definition.keys === undefined)
     // Kept on the request, where a read finds it in one step.
     instance.decorateRequest(kRequestContext, null)
     instance.decorateRequest('ctx', { getter (this: Accessed) { return (this[kRequestContext] ?? accessOf(this, definition, access)) as RequestContext<RequestValues> } })

@@ -3,7 +3,7 @@
  *
  * @module fastify-ctx/worker
  */
-import type { Context } from './api/request-context.ts'
+import type { Context } from './api/context.ts'
 import { FST_CTX_INVALID_ARGUMENT } from './common/errors.ts'
 
 /** What goes to a worker: what it works on, and the scope that it works in. */

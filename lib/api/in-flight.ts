@@ -1,4 +1,4 @@
-import { deadlineOf, isAborted } from '../lifecycle/cancellation.ts'
+import { isAborted } from '../lifecycle/cancellation.ts'
 import type { ContextDefinition } from '../lifecycle/context-definition.ts'
 import { ON_END } from '../lifecycle/detached.ts'
 import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
@@ -9,6 +9,7 @@ import { isOfRequest, scopeOf } from '../scope/lookup.ts'
 import type { Registration, Scope } from '../scope/scope.ts'
 import { currentScope, enter } from '../scope/storage.ts'
 import { now, startTally } from '../scope/tally.ts'
+import { timeLeft } from './limits.ts'
 
 /** What of all that is open `ctx.inFlight` lists. */
 export interface InFlightOptions {
@@ -124,7 +125,6 @@ function findOpen (definition: ContextDefinition): Found[] {
 }
 
 function rowOf ({ kind, scope, since, name }: Found, here: Scope | undefined): OpenScope {
-  const deadline = deadlineOf(scope)
   return {
     kind,
     requestId: scope?.root.store.requestId as string | undefined,
@@ -133,7 +133,7 @@ function rowOf ({ kind, scope, since, name }: Found, here: Scope | undefined): O
     name: name === '' ? undefined : name,
     age: Math.max(0, Math.round(now() - since)),
     aborted: scope !== undefined && isAborted(scope),
-    remaining: deadline === Infinity ? undefined : Math.max(0, Math.round(deadline - Date.now())),
+    remaining: timeLeft(scope),
     current: scope !== undefined && scope.root === here?.root,
     fields: scope === undefined ? {} : fieldsOf(scope)
   }

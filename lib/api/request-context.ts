@@ -3,30 +3,13 @@ import type { EntryPoint } from '../common/warnings.ts'
 import type { ContextDefinition } from '../lifecycle/context-definition.ts'
 import { scopeOfStore, type Scope, type Store } from '../scope/scope.ts'
 import { currentStore } from '../scope/storage.ts'
-import { Travel } from './envelopes.ts'
+import type { ContextApi } from './context-api.ts'
+import { ContextBase } from './context-base.ts'
 import type { HeldValue, WritableKeyOf } from '../types.ts'
-
-/** What callers hold: it reads and writes the scope that is current where it is called. */
-export class Context<V> extends Travel<V> {
-  readonly #definition: ContextDefinition
-
-  constructor (definition: ContextDefinition) {
-    super()
-    this.#definition = definition
-  }
-
-  protected get [kDefinition] (): ContextDefinition {
-    return this.#definition
-  }
-
-  protected [kCurrentStore] (): Store | undefined {
-    return currentStore()
-  }
-}
 
 /** `request.ctx`: the calls of `ctx` for that request, wherever they are made, and each key as a property. */
 export type RequestContext<V> =
-  & Pick<Travel<V>, keyof Travel<V>>
+  & ContextApi<V>
   & { [K in WritableKeyOf<V>]: HeldValue<V[K]> }
   & {
     /** The id of the request, the same as `request.id`. */
@@ -37,7 +20,7 @@ export type RequestContext<V> =
  * What `request.ctx` is: it acts on the scope of its request, or on the one within it that is current. Its keys are
  * properties of a class made for them.
  */
-abstract class RequestAccess extends Travel<Record<string, unknown>> {
+abstract class RequestContextBase extends ContextBase<Record<string, unknown>> {
   /** The request's own scope; `undefined` before it is open. */
   readonly #root: Scope | undefined
 
@@ -67,7 +50,7 @@ abstract class RequestAccess extends Travel<Record<string, unknown>> {
 
   protected override [kEntryPoints] (key: string): EntryPoint[] {
     const accessor = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(this), key)?.get ?? readAnyKey
-    return [...super[kEntryPoints](key), RequestAccess.prototype.get, accessor]
+    return [...super[kEntryPoints](key), RequestContextBase.prototype.get, accessor]
   }
 
   protected [kCurrentStore] (): Store | undefined {
@@ -83,22 +66,22 @@ abstract class RequestAccess extends Travel<Record<string, unknown>> {
  *
  * @param open whether any other name may be a key, too
  */
-export function requestAccess (definition: ContextDefinition, names: Iterable<string>, open: boolean): (root: Scope | undefined) => object {
-  class KeyedAccess extends RequestAccess {
+export function requestContextOf (definition: ContextDefinition, names: Iterable<string>, open: boolean): (root: Scope | undefined) => object {
+  class KeyedContext extends RequestContextBase {
     protected get [kDefinition] (): ContextDefinition { return definition }
   }
-  const { prototype } = KeyedAccess
+  const { prototype } = KeyedContext
   for (const name of names) {
     Object.defineProperty(prototype, name, {
-      get (this: RequestAccess) { return this.get(name) },
-      set (this: RequestAccess, value: unknown) { this.set(name, value) }
+      get (this: RequestContextBase) { return this.get(name) },
+      set (this: RequestContextBase, value: unknown) { this.set(name, value) }
     })
   }
   if (open) {
     // The calls move up, so that only what is neither a call nor a declared key reaches the proxy.
     Object.setPrototypeOf(Object.defineProperties(prototype, inherited(prototype)), anyKey)
   }
-  return (root) => new KeyedAccess(root)
+  return (root) => new KeyedContext(root)
 }
 
 /** What an object and its prototypes have, the nearest first. */
@@ -108,14 +91,14 @@ function inherited (object: object): PropertyDescriptorMap {
   return prototype === null || prototype === Object.prototype ? own : { ...inherited(prototype as object), ...own }
 }
 
-function readAnyKey (target: object, name: string | symbol, access: RequestAccess): unknown {
+function readAnyKey (target: object, name: string | symbol, access: RequestContextBase): unknown {
   if (typeof name === 'symbol' || name in target) return Reflect.get(target, name, access)
   return access[kIsOpen] ? access.get(name) : undefined
 }
 
 const anyKey = new Proxy(Object.prototype, {
   get: readAnyKey,
-  set (_target, name, value: unknown, access: RequestAccess) {
+  set (_target, name, value: unknown, access: RequestContextBase) {
     if (typeof name === 'symbol') return false
     access.set(name, value)
     return true

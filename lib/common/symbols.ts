@@ -1,8 +1,6 @@
 /** Members of `ctx` and `request.ctx` that are ours. They are symbols, so that a key may have any name. */
 export const kDefinition: unique symbol = Symbol('fastify-ctx.definition')
 export const kCurrentStore: unique symbol = Symbol('fastify-ctx.currentStore')
-export const kCurrentScope: unique symbol = Symbol('fastify-ctx.currentScope')
-export const kRequireScope: unique symbol = Symbol('fastify-ctx.requireScope')
 export const kEntryPoints: unique symbol = Symbol('fastify-ctx.entryPoints')
 export const kIsOpen: unique symbol = Symbol('fastify-ctx.isOpen')
 

@@ -1,4 +1,4 @@
-import { Context } from '../api/request-context.ts'
+import { Context } from '../api/context.ts'
 import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
 import { ctx as readyMade } from '../index.ts'
 import type { ContextValues, Values } from '../types.ts'

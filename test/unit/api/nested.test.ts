@@ -1,61 +1,12 @@
-import { EventEmitter } from 'node:events'
+import { requestContext } from '@fastify/request-context'
 import Fastify from 'fastify'
 import t from 'tap'
 import { createContext, ctx as readyMade, key } from '../../../lib/index.ts'
-import { gate, Lines, listen, turns, warnings } from '../../support/support.ts'
+import { gate, Lines, listen, turns } from '../../support/support.ts'
 
 interface User { readonly id: string }
 
 const ctx = createContext({ tenant: key<string>({ log: true }), user: key<User>(), count: key<number>() })
-
-t.test('get, has and require outside any scope', async (t) => {
-  t.equal(ctx.get('tenant'), undefined)
-  t.equal(ctx.has('tenant'), false)
-  t.throws(() => ctx.require('tenant'), { code: 'FST_CTX_NO_SCOPE', message: /'tenant'/ })
-})
-
-t.test('get, has and require inside a scope', async (t) => {
-  ctx.run({ tenant: 'acme', count: 0 }, () => {
-    t.equal(ctx.get('tenant'), 'acme')
-    t.equal(ctx.require('tenant'), 'acme')
-    t.equal(ctx.require('count'), 0)
-    t.equal(ctx.has('count'), true)
-    t.equal(ctx.get('user'), undefined)
-    t.equal(ctx.has('user'), false)
-    t.throws(() => ctx.require('user'), { code: 'FST_CTX_NOT_SET', message: /'user'/ })
-    t.throws(() => ctx.require('tennant' as never), { code: 'FST_CTX_UNKNOWN_KEY', message: /'tennant'/ })
-    for (const name of ['toString', 'constructor', '__proto__']) t.equal(ctx.get(name as never), undefined, name)
-  })
-})
-
-t.test('set', async (t) => {
-  t.test('writes the innermost scope until it ends', async (t) => {
-    ctx.run({ tenant: 'outer' }, () => {
-      ctx.set('user', { id: 'ada' })
-      ctx.run({}, () => {
-        ctx.set('tenant', 'inner')
-        t.equal(ctx.get('tenant'), 'inner')
-        ctx.set('user', undefined)
-        t.equal(ctx.has('user'), false)
-      })
-      t.equal(ctx.get('tenant'), 'outer')
-      t.same(ctx.get('user'), { id: 'ada' })
-    })
-  })
-
-  t.test('throws outside a scope, for an unknown key and for the request id', async (t) => {
-    t.throws(() => { ctx.set('tenant', 'x') }, { code: 'FST_CTX_NO_SCOPE' })
-    t.throws(() => { ctx.set('tenat' as never, 'x' as never) }, { code: 'FST_CTX_UNKNOWN_KEY', message: /'tenat'/ })
-    ctx.run({}, () => {
-      t.throws(() => { ctx.set('tenat' as never, 'x' as never) }, { code: 'FST_CTX_UNKNOWN_KEY' })
-      t.throws(() => { ctx.set('requestId' as never, 'x' as never) })
-    })
-    readyMade.run({}, () => {
-      t.throws(() => { readyMade.set('requestId' as never, 'x' as never) })
-      t.throws(() => { readyMade.set('__proto__' as never, {} as never) }, { code: 'FST_CTX_INVALID_KEY' })
-    })
-  })
-})
 
 t.test('run', async (t) => {
   t.test('returns what the function returns, and restores the scope after a throw or a rejection', async (t) => {
@@ -166,97 +117,144 @@ t.test('run', async (t) => {
   })
 })
 
-t.test('bind: the function always runs in the scope in which it was bound', async (t) => {
-  const greet = ctx.run({ tenant: 'acme' }, () => ctx.bind(function (this: { name: string }, greeting: string) { return `${greeting} ${this.name} of ${ctx.get('tenant')}` }))
-  t.equal(greet.call({ name: 'ada' }, 'hi'), 'hi ada of acme')
-  t.equal(ctx.run({ tenant: 'other' }, () => greet.call({ name: 'ada' }, 'hi')), 'hi ada of acme')
-  const outside = ctx.bind(() => ctx.get('tenant'))
-  t.equal(ctx.run({ tenant: 'acme' }, outside), undefined)
-  t.same([greet.length, ctx.bind(function named (_a: unknown, _b: unknown) {}).name, ctx.bind(() => {}).name], [1, 'named', ''], 'with its original name and length')
-  t.throws(() => ctx.bind('fn' as never), { code: 'FST_CTX_INVALID_ARGUMENT' })
+const ada = { id: 'ada' }
+const lin = { id: 'lin' }
+const kim = { id: 'kim' }
+
+const audited = createContext({
+  tenant: key<string>({ log: true, locked: true }),
+  user: key<User>({ log: ({ id }) => id }),
+  token: key<string>()
 })
 
-t.test('snapshot: runs any function in the scope in which it was taken', async (t) => {
-  const inScope = ctx.run({ tenant: 'acme' }, () => ctx.snapshot())
-  t.equal(inScope(() => ctx.get('tenant')), 'acme')
-  t.equal(ctx.run({ tenant: 'other' }, () => inScope((a: number, b: number) => `${a + b} ${ctx.get('tenant')}`, 1, 2)), '3 acme')
-  t.equal(ctx.run({ tenant: 'other' }, () => ctx.snapshot()(() => ctx.get('tenant'))), 'other')
-  for (const none of [undefined, null, {}, 'fn']) t.throws(() => inScope(none as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: /^ctx\.snapshot takes / })
-})
+/** The ids of the impersonated and of the real user. */
+function who (): [string | undefined, string | undefined] {
+  return [audited.get('user')?.id, audited.actor('user')?.id]
+}
 
-t.test('bindEmitter: listeners run in the scope in which they were added; other values are refused', async (t) => {
-  const emitter = ctx.bindEmitter(new EventEmitter())
-  const seen: unknown[] = []
-  for (const tenant of ['A', 'B']) ctx.run({ tenant }, () => { emitter.on('event', () => { seen.push(ctx.get('tenant')) }) })
-  ctx.run({ tenant: 'C' }, () => { emitter.emit('event') })
-  t.same(seen, ['A', 'B'])
-  for (const other of [undefined, null, {}, new EventTarget(), { on () {} }]) t.throws(() => ctx.bindEmitter(other as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: /takes an EventEmitter of Node; .* bind each listener with ctx\.bind\(listener\)$/ })
-})
-
-t.test('log', async (t) => {
-  const own = createContext({ tenant: key<string>({ log: true }) })
-  t.doesNotThrow(() => { own.log.info('nobody hears') })
-  t.equal(own.log, own.log, 'there is one silent logger')
-  const lines = new Lines(t)
-  const app = Fastify({ logger: { stream: lines } })
-  await app.register(own.plugin)
-  app.get('/', async (request) => {
-    own.run({ tenant: 'inner' }, () => { own.log.info('within') })
-    return { same: own.log === request.log, within: own.run({}, () => own.log === request.log) }
+t.test('impersonate', async (t) => {
+  t.test('shadows the given values and keeps the actor, also in nested impersonations and scopes', async (t) => {
+    audited.run({ user: ada }, () => {
+      t.same(who(), ['ada', 'ada'])
+      const result = audited.impersonate({ user: lin }, { reason: 'ticket 1' }, () => {
+        t.same(who(), ['lin', 'ada'])
+        audited.impersonate({ user: kim, token: 'x' }, { reason: 'ticket 2' }, () => {
+          t.same(who(), ['kim', 'ada'])
+          t.same([audited.get('token'), audited.actor('token')], ['x', undefined])
+          audited.run({ user: lin }, () => { t.same(who(), ['lin', 'ada']) })
+          audited.run({ user: lin }, () => { t.same(who(), ['lin', 'lin']) }, { inherit: false })
+        })
+        t.same(who(), ['lin', 'ada'])
+        return 'done'
+      })
+      t.equal(result, 'done')
+      t.same(who(), ['ada', 'ada'])
+    })
+    t.equal(audited.actor('user'), undefined)
   })
-  const { url } = await listen(t, app)
-  own.log.info('outside')
-  own.run({ tenant: 'job' }, () => { own.log.info('job') })
-  t.same(await (await fetch(url)).json(), { same: true, within: true })
-  t.equal(lines.one('within').tenant, 'inner')
-  t.equal(lines.one('job').tenant, 'job')
-  t.notOk('tenant' in lines.one('outside'))
-})
 
-t.test('after the end of the request', async (t) => {
-  const own = createContext({ tenant: key<string>({ seed: () => 'acme' }), user: key<string>() })
-  const lines = new Lines(t)
-  const app = Fastify({ logger: { stream: lines } })
-  await app.register(own.plugin)
-  const late: Array<<R>(fn: () => R) => R> = []
-  const access: Array<{ readonly tenant: string | undefined }> = []
-  app.setNotFoundHandler(async () => {
-    nowhere.push(own.snapshot())
-    return 'none'
+  t.test('the actor of a key is the value that a nested run() set; other keys keep theirs', async (t) => {
+    audited.run({ user: ada, token: 'of ada' }, () => {
+      audited.run({ user: lin }, () => {
+        audited.impersonate({ user: kim }, { reason: 'ticket' }, () => {
+          t.same(who(), ['kim', 'lin'])
+          t.equal(audited.actor('token'), 'of ada')
+        })
+      })
+    })
   })
-  const nowhere: typeof late = []
-  app.get('/late/:id', async (request) => {
-    late.push(own.snapshot())
-    access.push(request.ctx as never)
-    return own.get('tenant')
+
+  t.test('restores everything afterwards, regardless of how the function ends', async (t) => {
+    await audited.run({ user: ada }, async () => {
+      const isRestored = (): void => { t.same(who(), ['ada', 'ada']) }
+      t.throws(() => audited.impersonate({ user: lin }, { reason: 'r' }, () => { throw new Error('within') }), { message: 'within' })
+      isRestored()
+      await t.rejects(audited.impersonate({ user: lin }, { reason: 'r' }, async () => { await turns(1); throw new Error('later') }), { message: 'later' })
+      isRestored()
+      audited.impersonate({ user: lin }, { reason: 'r' }, () => { audited.set('user', kim); audited.set('token', 'x') })
+      isRestored()
+      t.equal(audited.get('token'), undefined)
+      const pending = audited.impersonate({ user: lin }, { reason: 'r' }, async () => { await turns(1); return who() })
+      isRestored()
+      t.same(await pending, ['lin', 'ada'])
+      isRestored()
+    })
   })
-  const { url } = await listen(t, app)
-  for (const id of [1, 2]) t.equal(await (await fetch(`${url}/late/${id}`)).text(), 'acme')
-  t.equal(await (await fetch(`${url}/nowhere`)).text(), 'none')
-  await lines.until('request completed', 3)
-  await turns()
-  const told = warnings(t, 'FST_CTX_LATE_READ')
-  for (const inScope of late) {
-    inScope(() => {
-      t.equal(own.get('tenant'), undefined)
-      t.equal(own.get('user'), undefined)
-      t.equal(own.has('tenant'), false)
-      t.throws(() => own.require('tenant'), { code: 'FST_CTX_ENDED', message: /'tenant'/ })
-      t.throws(() => own.require('requestId'), { code: 'FST_CTX_ENDED' })
-      t.throws(() => { own.set('tenant', 'x') }, { code: 'FST_CTX_ENDED' })
-      own.run({ user: 'eve' }, () => {
-        t.equal(own.get('user'), 'eve')
-        t.equal(own.get('tenant'), undefined)
-        t.throws(() => own.require('tenant'), { code: 'FST_CTX_NOT_SET' }, 'it is a root with its own id')
+
+  for (const order of [[0, 1], [1, 0]] as const) {
+    t.test(`two concurrent impersonations, ended in the order ${order.join(', ')}, do not see each other`, async (t) => {
+      const gates = [gate(), gate()]
+      await audited.run({ user: ada }, async () => {
+        const branches = [lin, kim].map((user, i) => audited.impersonate({ user }, { reason: 'r' }, async () => {
+          await gates[i]!.promise
+          return who()
+        }))
+        for (const i of order) {
+          gates[i]!.open()
+          t.same(await branches[i], [[lin, kim][i]!.id, 'ada'])
+          t.same(who(), ['ada', 'ada'])
+        }
       })
     })
   }
-  for (const each of access) t.equal(each.tenant, undefined)
-  nowhere[0]!(() => { t.equal(own.get('tenant'), undefined) })
-  await turns()
-  t.same(told.map(({ message }) => message.replace(/ at .*?(?= after the scope)/, '').replace(/ ended.*/, ' ended')), [
-    "'tenant' was read after the scope of /late/:id had ended",
-    "'user' was read after the scope of /late/:id had ended",
-    "'tenant' was read after the scope had ended"
-  ], 'one warning for each key and route')
+
+  t.test('is the only way to shadow a locked key, which stays locked inside', async (t) => {
+    audited.run({ tenant: 'acme' }, () => {
+      audited.impersonate({ tenant: 'globex' }, { reason: 'support' }, () => {
+        t.same([audited.get('tenant'), audited.actor('tenant')], ['globex', 'acme'])
+        t.throws(() => { audited.set('tenant', 'third') }, { code: 'FST_CTX_LOCKED' })
+        t.throws(() => audited.run({ tenant: 'third' }, () => {}), { code: 'FST_CTX_LOCKED' })
+        t.throws(() => { requestContext.set('tenant' as never, 'third' as never) }, TypeError)
+        audited.impersonate({ tenant: 'third' }, { reason: 'again' }, () => { t.same([audited.get('tenant'), audited.actor('tenant')], ['third', 'acme']) })
+        t.equal(audited.get('tenant'), 'globex')
+      })
+      t.equal(audited.get('tenant'), 'acme')
+    })
+  })
+
+  t.test('log lines inside have the impersonated user, the actor and the reason; those before and after do not', async (t) => {
+    const lines = new Lines(t)
+    const app = Fastify({ logger: { stream: lines } })
+    await app.register(audited.plugin)
+    app.get('/', async (request) => {
+      request.ctx.user = ada
+      audited.set('tenant', 'acme')
+      request.log.info('before')
+      await audited.impersonate({ user: lin, token: 'secret' }, { reason: 'ticket 1' }, async () => {
+        audited.log.info('outer')
+        audited.impersonate({ tenant: 'globex' }, { reason: 'ticket 2' }, () => { app.log.info('inner') })
+        await audited.run({ token: 'x' }, async () => { await turns(1); request.log.info('run within') })
+      })
+      audited.impersonate({ token: 'secret' }, { reason: 'ticket 3' }, () => { audited.log.info('not logged') })
+      audited.log.info('after')
+      return 'ok'
+    })
+    const { url } = await listen(t, app)
+    await (await fetch(url, { headers: { 'x-request-id': 'id-1' } })).text()
+    await lines.until('request completed')
+    const fields = (message: string): unknown[] => {
+      const { reqId, tenant, user, actor, reason } = lines.one(message)
+      return [reqId, tenant, user, actor, reason]
+    }
+    t.same(fields('before'), ['id-1', 'acme', 'ada', undefined, undefined])
+    t.same(fields('outer'), ['id-1', 'acme', 'lin', { user: 'ada' }, 'ticket 1'])
+    t.same(fields('inner'), ['id-1', 'globex', 'lin', { tenant: 'acme', user: 'ada' }, 'ticket 2'])
+    t.same(fields('run within'), ['id-1', 'acme', 'lin', { user: 'ada' }, 'ticket 1'])
+    t.same(fields('not logged'), ['id-1', 'acme', 'ada', undefined, 'ticket 3'])
+    t.same(fields('after'), ['id-1', 'acme', 'ada', undefined, undefined])
+    t.same(fields('request completed'), ['id-1', 'acme', 'ada', undefined, undefined])
+    t.notMatch(lines.raw.join(''), 'secret')
+  })
+
+  t.test('invalid calls throw and do not call the function', async (t) => {
+    const fn = (): void => { t.fail('called') }
+    t.throws(() => audited.impersonate({ user: lin }, { reason: 'r' }, fn), { code: 'FST_CTX_NO_SCOPE' })
+    audited.run({}, () => {
+      for (const options of [undefined, null, {}, { reason: '' }, { reason: 7 }]) t.throws(() => audited.impersonate({ user: lin }, options as never, fn), { code: 'FST_CTX_INVALID_ARGUMENT', message: /reason/ })
+      t.throws(() => audited.impersonate(undefined as never, { reason: 'r' }, fn), { code: 'FST_CTX_INVALID_ARGUMENT', message: /ctx\.impersonate/ })
+      t.throws(() => audited.impersonate({}, { reason: 'r' }, undefined as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: 'ctx.impersonate takes a function to call third, after the reason' })
+      t.throws(() => audited.impersonate({ usr: lin } as never, { reason: 'r' }, fn), { code: 'FST_CTX_UNKNOWN_KEY' })
+      t.throws(() => audited.impersonate({ requestId: 'other' } as never, { reason: 'r' }, fn), { code: 'FST_CTX_REQUEST_ID_FIXED' })
+    })
+  })
 })

@@ -1,5 +1,6 @@
 import t from 'tap'
-import { Context, requestAccess, type RequestContext } from '../../../lib/api/request-context.ts'
+import { Context } from '../../../lib/api/context.ts'
+import { requestContextOf, type RequestContext } from '../../../lib/api/request-context.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
 import { ContextDefinition } from '../../../lib/lifecycle/context-definition.ts'
 import { Scope, type Lifetime } from '../../../lib/scope/scope.ts'
@@ -26,7 +27,7 @@ for (const open of [false, true]) {
   t.test(`request.ctx, ${open ? 'if any name may be a key' : 'with the keys of its context'}`, async (t) => {
     const definition = open ? new ContextDefinition() : new ContextDefinition(keys)
     const ctx = new Context<Values>(definition)
-    const make = requestAccess(definition, keys.names, open) as (root: Scope | undefined) => Access
+    const make = requestContextOf(definition, keys.names, open) as (root: Scope | undefined) => Access
     const scope = scopeOf(definition, { tenant: 'acme' })
     const access = make(scope)
 
