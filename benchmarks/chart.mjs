@@ -1,5 +1,5 @@
-// The chart of docs/performance.md: what a context adds to a request, and what correlated log lines cost. Its own light
-// ground keeps it readable on a dark page; each bar says in words what it is.
+// The chart of docs/performance.md: what a context adds to a request, and what correlated log lines cost. Its own light background keeps it readable on a dark
+// page. Each bar is labelled in words.
 import { ratio } from './statistics.mjs'
 
 const WIDTH = 960
@@ -7,7 +7,7 @@ const LEFT = 150
 const GAP = 14
 const BAR = 18
 const STEP = 26
-/** What a bar leaves to the right of it for its figure. */
+/** The space to the right of a bar for its figure. */
 const FIGURE = 58
 
 const INK = '#1f2328'
@@ -17,7 +17,7 @@ const GRID = '#d0d7de'
 const OURS = '#0969da'
 const OTHERS = '#8c959f'
 
-/** What is drawn of the requests: what each adds to which base. */
+/** The rows of the first panel: what each variant adds to which base. */
 const ADDED = [
   { label: 'fastify-ctx', variant: 'fastify-ctx', base: 'bare' },
   { label: 'als.run by hand', variant: 'als.run by hand', base: 'bare' },
@@ -33,7 +33,7 @@ const LOGGED = [
 ]
 const LOG_BASE = 'request-context + mixin'
 
-/** From here on a bar of the first panel is cut, and only its figure tells. */
+/** Above this value a bar of the first panel is cut, and only its figure is exact. */
 const MOST_ADDED = 0.6
 const MOST_LOGGED = 1.25
 
@@ -61,7 +61,7 @@ ${parts.join('\n')}
 `
 }
 
-/** One column for each Node line, one bar for each row. */
+/** Draws one column per Node version, with one bar per row. */
 function drawPanel ({ top, lines, rows, valueOf, most, say, goal }) {
   const parts = []
   const width = (WIDTH - LEFT - 24 - GAP * (lines.length - 1)) / lines.length
@@ -82,7 +82,7 @@ function drawPanel ({ top, lines, rows, valueOf, most, say, goal }) {
       if (value === undefined) return parts.push(text(x + 6, y + BAR / 2 + 4, '–', { fill: FAINT }))
       const end = round(long * Math.min(Math.max(value, 0), most) / most)
       parts.push(`<rect x="${x}" y="${y}" width="${end}" height="${BAR}" fill="${i === 0 ? OURS : OTHERS}"/>`)
-      // A gap near its end tells that a bar is cut.
+      // A gap near its end shows that a bar is cut.
       if (value > most) parts.push(`<path d="M${round(x + end - 12)} ${y + BAR + 2}l5 -${BAR + 4}h4l-5 ${BAR + 4}z" fill="${GROUND}"/>`)
       figures.push(text(round(x + end + 5), y + BAR / 2 + 4, say(value), { weight: i === 0 ? 600 : 400, halo: true }))
     })
@@ -95,7 +95,7 @@ function drawPanel ({ top, lines, rows, valueOf, most, say, goal }) {
   return parts
 }
 
-/** What a variant adds to its base, as a share of it: the geometric mean of all cases. */
+/** What a variant adds to its base, as a share of the base: the geometric mean of all cases. */
 function addedBy (figures, { variant, base }) {
   const ratios = Object.values(figures ?? {}).map((variants) => ratioIn(variants, variant, base))
   if (ratios.length === 0 || ratios.includes(undefined)) return undefined

@@ -1,10 +1,9 @@
-// The load over sockets, in a process of its own, so that the server's CPU time is the server's alone. Told by its parent
-// what to send: so many requests, over so many keep-alive connections with one request at a time on each, or all
-// at once.
+// The load over sockets, in a separate process, so that the server's CPU time contains only the server. Its parent sends what to do: this many requests, over
+// this many keep-alive connections with one request at a time on each, or all at once.
 import { once } from 'node:events'
 import { connect } from 'node:net'
 
-/** How each answer begins. */
+/** How each response begins. */
 const OK = 'HTTP/1.1 200 '
 
 /** The open connections, by port. */
@@ -61,7 +60,7 @@ async function send (sockets, message, count) {
   })))
 }
 
-/** All without waiting for an answer, which takes no connection for each. */
+/** Sends all requests without waiting for a response, without a connection for each. */
 async function sendAtOnce (sockets, message, count) {
   await Promise.all(sockets.map((socket, i) => new Promise((resolve, reject) => {
     const share = Math.floor((count + i) / sockets.length)
@@ -70,7 +69,7 @@ async function sendAtOnce (sockets, message, count) {
     const take = (part) => {
       const parts = (rest + part.toString('latin1')).split(OK)
       answers += parts.length - 1
-      // An answer may begin at the end of one part.
+      // A response may begin at the end of one part.
       rest = parts.at(-1).slice(1 - OK.length)
       if (answers < share) return
       socket.off('data', take)

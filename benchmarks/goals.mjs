@@ -1,8 +1,8 @@
-// Whether what was measured is what was aimed at. A goal is data in its question: what is compared (`of`) with what
-// (`against`: a ratio; `over`: a difference; `from` and `to`: growth), on which Node lines, in which cases, and the limit.
+// Judges the goals. A goal is data in its question: what is compared (`of`) with what (`against`: a ratio; `over`: a difference; `from` and `to`: growth), on
+// which Node versions, in which cases, and the limit.
 import { combined, ratio } from './statistics.mjs'
 
-/** Each goal of a question on one Node line, in each of its cases: its text, what was found, the limit, and whether it is met. */
+/** Each goal of a question on one Node version, in each of its cases: its text, the result, the limit, and whether it is met. */
 export function judge (question, line, figures) {
   return question.goals.filter(({ nodes }) => nodes === undefined || nodes.includes(line)).flatMap((goal) => {
     const measured = (name) => figures[name] !== undefined
@@ -18,7 +18,7 @@ function limitOf ({ atMost, growthAtMost, slopeAtMost }) {
   return atMost ?? growthAtMost ?? slopeAtMost
 }
 
-/** A goal in words. */
+/** The text of a goal. */
 export function textOf (goal, question) {
   if (goal.growthAtMost !== undefined) return `${goal.of}: grows by at most ${goal.growthAtMost.toFixed(2)} times${goal.base === undefined ? '' : ` what ${goal.base} does`}`
   if (goal.slopeAtMost !== undefined) return `${goal.of}: each one more costs at most ${goal.slopeAtMost} of a ${goal.base} request`

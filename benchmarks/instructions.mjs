@@ -1,4 +1,4 @@
-// Instructions instead of time: what the machine does besides is not in them. Counted by callgrind where it is installed.
+// Counts instructions instead of time, so that other work on the machine has no effect. Uses callgrind if it is installed.
 import { execFile, execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -24,7 +24,7 @@ export function canCount () {
   }
 }
 
-/** Thousands of instructions of each variant in each case: of the cheapest of many batches, in which nothing was compiled or collected. */
+/** Thousands of instructions of each variant in each case: the minimum of many batches, without compilation or collection. */
 export async function countInstructions (question, node) {
   const { cases, variants } = question.instructions
   const taking = variants.filter((variant) => runsOn(variant, node.version))
@@ -39,7 +39,7 @@ export async function countInstructions (question, node) {
   return counts
 }
 
-/** Those of one variant in one case, in a process of its own. */
+/** Those of one variant in one case, in a separate process. */
 async function countVariant (question, node, { name, variant }) {
   const folder = mkdtempSync(join(tmpdir(), 'instructions-'))
   const worker = await startWorker(node.path, question, variant, ['valgrind', '--tool=callgrind', '--instr-atstart=no', '--quiet', `--callgrind-out-file=${join(folder, 'out')}`])
@@ -47,7 +47,7 @@ async function countVariant (question, node, { name, variant }) {
   try {
     await worker.warmUp(name, WARM_UP)
     await run('callgrind_control', ['--instr=on', pid])
-    // What was counted so far goes into a file of its own, which is none of a batch.
+    // Write the counts so far to a separate file, so that they belong to no batch.
     await run('callgrind_control', ['--dump', pid])
     const before = dumpsIn(folder)
     for (let batch = 0; batch < BATCHES; batch++) {

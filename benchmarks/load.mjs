@@ -1,4 +1,4 @@
-// How requests are sent to a service that is measured in this process.
+// Sends requests to a service that is measured in this process.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setImmediate as turn } from 'node:timers/promises'
@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 
 const CONNECTIONS = 10
 
-/** Requests of one kind by `inject`, one after the other: a function that sends as many as it is told. */
+/** Returns a function that sends this many requests of one kind by `inject`, one after another. */
 export function injected (app, { method = 'GET', url = '/' } = {}) {
   const payload = method === 'POST' ? '{"a":1}' : undefined
   const headers = { 'x-tenant-id': 'acme', ...(payload !== undefined && { 'content-type': 'application/json' }) }
@@ -14,13 +14,13 @@ export function injected (app, { method = 'GET', url = '/' } = {}) {
     for (let i = 0; i < count; i++) {
       const { statusCode, body } = await app.inject({ method, url, headers, ...(payload !== undefined && { payload }) })
       if (statusCode !== 200) throw new Error(body)
-      // Injected requests never leave the microtasks: without a turn of the loop no request is ever over.
+      // Injected requests never leave the microtask queue. Without a turn of the loop no request ever ends.
       if (i % 4 === 3) await turn()
     }
   }
 }
 
-/** Requests of one kind that are all under way before the first of them is answered. */
+/** Requests of one kind that all wait before the first is answered. */
 export function together (app, gate, atOnce) {
   return async (count) => {
     for (let sent = 0; sent < count; sent += atOnce) {
@@ -40,7 +40,7 @@ function holdRequests (app, count) {
   return Promise.all(Array.from({ length: count }, () => app.inject({ url: '/held', headers })))
 }
 
-/** Requests of one kind from another process: one at a time on each connection, or `pipelined`, all at once. */
+/** Requests of one kind from another process: one at a time per connection, or `pipelined`, all at once. */
 export async function overSockets (app, { method = 'GET', path = '/', pipelined = false } = {}) {
   if (!app.server.listening) await app.listen({ port: 0, host: '127.0.0.1' })
   const { port } = app.server.address()
@@ -54,12 +54,12 @@ export async function overSockets (app, { method = 'GET', path = '/', pipelined 
 let started
 
 function client () {
-  // Whatever measures this process is not to measure that one.
+  // A profiler of this process must not measure the client.
   started ??= fork(fileURLToPath(new URL('client.mjs', import.meta.url)), { execArgv: [] })
   return started
 }
 
-/** Ends what was started, so that this process can end. */
+/** Stops the client, so that this process can exit. */
 export function stopClient () {
   started?.disconnect()
 }

@@ -1,7 +1,7 @@
-// What is measured: by which service, in which version, and on which Node it may run.
+// The measured variants: their service, their package version, and the versions of Node that they support.
 import { readFileSync } from 'node:fs'
 
-/** The service of benchmarks/peers that a variant is measured by, where it answers requests. */
+/** The service in benchmarks/peers of each variant that answers requests. */
 const SERVICES = {
   bare: 'bare',
   'bare again': 'bare',
@@ -13,23 +13,23 @@ const SERVICES = {
   'nestjs-cls': 'nestjs-cls'
 }
 
-/** The application of a variant, which is loaded in no process that measures another. */
+/** Loads the application of a variant. No process loads two of them. */
 export async function startPeer (variant) {
   const { start } = await import(`./peers/${SERVICES[variant]}.mjs`)
   return await start()
 }
 
-/** The packages whose versions decide the figures. */
+/** The packages whose versions affect the figures. */
 const PACKAGES = ['fastify', '@fastify/request-context', 'pino', 'nestjs-cls', '@nestjs/core', '@nestjs/platform-fastify']
 
 export function versions () {
   return Object.fromEntries(PACKAGES.map((name) => [name, manifest(name).version]))
 }
 
-/** The variants that are of a package with needs of its own. */
+/** The variants whose packages have their own requirements. */
 const NEEDS = { 'nestjs-cls': 'nestjs-cls', 'cls.get': 'nestjs-cls' }
 
-/** Whether a variant's package says that it runs on a version of Node. */
+/** Whether a variant's package supports a version of Node. */
 export function runsOn (variant, version) {
   const name = NEEDS[variant]
   if (name === undefined) return true

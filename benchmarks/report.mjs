@@ -1,4 +1,4 @@
-// Makes the tables of docs/performance.md, between their marks, and docs/performance.svg from the kept results.
+// Writes the tables of docs/performance.md, between their marks, and docs/performance.svg, from the saved results.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { replaceBlock, table } from '../scripts/markdown.mjs'
 import { chartOf } from './chart.mjs'
@@ -17,14 +17,14 @@ export async function writeReport () {
   writeFileSync(CHART, chart)
 }
 
-/** What the page begins with: one variant as a ratio to another. */
+/** The first table of the page: one variant as a ratio to another. */
 const HEADLINES = [
   { title: 'GET over sockets: fastify-ctx, of bare Fastify', question: 'requests', case: 'GET over sockets', variant: 'fastify-ctx', base: 'bare' },
   { title: 'the same: `@fastify/request-context`', question: 'requests', case: 'GET over sockets', variant: 'request-context', base: 'bare' },
   { title: '10 log lines: fastify-ctx, of `@fastify/request-context` and a pino `mixin`', question: 'log-lines', case: '10 lines', variant: 'fastify-ctx', base: 'request-context + mixin' }
 ]
 
-/** The page and the chart as they are to be, with the results given. The prose of the page is kept as it is. */
+/** The page and the chart for these results. The prose of the page does not change. */
 export async function makeReport (results, doc) {
   const lines = Object.keys(results.nodes)
   const questions = (await readQuestions()).filter(({ name }) => results.questions[name] !== undefined)
@@ -59,7 +59,7 @@ function machineOf ({ machine, nodes, versions, questions }) {
   ])
 }
 
-/** Each goal, in each case, on each Node line: what was found, and that it was missed where it was. */
+/** Each goal in each case on each Node version: the result, and whether it was missed. */
 function goalsOf (questions, lines, of) {
   const rows = new Map()
   for (const question of questions) {
@@ -79,7 +79,7 @@ function goalsOf (questions, lines, of) {
   return table(['goal', 'case', ...heads(lines)], [...rows].map(([key, cells]) => [...key.split(' | '), ...lines.map((line) => cells.get(line) ?? '–')]))
 }
 
-/** What each variant cost in each case on each Node line, and how much that is of the base, with the spread of the sets. */
+/** The cost of each variant in each case on each Node version, and its ratio to the base, with the spread of the sets. */
 function figuresOf (question, lines, of) {
   const { base, unit, variants } = question
   const rows = []

@@ -1,4 +1,4 @@
-// The results that are kept: benchmarks/results.json, one question on one Node line at a time.
+// The saved results: benchmarks/results.json, one question on one Node version at a time.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { cpus, totalmem } from 'node:os'
 import { versions } from './peers.mjs'
@@ -9,7 +9,7 @@ export function readResults () {
   return JSON.parse(readFileSync(FILE, 'utf8'))
 }
 
-/** Puts what was measured in the place of what was there for this question on this Node line. */
+/** Replaces the result of this question on this Node version. */
 export function keep ({ question, line, node, effort, figures, instructions }) {
   const results = readOrStart()
   results.machine = `${cpus()[0].model}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GB`

@@ -1,13 +1,13 @@
-// npm run bench                 each question on each Node line that is there: about an hour
+// npm run bench                 each question on each available Node version: about an hour
 // npm run bench -- --quick      each question on this Node, in few rounds: under a minute
-// npm run bench -- --save       keeps the results in benchmarks/results.json, and makes docs/performance.md of them
+// npm run bench -- --save       saves the results in benchmarks/results.json, and writes docs/performance.md from them
 //
-// --questions requests,memory   these questions
-// --nodes 20,24                 these Node lines
-// --sets 5 --rounds 12          more of each, for a machine that is not quiet
-// --requests 50                 at most so many in a round: to try that all works, as the tests do
-// --no-instructions             CPU time alone, where valgrind is there
-// --instructions-only           instructions alone
+// --questions requests,memory   only these questions
+// --nodes 20,24                 only these Node versions
+// --sets 5 --rounds 12          more sets and rounds, for a busy machine
+// --requests 50                 at most this many requests in a round, to check that everything works, as the tests do
+// --no-instructions             only CPU time, even if valgrind is installed
+// --instructions-only           only instructions
 import { parseArgs } from 'node:util'
 import { findNode, VERSIONS } from '../scripts/nodes.mjs'
 import { canCount, countInstructions } from './instructions.mjs'
@@ -43,15 +43,15 @@ const effort = {
 const questions = await readQuestions(options.questions?.split(','))
 const counting = options.instructions && !options.quick && options.requests === undefined && canCount()
 
-console.log('CPU time of the process that is measured, user and system: the mean of the three lowest of its rounds, variants in turn;')
-console.log(`${effort.sets} set(s) of processes, ${effort.rounds} rounds each: the median, and its spread. The control repeats another: what differs is noise.`)
-if (options.quick) console.log('QUICK: few and short rounds. Good to see that all works and what is large; good for no goal.')
+console.log('CPU time of the measured process, user and system: the mean of its three lowest rounds, variants in turn;')
+console.log(`${effort.sets} set(s) of processes, ${effort.rounds} rounds each: the median, and its spread. The control repeats another variant: any difference is noise.`)
+if (options.quick) console.log('QUICK: few and short rounds. Enough to see that everything works and which costs are large; too few to judge a goal.')
 
 for (const wanted of options.nodes?.split(',') ?? (options.quick ? [process.versions.node] : VERSIONS)) {
   const node = await findNode(wanted, [])
   const [line] = wanted.split('.')
   if (node.path === undefined) {
-    console.log(`\nNode ${wanted} is not there: left out`)
+    console.log(`\nNode ${wanted} is not available: skipped`)
     continue
   }
   for (const question of questions) {

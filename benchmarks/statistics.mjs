@@ -1,4 +1,4 @@
-// What is made of the figures of several rounds, and of several sets of processes.
+// Statistics over several rounds and several sets of processes.
 
 /** The mean of the three lowest. */
 export function lowest (figures) {
@@ -6,7 +6,7 @@ export function lowest (figures) {
   return low.reduce((sum, figure) => sum + figure, 0) / low.length
 }
 
-/** The middle one of the sets, and the lowest and highest: the spread. */
+/** The median of the sets, and the lowest and highest: the spread. */
 export function summary (figures) {
   const sorted = figures.toSorted((a, b) => a - b)
   const half = sorted.length >> 1
@@ -14,12 +14,12 @@ export function summary (figures) {
   return { median, low: sorted[0], high: sorted.at(-1) }
 }
 
-/** The same of what is made of several variants, set by set: those of one set were measured in turn. */
+/** The same for a value computed from several variants, set by set, because those of one set were measured in turn. */
 export function combined (make, ...variants) {
   return summary(variants[0].map((_, set) => make(...variants.map((figures) => figures[set]))))
 }
 
-/** How much one variant costs of another. */
+/** The cost of one variant relative to another. */
 export function ratio (figures, base) {
   return combined((a, b) => a / b, figures, base)
 }

@@ -1,8 +1,8 @@
-// What is printed of a question while it is asked: each case and variant, what it cost, and how much that is of the base.
+// The printed table of a question: each case and variant, its cost, and its ratio to the base.
 import { judge } from './goals.mjs'
 import { ratio, summary } from './statistics.mjs'
 
-/** From which distance of the control from 1.00 the figures are too noisy to judge a goal by. */
+/** If the control differs from 1.00 by more than this, the figures are too noisy to judge a goal. */
 const NOISY = 0.05
 
 export function printQuestion (question, line, figures) {
@@ -22,7 +22,7 @@ export function printQuestion (question, line, figures) {
   if (noise > NOISY) console.log(`  NOISE: the same twice differs by ${(100 * noise).toFixed(0)} %. Ask again on a quiet machine, with more rounds`)
 }
 
-/** How far the control is from what it repeats, at most: as far, any other figure may be off. */
+/** The largest deviation of the control from what it repeats. Every other figure may be off as far. */
 export function noiseOf ({ control, base }, figures) {
   const [first, again] = Array.isArray(control) ? control : [base, control]
   const distances = Object.values(figures).filter((variants) => variants[again] !== undefined).map((variants) => Math.abs(ratio(variants[again], variants[first]).median - 1))
@@ -33,7 +33,7 @@ export function spread ({ median, low, high }) {
   return low === high ? median.toFixed(2) : `${median.toFixed(2)} (${low.toFixed(2)}–${high.toFixed(2)})`
 }
 
-/** A figure with as many digits as are worth reading. */
+/** A figure with its significant digits. */
 export function short (figure) {
   return figure >= 100 ? figure.toFixed(0) : figure.toFixed(1)
 }

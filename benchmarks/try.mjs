@@ -1,5 +1,5 @@
-// Tries every case of every variant of every question a few times, in this process, and prints what was tried as JSON: what
-// the tests ask for, to show that all of it works. It measures nothing.
+// Runs every case of every variant of every question a few times in this process, and prints what ran as JSON. The tests use it to check that all of them work.
+// It measures nothing.
 import { runsOn } from './peers.mjs'
 import { readQuestions } from './questions.mjs'
 
@@ -11,7 +11,7 @@ for (const question of await readQuestions()) {
     if (!runsOn(variant, process.versions.node)) continue
     const cases = await question.prepare(variant)
     for (const [name, run] of Object.entries(cases)) {
-      // A figure that a case finds itself is one of bytes.
+      // A figure that a case returns itself is a number of bytes.
       const found = await run(FEW)
       if (found !== undefined && !Number.isFinite(found)) throw new Error(`${question.name}, ${variant}, ${name}: ${found}`)
       const variants = (tried[question.name] ??= {})[name] ??= []

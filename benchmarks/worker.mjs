@@ -1,5 +1,5 @@
-// One variant of one question in a process of its own. Told which case to run, and how often, it answers with what one
-// cost: CPU time of this process, or the figure that the case itself found.
+// Runs one variant of one question in a separate process. It is sent a case and a number of runs, and replies with the cost of one: CPU time of this process,
+// or a figure that the case returns.
 import { setTimeout as pause } from 'node:timers/promises'
 import v8 from 'node:v8'
 import vm from 'node:vm'
@@ -7,7 +7,7 @@ import { stopClient } from './load.mjs'
 
 v8.setFlagsFromString('--expose-gc')
 const collect = vm.runInNewContext('gc')
-/** So many that some of them find no tick alive, whatever a process does besides: four left one in three as it was. */
+/** Enough that at least one runs while no tick is alive in any process. With four, one process in three had none. */
 const COLLECTIONS = 16
 
 const [name, variant] = process.argv.slice(2)
@@ -25,8 +25,8 @@ process.once('disconnect', () => {
 process.send({ cases: Object.keys(cases) })
 
 /**
- * With collections while nothing runs: where none of Node's ticks is alive in one, `process.nextTick` is slower ever after. So
- * it is for every process that lives long, and so it is to be for all that are compared, not for some by chance.
+ * Collects while nothing runs. After a collection without a live tick object, `process.nextTick` stays slower. In every
+ * long-lived process this happens some time, so it must happen in all compared processes, not in some by chance.
  */
 async function warm (run, count) {
   for (let i = 0; i < COLLECTIONS; i++) {
@@ -35,7 +35,7 @@ async function warm (run, count) {
     collect()
     await pause(10)
   }
-  // A collection takes compiled code along, too.
+  // A collection also discards compiled code.
   await measure(run, count)
 }
 
@@ -44,6 +44,6 @@ async function measure (run, most) {
   const before = process.cpuUsage()
   const found = await run(count)
   const { user, system } = process.cpuUsage(before)
-  // Microseconds, or nanoseconds, each.
+  // Microseconds or nanoseconds per run.
   return found ?? (user + system) * (question.unit === 'ns' ? 1000 : 1) / count
 }

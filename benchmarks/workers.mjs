@@ -1,4 +1,4 @@
-// The processes that are measured, as this one talks to them.
+// The measured processes, as seen from this one.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
@@ -8,8 +8,8 @@ const SCRIPT = fileURLToPath(new URL('worker.mjs', import.meta.url))
 /**
  * Starts the process of one variant.
  *
- * @param node the path of a Node
- * @param around a command and its options that it is to run under
+ * @param node the path of a Node binary
+ * @param around a command with options that runs the process
  */
 export async function startWorker (node, question, variant, around = []) {
   const { NODE_OPTIONS, ...env } = process.env
@@ -23,11 +23,11 @@ export async function startWorker (node, question, variant, around = []) {
   return {
     cases,
     pid: child.pid,
-    /** Runs a case so often that it is compiled. */
+    /** Runs a case until it is compiled. */
     async warmUp (run, count) {
       await ask({ run, count, warmUp: true })
     },
-    /** What one of so many cost. */
+    /** Runs a case this many times, and returns the cost of one. */
     async measure (run, count) {
       const { figure } = await ask({ run, count })
       return figure

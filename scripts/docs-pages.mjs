@@ -8,7 +8,7 @@ export const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /** The folder of everything that `npm run docs` writes. */
 export const SITE = join(ROOT, '.site')
 
-/** The order of the pages beside the text. A page that is in no group comes in the last one. */
+/** The order of the pages in the sidebar. A page in no group comes in the last one. */
 const GROUPS = {
   Start: ['index', 'concepts', 'keys', 'api', 'faq', 'errors', 'incident'],
   'A scope': ['scope', 'work', 'where-context-holds', 'internals'],
@@ -19,13 +19,13 @@ const GROUPS = {
   Project: ['changelog', 'contributing', 'reporting']
 }
 
-/** The pages that stand in the root folder. The README is the first page of the site; docs/security.md has the name of SECURITY.md already. */
+/** The pages in the root folder. The README is the first page of the site. SECURITY.md needs another name, because docs/security.md exists. */
 const IN_ROOT = { 'README.md': 'index.md', 'CHANGELOG.md': 'changelog.md', 'CONTRIBUTING.md': 'contributing.md', 'SECURITY.md': 'reporting.md' }
 
 /**
- * All pages: path on the site to text of Markdown. Comments, which hold what only tests read, are left out. Links lead
- * to pages of the site. The site has a page for each other file that is linked, so nothing needs a repository on the web.
- * `reference` is the folder of the API reference, if there is one.
+ * All pages: path on the site to Markdown text. Comments, which only tests read, are left out. Links lead to pages of the site.
+ * The site has a page for each other linked file, so that nothing needs a repository on the web.
+ * `reference` is the folder of the API reference, if it was built.
  */
 export function pages (reference) {
   const sources = new Map([
@@ -51,7 +51,7 @@ export function pages (reference) {
   return found
 }
 
-/** What stands beside the text: groups of pages, each with the title that it has itself. */
+/** The sidebar: groups of pages, each with its own title. */
 export function sidebar () {
   const titles = new Map([...pages()].filter(([page]) => !page.includes('/')).map(([page, text]) => [page.replace(/\.md$/, ''), /^# (.*)$/m.exec(text)[1].replaceAll('`', '')]))
   const grouped = Object.values(GROUPS).flat()
@@ -64,12 +64,12 @@ export function sidebar () {
   return groups.filter(({ items }) => items.length > 0)
 }
 
-/** The id of a heading, as GitHub makes it: links in docs/ work in both places. */
+/** The id of a heading as GitHub creates it, so that links in docs/ work in both places. */
 export function slug (heading) {
   return heading.toLowerCase().replace(/[^\w -]/g, '').replaceAll(' ', '-')
 }
 
-/** A page without its comments, and with each relative link outside code led where `lead` says. */
+/** A page without its comments, and with each relative link outside code replaced by `lead(link)`. */
 function rewritten (text, lead) {
   const visible = text.replace(/^<!--.*?-->\n?/gms, '')
   return visible.split(/(^```.*?^```$)/ms).map((part) => part.startsWith('```')

@@ -1,4 +1,4 @@
-// npm run docs: the site of docs/, the README and the API reference, in .site/html. `npm run docs -- --open` serves it, too.
+// npm run docs: builds the site of docs/, the README and the API reference in .site/html. `npm run docs -- --open` also serves it.
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'

@@ -1,11 +1,11 @@
-// What programs write into pages: tables, between the marks of a block. The prose around it is kept as it is.
+// Writes tables into pages, between the marks of a block. The prose around it does not change.
 
 /** A table of Markdown. */
 export function table (head, rows) {
   return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
 }
 
-/** The page with another content between `<!-- name -->` and `<!-- end of name -->`. */
+/** Returns the page with new content between `<!-- name -->` and `<!-- end of name -->`. */
 export function replaceBlock (page, name, content) {
   const [begin, end] = [`<!-- ${name} -->`, `<!-- end of ${name} -->`]
   const from = page.indexOf(begin)

@@ -1,9 +1,9 @@
 import { run } from './tap.mjs'
 
-/** The versions of Node that are supported. */
+/** The supported versions of Node. */
 export const VERSIONS = ['20', '22', '24', '26']
 
-/** The binary of a version, `22` or `22.12.0`: the present one, or that of the npm package `node`. */
+/** The binary of a version, `22` or `22.12.0`: the current one, or that of the npm package `node`. */
 export async function findNode (wanted, output) {
   const present = process.versions.node
   if (wanted === present || wanted === present.split('.')[0]) return { path: process.execPath, version: present }

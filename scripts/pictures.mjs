@@ -1,5 +1,5 @@
-// npm run pictures: draws docs/images/*.svg, the pictures of the README and the docs.
-// `lib.svg` is made from the imports of lib, so it cannot say anything else than the code.
+// npm run pictures: draws docs/images/*.svg, the pictures of the README and the docs. `lib.svg` is generated from the imports of lib, so it always matches the
+// code.
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 const FOLDER = join(ROOT, 'docs/images')
 
-/** Readable on a light page and on a dark one: each picture has a background of its own. */
+/** Readable on light and dark pages: each picture has its own background. */
 const STYLE = `
     .page { fill: #ffffff; stroke: #d0d7de }
     text { font: 13px system-ui, sans-serif; fill: #1f2328 }
@@ -34,7 +34,7 @@ const STYLE = `
       .head { fill: #9198a1 }
     }`
 
-/** Each picture by the name of its file. */
+/** The pictures by file name. */
 export function pictures () {
   return { 'request-life.svg': requestLife(), 'exits.svg': exits(), 'lib.svg': lib() }
 }
@@ -48,24 +48,24 @@ function requestLife () {
     return part
   })
   const end = x
-  return svg(900, 430, 'The life of a request', 'A scope opens in onRequest, is readable in everything that the request runs, and ends when the answer is complete and all of its work is done.', [
+  return svg(900, 430, 'The life of a request', 'A scope opens in onRequest, is readable in everything that the request runs, and ends when the response is complete and all of its work is done.', [
     text(30, 36, 'The life of a request', 'title'),
-    text(30, 58, 'One scope, whatever runs the code: Node.js, Fastify, a pool, another request. A client that leaves aborts ctx.signal, and nothing else.', 'small'),
+    text(30, 58, 'One scope in all code that it runs: Node.js, Fastify, a pool, another request. A client that leaves aborts ctx.signal, and nothing else.', 'small'),
     text(30, 82, 'time', 'small'), arrow(62, 78, end - 4, 78),
     ...row,
     box(30, 136, 44, 34, 'box', 'seed', 'small'),
     box(80, 136, end - 86, 34, 'scope', "the scope of the request: ctx.get('tenant') is 'acme' in all of these, and on each log line"),
     text(30, 203, 'ctx.run', 'code'), box(352, 184, 130, 30, 'inner', "tenant: 'globex'", 'code'), text(490, 203, 'a child scope, seen inside the function only', 'small'),
     text(30, 243, 'run(values, done)', 'code'), box(282, 224, end - 288, 30, 'inner', 'opened around done in a hook: it holds for the rest of the request'),
-    text(30, 283, 'ctx.detach', 'code'), box(400, 264, 470, 30, 'copy', 'a copy that outlives the answer: app.close() waits for it'),
+    text(30, 283, 'ctx.detach', 'code'), box(400, 264, 470, 30, 'copy', 'a copy that outlives the response: app.close() waits for it'),
     text(30, 323, 'ctx.after', 'code'), box(end + 4, 304, 870 - end - 4, 30, 'copy', 'a copy'),
     path(`M ${end - 1} 70 V 340`),
     text(end + 8, 88, 'the end', 'title'),
     text(end + 8, 108, 'onEnd runs, then', 'small'), text(end + 8, 124, 'after starts', 'small'),
     box(end + 6, 136, 864 - end, 34, 'gone', 'values dropped', 'small'),
     box(30, 352, 840, 52, 'box', [
-      'The scope ends once: when the answer is complete or the connection is gone, and each hook, handler and stream that began has settled.',
-      'Values are dropped after a complete answer. After a lost connection they stay for whatever still runs.'
+      'The scope ends once: when the response is complete or the connection has closed, and each hook, handler and stream that began has settled.',
+      'Values are dropped after a complete response. After a disconnect they stay for code that is still running.'
     ], 'small')
   ])
 }
@@ -78,8 +78,8 @@ function exits () {
     ['span attributes', 'log, and otel({ attributes })', 'the span of the request or job'],
     ['the response', 'the request id alone', 'x-request-id']
   ]
-  return svg(900, 370, 'The exits', 'A value leaves the process only where its key says so: by log lines, envelopes, outgoing headers, span attributes, and the response id.', [
-    text(30, 36, 'The exits: a value leaves the process only where its key says so', 'title'),
+  return svg(900, 370, 'The exits', 'A value leaves the process only where its key allows it: by log lines, envelopes, outgoing headers, span attributes, and the response id.', [
+    text(30, 36, 'The exits: a value leaves the process only where its key allows it', 'title'),
     box(30, 76, 160, 228, 'scope', ['the scope', '', "tenant: 'acme'", 'user: { id, email }', "token: 's3cret'"]),
     text(340, 64, 'the policy that opens it', 'small'), text(622, 64, 'the way out', 'small'),
     ...rows.flatMap(([exit, policy, how], i) => {
@@ -90,7 +90,7 @@ function exits () {
   ])
 }
 
-/** What each room of lib is for. */
+/** The purpose of each room of lib. */
 const ROOMS = {
   api: 'what callers hold: ctx and request.ctx',
   check: 'the command that tests isolation',
@@ -113,7 +113,7 @@ const ROOMS = {
   worker: 'entry: threads and processes'
 }
 
-/** The rooms of lib, from what is imported by all to the entries. */
+/** The rooms of lib, from those that all others import to the entries. */
 function lib () {
   const rooms = new Map()
   for (const file of readdirSync(join(ROOT, 'lib'), { recursive: true }).map((name) => name.replaceAll('\\', '/')).filter((name) => name.endsWith('.ts'))) {
@@ -138,8 +138,8 @@ function lib () {
         text(x + width / 2, y + 36, ROOMS[name] ?? '', 'small', 'middle')
     })
   })
-  return svg(900, 80 + floors.length * 58, 'The rooms of lib', 'The folders of lib, each standing on those that it imports from.', [
-    text(40, 36, 'The rooms of lib: each stands on those it imports from, and no import points upwards', 'title'), ...parts
+  return svg(900, 80 + floors.length * 58, 'The rooms of lib', 'The folders of lib, each above those that it imports from.', [
+    text(40, 36, 'The rooms of lib: each imports only from those below it', 'title'), ...parts
   ])
 }
 

@@ -5,19 +5,19 @@ import { fileURLToPath } from 'node:url'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
 
-/** What says nothing where all is well: passed assertions within a file, plans, blank lines. */
+/** Output without information when all is well: passed assertions in a file, plans, blank lines. */
 const QUIET = /^\s+ok \d|^\s*1\.\.\d+$|^\s*$/
 
 /**
- * Runs tap, or a command that runs it, and counts what it says, one for each assertion. A run that fails without a failed
- * assertion (coverage, a crash of tap), or in which nothing passed, counts as one failure: `failed: 0` means all is well.
+ * Runs tap, or a command that runs it, and counts its results, one per assertion. A run that fails without a failed assertion
+ * (coverage, a crash of tap), or in which nothing passed, counts as one failure. So `failed: 0` means that all is well.
  *
  * @param say called with each line of its output that is worth reading
- * @returns `left`: the assertions that are marked as skip or todo
+ * @returns `left`: the number of assertions marked as skip or todo
  */
 export async function runTap (command, args, say, env = process.env) {
   let summary = ''
-  // The other reporters draw for a terminal, and leave out what failed when there is none.
+  // The other reporters draw for a terminal, and omit failures without one.
   const status = await run(command, [...args, '--reporter=tap'], env, (line) => {
     if (line.startsWith('# { total: ')) summary = line
     if (!QUIET.test(line)) say(line)
@@ -28,14 +28,14 @@ export async function runTap (command, args, say, env = process.env) {
 }
 
 /**
- * A command, and arguments, that every system can start without a shell. On Windows `npm` and `npx` are batch files, which
- * Node.js does not spawn. npm says where its own program is to what it runs; outside of it, it is beside Node.js.
+ * A command with arguments that every system can start without a shell. On Windows `npm` and `npx` are batch files, which
+ * Node.js does not spawn. npm passes the path of its program to its children. Otherwise it is next to Node.js.
  */
 export function programOf (command, args, { platform = process.platform, env = process.env, node = process.execPath } = {}) {
   if (command !== 'npm' && command !== 'npx') return [command, args]
   if (platform !== 'win32' && env.npm_execpath === undefined) return [command, args]
   const cli = env.npm_execpath ?? join(dirname(node), 'node_modules/npm/bin/npm-cli.js')
-  // Another package manager may have started us. Its program takes other words.
+  // Another package manager may have started this process. Its program takes other arguments.
   if (!/npm-cli\.[cm]?js$/.test(cli)) return [command, args]
   return [node, [cli.replace(/npm-cli(?=\.[cm]?js$)/, `${command}-cli`), ...args]]
 }
@@ -43,8 +43,8 @@ export function programOf (command, args, { platform = process.platform, env = p
 /**
  * Runs a command in the checkout, or in another folder, with no stdin.
  *
- * @param say called with each line of its output; without it, the output is this process's own
- * @returns its exit status, or what kept it from running
+ * @param say called with each line of its output; by default the output goes to this process's stdout
+ * @returns its exit status, or the error that prevented it from running
  */
 export async function run (command, args, env = process.env, say = undefined, { cwd = ROOT, timeout = 0 } = {}) {
   const output = say === undefined ? 'inherit' : 'pipe'

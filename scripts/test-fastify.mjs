@@ -1,7 +1,6 @@
-// npm run test:fastify [-- 5.0.0 5.4.0 …]: the test suite on each of these versions of Fastify, without coverage; on the
-// oldest supported one if none is named. `npm test` runs on the latest. After `--` a version may be followed by test files.
-// It runs in a copy of the checkout, whose package is built there with the Fastify of the lock file, as a user gets it. Then
-// Fastify is replaced, with all that it depends on; what else is installed stays as it is.
+// npm run test:fastify [-- 5.0.0 5.4.0 …]: the test suite on each of these versions of Fastify, without coverage; by default on the oldest supported one. `npm
+// test` uses the latest. After `--` a version may be followed by test files. It runs in a copy of the checkout. The package is built there with the Fastify of
+// the lock file, as a user gets it. Then Fastify is replaced together with its dependencies. Other installed packages do not change.
 import { execFileSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -13,9 +12,9 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /** The oldest version that package.json allows. */
 const OLDEST = '5.0.0'
 
-/** Test files that do not run on versions before `before`, and why. */
+/** Test files that cannot run on versions before `before`, with the reason. */
 const LEFT_OUT = [
-  { file: 'test/repo/api-reference.test.ts', before: '5.8.0', why: 'it compiles lib itself, whose use of request.signal these types do not know; what is published compiles' },
+  { file: 'test/repo/api-reference.test.ts', before: '5.8.0', why: 'it compiles lib itself, which uses request.signal, unknown to these types; the published package compiles' },
   { file: 'test/repo/benchmarks.test.ts', before: '5.10.0', why: 'the benchmarks use LogController' },
   { file: 'test/integration/soak.test.ts', before: '5.8.0', why: 'the requests of its load that pass a limit use handlerTimeout' }
 ]
@@ -30,7 +29,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => { process
 
 const copy = join(directory, 'checkout')
 copyCheckout()
-// Its commands run in the folder that it is in.
+// Its commands run in its own folder.
 const { run, runTap } = await import(pathToFileURL(join(copy, 'scripts/tap.mjs')).href)
 if (await run('npm', ['run', '--silent', 'build']) !== 0) throw new Error('the build failed')
 
@@ -52,7 +51,7 @@ async function testOn (version, say) {
   return await runTap(process.execPath, [tapOf(copy), '--disable-coverage', ...files.length === 0 ? suite : files], say)
 }
 
-/** What git knows or does not ignore, as it is now, and what is installed. */
+/** Copies the files that git tracks or does not ignore, with uncommitted changes, and the installed packages. */
 function copyCheckout () {
   const listed = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], { cwd: ROOT, encoding: 'utf8' })
   for (const file of new Set(listed.split('\0'))) {
@@ -60,11 +59,11 @@ function copyCheckout () {
     mkdirSync(dirname(join(copy, file)), { recursive: true })
     cpSync(join(ROOT, file), join(copy, file))
   }
-  // Not by links: Node would look for Fastify where a link leads.
+  // No links: Node would search for Fastify at the target of a link.
   cpSync(join(ROOT, 'node_modules'), join(copy, 'node_modules'), { recursive: true, verbatimSymlinks: true })
 }
 
-/** Links Fastify into the copy from a folder of its own, where it finds its dependencies in the versions that it asks for. */
+/** Links Fastify into the copy from its own folder, where it finds its dependencies in the versions that it needs. */
 async function installFastify (version, say) {
   const folder = mkdtempSync(join(directory, 'fastify-'))
   if (await run('npm', ['install', '--prefix', folder, '--no-audit', '--no-fund', `fastify@${version}`], process.env, say) !== 0) return false

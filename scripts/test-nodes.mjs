@@ -1,6 +1,5 @@
-// npm run test:nodes [-- 22 24.3.0 …]: the test suite on each of these versions of Node, without coverage.
-// A version that is not the present one comes as the npm package `node`. It stands first in PATH, so that whatever a
-// test starts runs on it, too.
+// npm run test:nodes [-- 22 24.3.0 …]: the test suite on each of these versions of Node, without coverage. Versions other than the current one come from the
+// npm package `node`. The version is first in PATH, so that every process of a test uses it too.
 import { readFileSync } from 'node:fs'
 import { delimiter, dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -1,6 +1,6 @@
-// npm run test:services: the tests that need what npm cannot bring, Redis and a browser, without coverage.
-// The browser is the Chromium or Chrome in the path, or what CHROMIUM names; without one, the test says so. Redis is needed. It is started on a
-// port that is free, and keeps nothing; with REDIS_PORT, the one that listens there on this machine is used. The last line says `N passed, N failed`.
+// npm run test:services: the tests that need what npm cannot install, Redis and a browser, without coverage. The browser is CHROMIUM, or the Chromium or Chrome
+// in the path. Without one, the test says so. Redis is required. It is started on a free port and keeps no data; with REDIS_PORT, the one that listens there on
+// this machine is used. The last line says `N passed, N failed`.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
@@ -30,7 +30,7 @@ try {
   }
 } catch (error) {
   console.error(error.code === 'ENOENT'
-    ? 'redis-server is not installed, which these tests need: apt-get install redis-server, or brew install redis'
+    ? 'these tests need redis-server, which is not installed: apt-get install redis-server, or brew install redis'
     : error.message)
 } finally {
   rmSync(directory, { recursive: true, force: true })
@@ -38,7 +38,7 @@ try {
 console.log(`${result.passed} passed, ${result.failed} failed`)
 process.exitCode = result.failed === 0 ? 0 : 1
 
-/** Starts Redis; where it cannot, rejects with what it said. */
+/** Starts Redis. If that fails, rejects with its output. */
 async function startRedis () {
   const port = await freePort()
   const server = spawn('redis-server', ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no', '--dir', directory], { stdio: ['ignore', 'pipe', 'inherit'] })

@@ -1,7 +1,6 @@
-// npm run test:toolchains [-- word …]: the package as it would be published, through the tools of its users: compilers,
-// bundlers, runtimes, test runners and package managers. Each tool is fetched by npm into a folder of its own, which is
-// deleted at the end; one that cannot be had is skipped by name. With words, only the cases whose names contain one of them.
-// The last line says `N passed, N failed, N skipped`.
+// npm run test:toolchains [-- word …]: runs the package, as it would be published, through the tools of its users: compilers, bundlers, runtimes, test runners
+// and package managers. npm fetches each tool into its own folder, which is deleted at the end. A tool that is not available is skipped by name. With words,
+// only the cases whose names contain one of them run. The last line says `N passed, N failed, N skipped`.
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -18,7 +17,7 @@ const FIXTURES = join(ROOT, 'test/toolchains')
 /** Milliseconds that one command may take. */
 const LIMIT = 240_000
 
-/** When the run begins no further case: 25 minutes after its start. What is left then counts as failed. */
+/** When the run starts no further case: after 25 minutes. Cases that are left count as failed. */
 const END = Date.now() + 25 * 60_000
 
 const words = process.argv.slice(2)
@@ -30,7 +29,7 @@ const count = { passed: 0, failed: 0, skipped: 0 }
 const versions = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')).packages
 const tarball = await pack()
 
-/** What a case is given. */
+/** The parameters of a case. */
 const kit = {
   fixtures: FIXTURES,
   tarball,
@@ -55,7 +54,7 @@ for (const group of [...compilers, ...bundles, ...runtimes, ...runners, ...manag
 console.log(`${count.passed} passed, ${count.failed} failed, ${count.skipped} skipped`)
 process.exitCode = count.failed === 0 ? 0 : 1
 
-/** A group is a project with some tools, and what is asked of it: `cases(kit, folder)` gives functions by name, which return what is wrong. */
+/** A group is a project with some tools and its cases: `cases(kit, folder)` returns functions by name, which return what is wrong. */
 async function runGroup ({ name, tools, cases }) {
   const folder = mkdtempSync(join(directory, 'project-'))
   const wanted = Object.entries(cases(kit, folder)).map(([title, check]) => [`${name}: ${title}`, check]).filter(([title]) => words.length === 0 || words.some((word) => title.includes(word)))
@@ -68,7 +67,7 @@ async function runGroup ({ name, tools, cases }) {
   const installed = await kit.run(folder, 'npm', ['install', '--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error', tarball, `fastify@${kit.version('fastify')}`, `@types/node@${kit.version('@types/node')}`, ...tools])
   for (const [title, check] of wanted) {
     if (!installed.ok) {
-      report('skipped', title, `npm does not bring ${tools.join(', ')} here: ${installed.output.slice(-300)}`)
+      report('skipped', title, `npm cannot install ${tools.join(', ')} here: ${installed.output.slice(-300)}`)
       continue
     }
     const start = Date.now()
@@ -90,7 +89,7 @@ async function pack () {
   return join(directory, readdirSync(directory).find((file) => file.endsWith('.tgz')))
 }
 
-/** The environment without what npm and a test runner hand down. */
+/** The environment without what npm and a test runner add. */
 function cleanEnv (env) {
   const own = Object.entries(process.env).filter(([name]) => !/^(?:npm_(?!config_cache|config_registry|execpath)|NODE_OPTIONS|TAP|INIT_CWD)/i.test(name))
   return { ...Object.fromEntries(own), NO_COLOR: '1', CI: 'true', ...env }

@@ -1,5 +1,5 @@
-// npm test: every check, one after the other, to the end even where one fails. The last line says `N passed, N failed`:
-// the assertions of the test suite, and one failure for each other step that failed.
+// npm test: runs every check in turn, also after one fails. The last line says `N passed, N failed`: the assertions of the test suite, plus one failure for
+// each other step that failed.
 import { run, runTap } from './tap.mjs'
 
 const STEPS = ['lint', 'build', 'types', 'package', 'unit']

@@ -1,5 +1,5 @@
-// npm run where-context-holds: visits the points of test/integration/points.ts on each supported version of Node, and
-// writes what was seen there into docs/where-context-holds.md.
+// npm run where-context-holds: visits the points of test/integration/points.ts on each supported version of Node, and writes the results to
+// docs/where-context-holds.md.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { replaceBlock, table } from './markdown.mjs'
 import { findNode, VERSIONS } from './nodes.mjs'
@@ -42,7 +42,7 @@ async function visitOn (version) {
   return JSON.parse(printed)
 }
 
-/** The rows of each version of Node beside each other, by name; `undefined` where a version has none. */
+/** The rows of all versions of Node side by side, by name; `undefined` if a version does not have the row. */
 function merge (versions) {
   const merged = new Map()
   for (const [i, rows] of versions.entries()) {
@@ -55,7 +55,7 @@ function merge (versions) {
   return merged
 }
 
-/** How many points a row has, and at how many of them each outcome was seen; a row of one point says no number. */
+/** How many points a row has, and at how many of them each outcome occurred. A row with one point has no number. */
 function countsOf ({ seen, points }) {
   const count = (outcome) => seen === outcome ? 1 : Number(seen.match(new RegExp(`${outcome} (\\d+)`))?.[1] ?? 0)
   return { points, leak: count('leak'), lost: count('lost') }
@@ -67,7 +67,7 @@ function total (rows) {
   return `${sum.points - sum.leak - sum.lost} of ${sum.points}, ${sum.lost} lost, ${sum.leak} leaked`
 }
 
-/** What all versions of Node saw, in one cell: `✓`, or `lost 1 of 3 on Node 20; ✓ on Node 22, 24, 26`. */
+/** The results of all versions of Node in one cell: `✓`, or `lost 1 of 3 on Node 20; ✓ on Node 22, 24, 26`. */
 function each (rows) {
   const versions = new Map()
   for (const [i, version] of VERSIONS.entries()) {
@@ -77,7 +77,7 @@ function each (rows) {
   return versions.size === 1 ? [...versions.keys()][0] : [...versions].map(([seen, on]) => `${seen} on Node ${on.join(', ')}`).join('; ')
 }
 
-/** What the version of Node saw on which it is worst. */
+/** The result of the version of Node with the worst one. */
 function worst (rows = []) {
   const [first] = rows.filter((row) => row !== undefined).sort((a, b) => countsOf(b).leak - countsOf(a).leak || countsOf(b).lost - countsOf(a).lost)
   return first?.seen ?? '–'

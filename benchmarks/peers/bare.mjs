@@ -1,4 +1,4 @@
-// Fastify without a context: the handler has the request, and hands it on.
+// Fastify without a context: the handler has the request and passes it on.
 import Fastify, { LogController } from 'fastify'
 import pino from 'pino'
 import { addRoutes, counter, findTenant, findUser, lines } from './work.mjs'
@@ -12,9 +12,9 @@ export async function start ({ logs = false } = {}) {
 }
 
 /**
- * Without Fastify's own two lines for each request: they would be the same for all.
+ * Without Fastify's own two log lines per request, which would be the same for all variants.
  *
- * @param logger `false`: none, with which Fastify is fastest
+ * @param logger `false` for no logger, which is fastest
  */
 export function bareFastify (logger) {
   return Fastify({ ...(logger !== false && { loggerInstance: logger }), logController: new LogController({ disableRequestLogging: true }), genReqId: counter() })

@@ -1,4 +1,4 @@
-// What one writes oneself: a storage of one's own, entered in an onRequest hook; and the mixin of pino for log lines.
+// Code without a package: its own storage, entered in an onRequest hook, and a pino mixin for log lines.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import pino from 'pino'
 import { bareFastify } from './bare.mjs'
@@ -20,7 +20,7 @@ export async function start ({ logs = false } = {}) {
   return app
 }
 
-/** Two loggers, since that of a request has its id already: with one for both, its lines would name the id twice. */
+/** Two loggers, because the logger of a request already has the id. With one logger, its lines would have the id twice. */
 export function loggersWithMixin (values) {
   return {
     request: pino({

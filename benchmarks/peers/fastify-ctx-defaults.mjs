@@ -1,5 +1,5 @@
-// This package as it comes: it also reads the header `x-request-id`, makes a random UUID where there is none, and answers
-// with the id in a header. The others do none of that.
+// This package with its defaults: it also reads the header `x-request-id`, creates a random UUID if there is none, and sends the id in a response header. The
+// others do none of this.
 import { start as startWith } from './fastify-ctx.mjs'
 
 export async function start (options) {

@@ -1,4 +1,4 @@
-// This package, doing what the others do: the id is Fastify's, and no header is read or sent for it.
+// This package, set to do what the others do: Fastify creates the id, and no header is read or sent for it.
 import pino from 'pino'
 import context, { ctx } from 'fastify-ctx'
 import { bareFastify } from './bare.mjs'

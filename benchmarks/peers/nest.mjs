@@ -1,4 +1,4 @@
-// NestJS on Fastify without a context: what nestjs-cls is to be compared with. Decorators are called as functions.
+// NestJS on Fastify without a context, as the base of nestjs-cls. Decorators are called as functions.
 import 'reflect-metadata'
 import { Controller, Get, HttpCode, Module, Post, Req } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'

@@ -1,4 +1,4 @@
-// @fastify/request-context, and the mixin of pino that its users write to correlate their lines.
+// @fastify/request-context, with the pino mixin that its users write to correlate their lines.
 import pino from 'pino'
 import requestContextPlugin, { requestContext } from '@fastify/request-context'
 import { bareFastify } from './bare.mjs'
@@ -11,7 +11,7 @@ export async function start ({ logs = false } = {}) {
     defaultStoreValues: (request) => ({ requestId: request.id, tenant: findTenant(request), user: findUser(request) })
   })
   const read = () => ({ id: requestContext.get('requestId'), tenant: requestContext.get('tenant'), user: requestContext.get('user') })
-  // A logger of its own: that of a request has its id already, which would stand twice on its lines.
+  // A separate logger, because the logger of a request already has the id, which would be on its lines twice.
   const log = pino({ mixin: () => ({ reqId: requestContext.get('requestId'), tenant: requestContext.get('tenant'), user: requestContext.get('user')?.id }) }, lines)
   addRoutes(app, read, log)
   await app.ready()

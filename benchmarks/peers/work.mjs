@@ -1,6 +1,6 @@
-// The work that the service of each peer does, the same for all: only where the values come from differs.
+// The work of each peer's service, the same for all. Only the source of the values differs.
 
-/** What a request's user is, once he is known. */
+/** The user of a request, once known. */
 const USER = { id: 'u1' }
 
 /** Stands for an authentication. */
@@ -12,23 +12,23 @@ export function findTenant (request) {
   return request.headers['x-tenant-id']
 }
 
-/** One counter for all, so that no peer pays for ids of another kind. */
+/** One counter for all, so that all peers use the same kind of id. */
 export function counter () {
   let last = 0
   return () => `req-${(++last).toString(36)}`
 }
 
-/** Where log lines go, and how many went there. */
+/** The destination of log lines, and how many it received. */
 export const lines = { count: 0, last: '', write (line) { lines.count++; lines.last = line } }
 
-/** Requests that wait for this are held. */
+/** Holds the requests that wait for it. */
 export const gate = newGate()
 
 function newGate () {
   let opened
   let promise
   const gate = {
-    /** How many wait for it. */
+    /** How many requests wait for it. */
     waiting: 0,
     close () { promise = new Promise((resolve) => { opened = resolve }) },
     open () {
@@ -47,10 +47,10 @@ function newGate () {
 async function step () {}
 
 /**
- * The routes that are measured.
+ * The measured routes.
  *
- * @param read the id, tenant and user of the request that runs
- * @param log the logger of a module that knows no request
+ * @param read returns the id, tenant and user of the current request
+ * @param log the logger of a module without access to the request
  */
 export function addRoutes (app, read, log) {
   const readThrice = async (request) => {

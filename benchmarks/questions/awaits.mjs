@@ -1,4 +1,4 @@
-// What does a context cost a handler that awaits 20 times? On Node 20 each promise is told of the storage.
+// What does a context cost a handler that awaits 20 times? On Node 20 the storage has a hook for each promise.
 import { overSockets } from '../load.mjs'
 import { startPeer } from '../peers.mjs'
 

@@ -1,5 +1,5 @@
-// What do the calls for work within a request cost, and what would they cost by hand? Each runs in a request, a hundred
-// times in a scope, then the event loop turns.
+// What do the calls for work in a request cost, and what would they cost by hand? Each runs in a request, a hundred times in a scope, then the event loop
+// turns.
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks'
 import { setImmediate as turn } from 'node:timers/promises'
 
@@ -30,7 +30,7 @@ const nothing = () => {}
 const ofNothing = async () => {}
 const double = (number) => number * 2
 
-/** Calls `op` as often as told: in scopes of a hundred calls, with what `prepare` makes in the scope around. */
+/** Calls `op` this many times: in scopes of a hundred calls, with the result of `prepare` from the enclosing scope. */
 function inScopes (open, op, prepare = nothing) {
   return async (count) => {
     for (let done = 0; done < count; done += A_SCOPE) {
@@ -51,7 +51,7 @@ function inScopesAwaited (open, op, prepare) {
   }
 }
 
-/** The same, within `run`: nothing stays of what ran before. */
+/** The same inside `run`, so that nothing of previous calls remains. */
 function casesBy (within, cases) {
   return Object.fromEntries(Object.entries(cases).map(([name, run]) => [name, Object.assign((count) => within(() => run(count)), { count: run.count })]))
 }

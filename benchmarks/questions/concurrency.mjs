@@ -1,4 +1,4 @@
-// Does a request cost more when others are under way? All of them wait in their handlers before the first is answered.
+// Does a request cost more when other requests are active? All of them wait in their handlers before the first is answered.
 import { together } from '../load.mjs'
 import { startPeer } from '../peers.mjs'
 import { gate } from '../peers/work.mjs'
@@ -20,7 +20,7 @@ export default {
 
   async prepare (variant) {
     const app = await startPeer(variant)
-    // A few at once need no ten thousand requests to be measured.
+    // For low concurrency ten thousand requests are not necessary.
     return Object.fromEntries(AT_ONCE.map((count) => [`${count} at once`, Object.assign(together(app, gate, count), { count: Math.max(count, 2500) })]))
   }
 }

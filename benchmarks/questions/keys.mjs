@@ -1,11 +1,11 @@
-// What does each key cost that a request uses (it is seeded, and read once), and each that is only declared?
+// What does each key cost that a request uses (it is seeded and read once), and each that is only declared?
 import { injected } from '../load.mjs'
 import { bareFastify } from '../peers/bare.mjs'
 import { counter } from '../peers/work.mjs'
 
 const USED = [1, 10, 25, 50]
 
-/** How to register what seeds the keys with these names, and how to read one of them. */
+/** How to register seeds for the keys with these names, and how to read one of them. */
 const variants = {
   bare: async () => (_request, name) => valueOf(name),
   'bare again': async () => (_request, name) => valueOf(name),

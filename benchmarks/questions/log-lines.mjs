@@ -1,5 +1,5 @@
-// What do correlated log lines cost, half of them by `request.log`, half by the logger of a module? Each line carries the id,
-// the tenant and the user; those of `bare` only the id, and only where `request.log` writes them.
+// What do correlated log lines cost, half of them by `request.log`, half by the logger of a module? Each line has the id, the tenant and the user. Those of
+// `bare` have only the id, and only if `request.log` writes them.
 import { overSockets } from '../load.mjs'
 
 const PEERS = {

@@ -1,4 +1,4 @@
-// How many bytes does a request hold while it waits, over a socket, and how many does it allocate in all?
+// How many bytes does a request hold while it waits, over a socket, and how many does it allocate in total?
 import { setImmediate as turn } from 'node:timers/promises'
 import { GCProfiler } from 'node:v8'
 import { injected, overSockets } from '../load.mjs'
@@ -13,10 +13,10 @@ export default {
   unit: 'B',
   base: 'bare',
   control: 'bare again',
-  // As large as needed to allocate for a thousand requests without a collection.
+  // Large enough to allocate for a thousand requests without a collection.
   flags: ['--expose-gc', '--min-semi-space-size=64', '--max-semi-space-size=64'],
   count: HELD,
-  // What is prepared and asked does that itself.
+  // These cases warm up themselves.
   warmUp: 0,
   mostRounds: 1,
   cases: ['held by a waiting request', 'allocated by a request'],
@@ -29,7 +29,7 @@ export default {
   async prepare (variant) {
     const app = await startPeer(variant)
     const send = injected(app)
-    // Compiled code, inline caches and Fastify's pools are none of a request's.
+    // Exclude compiled code, inline caches and Fastify's pools.
     await send(3000)
     const sendAtOnce = await overSockets(app, { path: '/held', pipelined: true })
     return {
@@ -40,14 +40,14 @@ export default {
 }
 
 async function held (sendAtOnce, count) {
-  // The connections, and what is compiled for them, are none of a request's.
+  // Exclude the connections and the code compiled for them.
   await hold(sendAtOnce, Math.min(1000, count), settled)
   const before = await settled()
   const during = await hold(sendAtOnce, count, settled)
   return (during - before) / count
 }
 
-/** What `look` finds while so many requests wait. */
+/** The result of `look` while this many requests wait. */
 async function hold (sendAtOnce, count, look) {
   const answered = sendAtOnce(count)
   while (gate.waiting < count) await turn()
@@ -58,7 +58,7 @@ async function hold (sendAtOnce, count, look) {
   return found
 }
 
-/** What is on the heap when nothing more can be collected. */
+/** The used heap after everything collectable is collected. */
 async function settled () {
   for (let i = 0; i < 5; i++) {
     await turn()
@@ -69,9 +69,9 @@ async function settled () {
 
 async function allocated (send, count) {
   await settled()
-  // What is not compiled allocates more, and collections have taken compiled code along.
+  // Code that is not compiled allocates more, and collections have discarded compiled code.
   await send(5 * count)
-  // Once more after a collection, when there is room for all of them.
+  // Repeat it after a collection, when there is room for all of them.
   for (;;) {
     const profiler = new GCProfiler()
     profiler.start()

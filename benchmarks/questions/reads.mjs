@@ -1,4 +1,4 @@
-// What does one read cost, three scopes deep? The key was set in the outermost.
+// What does one read cost, three scopes deep? The key was set in the outermost scope.
 import { AsyncLocalStorage } from 'node:async_hooks'
 
 const COUNT = 1_000_000
@@ -30,14 +30,14 @@ export default {
   }
 }
 
-/** A loop around a read, which cannot be left out: what is read is looked at. */
+/** A loop around a read, which the compiler cannot remove, because the value is checked. */
 function repeat (read) {
   return (count) => {
     for (let i = 0; i < count; i++) if (read() !== 'acme') throw new Error('read something else')
   }
 }
 
-/** As one writes it by hand: the first scope in onRequest. */
+/** Code without a package: the first scope in onRequest. */
 async function bare () {
   const als = new AsyncLocalStorage()
   const read = repeat(() => als.getStore()?.tenant)
@@ -73,7 +73,7 @@ async function ours (readIn) {
   }, (app) => app.register(context, { keys: { tenant: () => 'acme', user: () => ({ id: 'u1' }), step: {} } }))
 }
 
-/** In the handler of a request over a socket, where it is read in life: Node finds its store there by another way than at the top of a program. */
+/** In the handler of a request over a socket, as in a real service. Node looks up the store differently there than at the top of a program. */
 async function inHandler (read, prepare = async () => {}) {
   const { default: Fastify } = await import('fastify')
   const app = Fastify()

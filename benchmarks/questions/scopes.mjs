@@ -1,4 +1,4 @@
-// What does each nested scope cost? The innermost reads a key that the outermost has.
+// What does each nested scope cost? The innermost scope reads a key of the outermost.
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { injected } from '../load.mjs'
 import { bareFastify } from '../peers/bare.mjs'

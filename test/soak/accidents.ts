@@ -1,13 +1,13 @@
-/** Warnings that the soak gives cause for: reads after the end, clients that go while a `ctx.run` is running; and Node's of TypeScript. */
+/** Warnings that the soak causes: late reads, disconnects during a `ctx.run`; and Node's about TypeScript. */
 const EXPECTED = ['FST_CTX_LATE_READ', 'FST_CTX_STILL_OPEN', 'ExperimentalWarning']
 
-/** What nobody caught: rejections, exceptions, and process warnings that were not to be expected. */
+/** Collects rejections, exceptions and unexpected process warnings. */
 export class Accidents {
   readonly counts = { rejections: 0, exceptions: 0, warnings: 0 }
   readonly told: string[] = []
 
   watch (): void {
-    // Node's own, which prints each: those that are not expected are told at the end.
+    // Remove Node's own listener, which prints each warning. The unexpected ones are reported at the end.
     process.removeAllListeners('warning')
     process.on('unhandledRejection', (reason) => { this.#note('rejections', reason) })
     process.on('uncaughtException', (error) => { this.#note('exceptions', error) })

@@ -4,7 +4,7 @@ import type { Ctx } from './context.ts'
 import { bindByHand, planned, tell, type Served } from './bench.ts'
 import { visitOf } from './visit.ts'
 
-/** Routes that differ in the body that comes and in what is answered. */
+/** Routes that differ in request body and response. */
 export function addAnswers (served: Served): void {
   const { app, ctx, looker, shuffle } = served
   app.get('/get', async (request) => await tell(served, request, 'handler'))
@@ -48,7 +48,7 @@ export function addAnswers (served: Served): void {
     stream.on('end', bindByHand(served, request, () => { looker.look(request, 'sse, end') }))
     reply.type('text/event-stream').send(stream)
     let left = partsOf(request)
-    // In the code of whoever comes: only the request itself knows whose it is.
+    // In the code of any request: only the request object itself says whose it is.
     const write = (): void => {
       stream.write(`data: ${(request.ctx as unknown as Pick<Ctx, 'get'>).get('tenant')}\n\n`)
       if (--left > 0) shuffle.later(write)
@@ -75,7 +75,7 @@ function addParser (served: Served): void {
   })
 }
 
-/** How many parts an answer is to have. */
+/** The number of parts of a response. */
 function partsOf (request: FastifyRequest): number {
   return Number(request.headers['x-parts'])
 }

@@ -10,7 +10,7 @@ import type { Pool } from './pool.ts'
 import type { Tally } from './tally.ts'
 import type { Upstream } from './upstream.ts'
 
-/** What the service is made of, and what its requests share. */
+/** The parts of the service, and what its requests share. */
 export interface Bench {
   readonly ctx: Ctx
   readonly tally: Tally
@@ -18,29 +18,29 @@ export interface Bench {
   readonly jobs: Jobs
   readonly pool: Pool
   readonly upstream: Upstream
-  /** Fired by whoever comes; it has `ctx.bindEmitter`. */
+  /** Emitted by any request. It was passed to `ctx.bindEmitter`. */
   readonly emitter: EventEmitter
   readonly faults: Faults
-  /** Counts an object that is to be gone with its request. */
+  /** Counts an object that must be collected after its request. */
   readonly track: (object: object) => void
-  /** How many requests are open, and the most that were. */
+  /** How many requests are open, and their largest number so far. */
   readonly load: { open: number, most: number }
-  /** Whether nothing re-enters the scope but public hooks, and what `bindByHand` does. */
+  /** Whether only public hooks re-enter the scope, and `bindByHand` binds the rest. */
   readonly byHand: boolean
 }
 
-/** An application, its context, and how its code looks at it. */
+/** An application, its context, and how its code checks it. */
 export interface Served extends Bench {
   readonly app: FastifyInstance
   readonly looker: Looker
 }
 
-/** Binds what others call, such as a listener, to the scope of a request. With re-entry nobody has to. */
+/** Binds a function that others call, such as a listener, to the scope of a request. With re-entry this is not needed. */
 export function bindByHand<F extends (...args: any[]) => unknown> ({ byHand }: Bench, request: FastifyRequest, fn: F): F {
   return byHand ? (request.ctx as unknown as Pick<Ctx, 'bind'>).bind(fn) : fn
 }
 
-/** The same for each hook and handler of an application, and for what they call back. */
+/** The same for each hook and handler of an application, and for the callbacks that they pass on. */
 export function bindAll (served: Served): void {
   const { app } = served
   const bind = (fn: (...args: any[]) => unknown) => function (this: unknown, ...args: any[]): unknown {
@@ -56,7 +56,7 @@ export function bindAll (served: Served): void {
   })
 }
 
-/** Looks around, waits, looks again, and says what was seen. */
+/** Checks the context, waits, checks again, and returns what it saw. */
 export async function tell ({ ctx, looker, shuffle }: Served, request: FastifyRequest, point: string): Promise<object> {
   looker.look(request, point)
   await shuffle.pause()
@@ -64,7 +64,7 @@ export async function tell ({ ctx, looker, shuffle }: Served, request: FastifyRe
   return { tenant: ctx.get('tenant'), user: ctx.get('user')?.id, id: ctx.get('requestId') }
 }
 
-/** What a handler throws that is to fail. */
+/** The error of a handler that is planned to fail. */
 export function planned (n: number): Error {
   return Object.assign(new Error(`planned by ${canary(n, 'error')}`), { statusCode: 418 })
 }

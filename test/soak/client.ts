@@ -11,7 +11,7 @@ import { talk } from './talk.ts'
 import type { Tally } from './tally.ts'
 import { identityOf } from './visit.ts'
 
-/** Sends what is planned on connections that all share, leaves as planned, and checks what comes back. */
+/** Sends the planned requests on shared connections, disconnects as planned, and checks the responses. */
 export class Client {
   #agent = newAgent()
   readonly #pipelined: Pool
@@ -40,7 +40,7 @@ export class Client {
     this.#tally.end(planned.name)
   }
 
-  /** Lets go of connections that nobody uses: how many are kept differs from time to time. */
+  /** Closes unused connections, because their number varies. */
   rest (): void {
     this.#agent.destroy()
     this.#agent = newAgent()
@@ -71,7 +71,7 @@ export class Client {
     await this.#read(planned, statusCode, answered, body)
   }
 
-  /** Writes the body in parts, or gives up in its middle; or waits a while, and gives up then. */
+  /** Writes the body in parts, gives up in the middle, or gives up after a while. */
   async #write (planned: Planned, request: Writable): Promise<void> {
     for (const part of bodyOf(planned)) {
       request.write(part)

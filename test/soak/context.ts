@@ -1,12 +1,12 @@
-// The context of the service and of its worker threads, each of which makes its own.
+// The context of the service and of its worker threads. Each creates its own.
 import { createContext, key } from '../../lib/index.ts'
 
 export interface User { readonly id: string }
 
 /**
- * Makes a context.
+ * Creates a context.
  *
- * @param origin where outgoing calls carry its values to; nowhere else
+ * @param origin the only origin to which outgoing calls carry its values
  */
 export function makeContext (origin?: string) {
   return createContext({

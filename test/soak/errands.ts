@@ -1,10 +1,10 @@
 import { planned, tell, type Served } from './bench.ts'
 import { visitOf } from './visit.ts'
 
-/** Routes whose work goes beyond the request: after its answer, to another server, to a thread, to a job. */
+/** Routes with work beyond the request: after its response, on another server, in a thread, in a job. */
 export function addErrands (served: Served): void {
   const { app, ctx, looker, shuffle, tally, upstream, jobs, pool } = served
-  /** Puts work off, or starts it: once that is taken, it must be done, whatever becomes of the request. */
+  /** Defers or starts work. Once accepted, it must run, regardless of what happens to the request. */
   const give = (to: (work: () => Promise<void>) => void, n: number, point: string): void => {
     to(async () => {
       looker.see(n, point)
@@ -19,9 +19,9 @@ export function addErrands (served: Served): void {
 
   app.get('/background', async (request) => {
     const { n, closed } = visitOf(request)
-    // Nobody may be set, and nothing may be put off any more.
+    // After the end no work may be deferred.
     if (closed) return
-    // The others have nothing but the callbacks of a run to wait for.
+    // The others wait only for the callbacks of a run.
     if (n % 2 === 0) {
       give(onEnd, n, 'onEnd')
       give(onEnd, n, 'onEnd, the first to run')
@@ -31,7 +31,7 @@ export function addErrands (served: Served): void {
     const told = await tell(served, request, 'handler with work behind it')
     await ctx.run({}, async () => {
       await shuffle.pause()
-      // The client may have left in a pause, and the values with it: only an end that is still to come waits for these.
+      // The client may have left during the pause, and the values may be gone: only a scope that has not ended accepts these.
       if (visitOf(request).closed) return
       for (const which of ['last', 'second', 'first']) give(onEnd, n, `onEnd of a run, the ${which} to run`)
     })

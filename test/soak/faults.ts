@@ -5,10 +5,10 @@ import type { Looker } from './look.ts'
 import type { Fault } from './options.ts'
 import { visitOf } from './visit.ts'
 
-/** Of how many requests one has the fault. */
+/** One of this many requests has the fault. */
 const RARE = 50
 
-/** Does what is planted wrong, by mistakes that users make: a soak must be able to fail. */
+/** Introduces a planted fault, as users make it. It proves that a soak can fail. */
 export class Faults {
   readonly #ctx: Ctx
   readonly #shuffle: Shuffle
@@ -26,7 +26,7 @@ export class Faults {
     const { n } = visitOf(request)
     if (this.#plant.has('leak')) this.#kept.push(request)
     if (n % RARE !== 0) return
-    // A task of a queue that requests share, without ctx.bind.
+    // A task in a queue that requests share, without ctx.bind.
     if (this.#plant.has('crossing')) this.#shuffle.later(() => { looker.see(n, 'planted') })
     if (this.#plant.has('loss')) this.#ctx.run({ user: undefined }, () => { looker.see(n, 'planted') })
     if (this.#plant.has('rejection')) Promise.reject(new Error(`planted by ${n}`))

@@ -5,16 +5,16 @@ export interface Sample {
   readonly bytes: number
 }
 
-/** Bytes for each 1,000 requests, and the limits of the interval that has the true figure in it 95 times of 100. */
+/** Bytes per 1,000 requests, with the limits of the 95 % confidence interval. */
 export interface Slope {
   readonly bytes: number
   readonly low: number
   readonly high: number
 }
 
-/** The heap in use when all that can be collected is. */
+/** The used heap after everything collectable is collected. */
 export async function heapUsed (): Promise<number> {
-  // What a WeakRef or a finished request holds is let go of some turns later.
+  // Objects read from a WeakRef, or held by a finished request, are released some turns later.
   for (let i = 0; i < 4; i++) {
     await turn()
     globalThis.gc!()
@@ -22,7 +22,7 @@ export async function heapUsed (): Promise<number> {
   return process.memoryUsage().heapUsed
 }
 
-/** The line through the samples by ordinary least squares. */
+/** Fits a line to the samples by ordinary least squares. */
 export function slopeOf (samples: readonly Sample[]): Slope {
   const { length } = samples
   const x = mean(samples.map(({ requests }) => requests))
@@ -34,7 +34,7 @@ export function slopeOf (samples: readonly Sample[]): Slope {
   return { bytes: slope * 1000, low: (slope - margin) * 1000, high: (slope + margin) * 1000 }
 }
 
-/** Student's t for 95 of 100, both sides, by its expansion around the normal distribution: right to 1 of 100 from 4 degrees on. */
+/** Student's t for 95 %, two-sided, by its expansion around the normal distribution. Accurate to 1 % from 4 degrees of freedom on. */
 function student (degrees: number): number {
   const z = 1.959964
   return z + (z ** 3 + z) / (4 * degrees) + (5 * z ** 5 + 16 * z ** 3 + 3 * z) / (96 * degrees ** 2) + (3 * z ** 7 + 19 * z ** 5 + 17 * z ** 3 - 15 * z) / (384 * degrees ** 3)

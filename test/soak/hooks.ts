@@ -2,10 +2,10 @@ import { canary } from '../integration/isolation/checker.ts'
 import { bindByHand, type Served } from './bench.ts'
 import { visitOf } from './visit.ts'
 
-/** Hooks that a scope does not end before, once they have begun. */
+/** Hooks that delay the end of a scope once they have begun. */
 const LAST: readonly string[] = ['onResponse', 'onTimeout', 'onRequestAbort']
 
-/** Two hooks of each kind: one with a callback that is called from elsewhere, and one that must be right after it. */
+/** Two hooks of each kind: one continues by a callback from elsewhere, the next one must see the right values. */
 export function addHooks (served: Served): void {
   const { app, ctx, looker, shuffle } = served
   for (const name of ['onRequest', 'preValidation', 'preHandler', 'onResponse', 'onTimeout'] as const) {
@@ -30,12 +30,12 @@ export function addHooks (served: Served): void {
   addListeners(served)
 }
 
-/** Who it is, is known only when somebody has looked it up. */
+/** The user is known only after a lookup. */
 function addUser ({ app, ctx, shuffle, tally, faults, looker, track }: Served): void {
   app.addHook('preHandler', async (request) => {
     const visit = visitOf(request)
     await shuffle.pause()
-    // Nothing is set in a scope that is over, and that would throw.
+    // A set would throw in a scope that has ended.
     if (visit.closed) return
     const user = { id: canary(visit.n, 'user') }
     track(user)
@@ -46,7 +46,7 @@ function addUser ({ app, ctx, shuffle, tally, faults, looker, track }: Served): 
   })
 }
 
-/** Listeners of Node's own objects: what is told in the turn of the end has its values still. */
+/** Listeners of Node's own objects. Events in the turn of the end still have the values. */
 function addListeners (served: Served): void {
   const { app, looker } = served
   app.addHook('onRequest', async (request, reply) => {

@@ -12,10 +12,10 @@ interface Job {
   readonly looker: Looker
 }
 
-/** How many jobs are worked on at once. */
+/** How many jobs run at once. */
 const AT_ONCE = 20
 
-/** A queue in this process: jobs wait with the envelope of the request they come from, and are worked on in the scope in it. */
+/** A queue in this process: a job waits with the envelope of its request, and runs in the scope of that envelope. */
 export class Jobs {
   readonly #ctx: Ctx
   readonly #tally: Tally
@@ -33,11 +33,11 @@ export class Jobs {
     return this.#running === 0
   }
 
-  /** Puts a job off that is to see the current scope. */
+  /** Adds a job that must see the current scope. */
   add (n: number, looker: Looker, expected: Expected = {}): void {
     this.#waiting.push({ n, envelope: this.#ctx.dehydrate({ remaining: false }), expected, looker })
     this.#tally.work.begun++
-    // From whoever's code: jobs run in no scope but their own.
+    // Called from any code: jobs run only in their own scope.
     if (this.#running < AT_ONCE) this.#shuffle.later(() => { this.#next().catch((error: unknown) => { this.#tally.find('failed', `job: ${String(error)}`) }) })
   }
 

@@ -4,12 +4,12 @@ import { heapUsed, type Sample } from './heap.ts'
 import type { Options } from './options.ts'
 import { choose, type Planned } from './shapes.ts'
 
-/** What a load is put on. */
+/** The target of a load. */
 export interface Target {
   readonly send: (planned: Planned) => Promise<void>
-  /** Whether all that requests left behind is done. */
+  /** Whether all work that requests left behind is done. */
   readonly isIdle: () => boolean
-  /** Called when nothing is under way, before the heap is looked at. */
+  /** Called when no request is active, before the heap is measured. */
   readonly rest: () => void
   readonly tell: (text: string) => void
 }
@@ -21,27 +21,27 @@ export interface Loaded {
   readonly stuck: number
 }
 
-/** How long a round is at most, in milliseconds, and how many there are at least: between rounds nothing is under way. */
+/** The maximum length of a round in milliseconds, and the minimum number of rounds. Between rounds no request is active. */
 const ROUND = 10_000
 const LEAST_ROUNDS = 12
 
-/** The share of rounds that warm up: code is compiled, and connections and caches come to their size. */
+/** The share of rounds that warm up: code is compiled, and connections and caches reach their size. */
 const WARM_UP = 1 / 4
 
-/** How long requests may take to end when no more come, in milliseconds. */
+/** How many milliseconds the last requests may take to end. */
 const PATIENCE = 20_000
 
-/** Keeps so many requests under way at once, for so long, in rounds with a look at the heap after each. */
+/** Keeps this many requests active for this long, in rounds with a heap measurement after each. */
 export async function load ({ milliseconds, concurrency, seed }: Options, target: Target): Promise<Loaded> {
   const rounds = Math.max(LEAST_ROUNDS, Math.ceil(milliseconds / ROUND))
-  // A stream of its own for each: what one chooses does not depend on how fast the others are.
+  // One random stream per client, so that its choices do not depend on the speed of the others.
   const lanes = Array.from({ length: concurrency }, (_, lane) => new Random(seed, lane))
   const samples: Sample[] = []
   const begin = Date.now()
   let requests = 0
   let open = 0
   for (let round = 1; round <= rounds; round++) {
-    // What the end of a round takes is taken off the next.
+    // Subtract the end of this round from the next one.
     const until = Math.max(begin + round * milliseconds / rounds, Date.now() + milliseconds / rounds / 4)
     const over = Promise.all(lanes.map(async (random) => {
       while (Date.now() < until) {
@@ -61,7 +61,7 @@ export async function load ({ milliseconds, concurrency, seed }: Options, target
   return { requests, samples, stuck: open }
 }
 
-/** Waits until nothing is left to do, but not for ever. */
+/** Waits until nothing is left to do, up to a limit. */
 export async function idle (isIdle: () => boolean, patience = PATIENCE): Promise<void> {
   const until = Date.now() + patience
   while (!isIdle() && Date.now() < until) await sleep(5)

@@ -7,10 +7,10 @@ import { visitOf, type Expected, type Visit } from './visit.ts'
 
 interface Log { info (message: string): void }
 
-/** How a place looks at the context: where the end of the scope is no excuse, `always`. */
+/** How a place checks the context. With `always`, the end of the scope is no excuse. */
 export interface How extends Expected { readonly always?: boolean }
 
-/** Looks at the context from the code of a request, a job or detached work: at its values, and at a line that is written there. */
+/** Checks the context in the code of a request, a job or detached work: its values and a log line. */
 export class Looker {
   readonly #ctx: Ctx
   readonly #tally: Tally
@@ -24,7 +24,7 @@ export class Looker {
     this.#shared = shared
   }
 
-  /** From code that a request's scope is around. */
+  /** In code inside a request's scope. */
   look (request: FastifyRequest, point: string, how: How = {}): void {
     const visit = visitOf(request)
     this.#read(visit, point, how)
@@ -33,7 +33,7 @@ export class Looker {
     this.#log(visit, point, how, [request.log, ...this.#shared])
   }
 
-  /** From code that has no request, or that outlives it. */
+  /** In code without a request, or that outlives it. */
   see (n: number, point: string, how: Expected = {}): void {
     const visit = { n, known: true, closed: false }
     this.#read(visit, point, how)
@@ -49,7 +49,7 @@ export class Looker {
     if (known || id !== undefined) this.#tally.read(visit, `${point}, user`, id, canary(n, user), always)
   }
 
-  /** One line, by each logger in its turn. */
+  /** Writes one line with each logger in turn. */
   #log ({ n, known }: Visit, point: string, { tenant = 'tenant', user = 'user' }: Expected, loggers: readonly Log[]): void {
     loggers[this.#turn++ % loggers.length]!.info(`look ${n} ${tenant} ${known ? user : '-'} ${point}`)
   }

@@ -17,5 +17,5 @@ try {
 }
 tell(`${options.milliseconds / 1000} s, ${options.concurrency} at once, seed ${options.seed}, Node.js ${process.version}`)
 const { ok, text } = verdictOf(await soak(options, tell))
-// What a fault left running would run on.
+// Stop what a fault left running.
 process.stdout.write(`${text}\n`, () => { process.exit(ok ? 0 : 1) })

@@ -10,7 +10,7 @@ const TYPES: Readonly<Record<string, string>> = {
   multipart: `multipart/form-data; boundary=${BOUNDARY}`
 }
 
-/** The method and the headers of a request: who it is, and what it wants. */
+/** The method and headers of a request: who sends it, and what it does. */
 export function headersOf ({ n, name, parts, abort }: Planned): { readonly method: 'GET' | 'POST', readonly headers: Record<string, string> } {
   const { requestId, tenant } = identityOf(n)
   const type = TYPES[name]
@@ -28,7 +28,7 @@ export function headersOf ({ n, name, parts, abort }: Planned): { readonly metho
   }
 }
 
-/** The parts of the body of a request, each of which is sent on its own. */
+/** The parts of a request body, each sent separately. */
 export function bodyOf ({ n, name, parts }: Planned): string[] {
   const texts = Array.from({ length: parts }, () => `${canary(n, 'body')} `)
   if (name === 'json') return ['"', ...texts, '"']

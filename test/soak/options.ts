@@ -1,17 +1,17 @@
 import { parseArgs } from 'node:util'
 
-/** What a soak can be made to do wrong, to see that it is found. */
+/** Faults that can be planted in a soak, to see that it finds them. */
 export const FAULTS = ['crossing', 'loss', 'leak', 'rejection', 'scope'] as const
 
 export type Fault = typeof FAULTS[number]
 
 export interface Options {
   readonly milliseconds: number
-  /** How many requests are under way at once. */
+  /** How many requests are active at once. */
   readonly concurrency: number
   readonly seed: number
   readonly plant: ReadonlySet<Fault>
-  /** Whether the plugin is registered with `reenter: false`, and code that others call is bound by hand. */
+  /** Whether to register the plugin with `reenter: false`, and bind code that others call by hand. */
   readonly byHand: boolean
 }
 
@@ -23,9 +23,9 @@ export const USAGE = `npm run soak -- [options]
   --plant <fault>    does one thing wrong, which is to be found: ${FAULTS.join(', ')}; may be repeated`
 
 /**
- * Reads the arguments of the command line.
+ * Reads the command line arguments.
  *
- * @throws Error that says which argument is wrong, and what it takes
+ * @throws Error that names the invalid argument and the accepted values
  */
 export function readOptions (args: readonly string[]): Options {
   const { values } = parseArgs({

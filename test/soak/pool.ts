@@ -7,7 +7,7 @@ import type { Tally } from './tally.ts'
 import type { Expected } from './visit.ts'
 import type { Done, Seen, Task } from './worker.ts'
 
-/** A worker thread that many requests share: what its tasks see is checked here. */
+/** A worker thread that many requests share. Checks what its tasks saw. */
 export class Pool {
   readonly #ctx: Ctx
   readonly #tally: Tally
@@ -36,7 +36,7 @@ export class Pool {
     return done
   }
 
-  /** How many scopes are open in the thread when nothing else is at work there, and how many there were in all. */
+  /** How many scopes are open in the thread while no other task runs, and how many there were in total. */
   async count (): Promise<{ readonly opened: number, readonly open: number }> {
     const n = 0
     const values = { requestId: canary(n, 'id'), tenant: canary(n, 'tenant'), user: { id: canary(n, 'user') } }

@@ -1,11 +1,11 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { ScopeMessage } from '../../lib/scope/diagnostics-channel.ts'
 
-/** Counts the scopes that opened and ended in this thread, and what of them is not collected yet. */
+/** Counts the scopes that opened and ended in this thread, and those not yet collected. */
 export class Scopes {
   opened = 0
   ended = 0
-  /** How many were told to have ended that were not open: twice, or never opened. */
+  /** How many published ends had no open scope: published twice, or never opened. */
   odd = 0
   #tracked = 0
   #collected = 0
@@ -13,12 +13,12 @@ export class Scopes {
   readonly #open = new WeakSet<object>()
   readonly #registry = new FinalizationRegistry<undefined>(() => { this.#collected++ })
 
-  /** How many scopes, and other objects to be tracked, are still in memory. */
+  /** How many scopes and other tracked objects are still in memory. */
   get alive (): number {
     return this.#tracked - this.#collected
   }
 
-  /** Counts an object that is to be gone with its request, without holding it. */
+  /** Tracks an object that must be collected after its request, without keeping it. */
   track (object: object): void {
     this.#tracked++
     this.#registry.register(object, undefined)

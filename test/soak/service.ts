@@ -11,7 +11,7 @@ import { addSockets } from './sockets.ts'
 import { visitOf } from './visit.ts'
 import { addWork } from './work.ts'
 
-/** Starts an application with everything mixed; by HTTP/2 without what only HTTP/1 has. */
+/** Starts an application with all features mixed. Over HTTP/2, without those that only HTTP/1 has. */
 export async function serve (bench: Bench, http2: boolean): Promise<FastifyInstance> {
   const { ctx, tally } = bench
   const stream = { write (line: string) { tally.line(line) } }
@@ -57,9 +57,9 @@ function follow ({ load, track }: Served, request: FastifyRequest, response: Nod
   })
 }
 
-/** Errors are planned, or come of an end that the client or the time limit made. */
+/** Errors are planned, or caused by a disconnect or a time limit. */
 function checkError ({ tally }: Served, error: FastifyError, { raw, headers, routeOptions }: FastifyRequest): void {
   if (error.message.startsWith('planned') || error.code === 'FST_ERR_HANDLER_TIMEOUT') return
-  // HTTP/2 may tell that a body is over before it tells that it was cut off.
+  // HTTP/2 may report the end of a body before its abort.
   if (headers['x-abort'] === 'never') tally.find('failed', `${visitOf({ raw, headers }).n}, ${routeOptions.url}: ${error.stack}`)
 }

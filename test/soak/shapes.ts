@@ -3,7 +3,7 @@ import type { Random } from '../../lib/testing/random.ts'
 export type Via = 'keep-alive' | 'pipelined' | 'http2'
 export type Abort = 'never' | 'in the body' | 'while it waits' | 'in the answer'
 
-/** What a request may be: where it goes, by what, how its client may leave it, and the answer. */
+/** A kind of request: its route and transport, how its client may leave it, and its response. */
 export interface Shape {
   readonly via: readonly Via[]
   readonly aborts?: readonly Abort[]
@@ -19,7 +19,7 @@ export interface Planned {
   readonly name: string
   readonly via: Via
   readonly abort: Abort
-  /** How many parts its body, its answer or its conversation has. */
+  /** The number of parts of its body, its response or its conversation. */
   readonly parts: number
 }
 
@@ -53,7 +53,7 @@ export const SHAPES: Readonly<Record<string, Shape>> = {
   websocket: { via: HTTP1, aborts: ['in the answer'] }
 }
 
-/** The status that the answer to a request must have. */
+/** The status that the response to a request must have. */
 export function statusOf ({ name }: Planned): number {
   return SHAPES[name]!.status ?? 200
 }
@@ -67,9 +67,9 @@ export function choose (random: Random, n: number): Planned {
   const { via: ways, aborts } = SHAPES[name]!
   const via = pick(ways)
   const parts = 2 + random.below(3)
-  // Nobody but its client ends it.
+  // Only its client ends it.
   if (name === 'gone') return { n, name, via, parts, abort: 'while it waits' }
-  // A pipelined request that is given up takes those behind it along.
+  // A pipelined request that is aborted aborts the requests behind it as well.
   const abort = aborts !== undefined && via !== 'pipelined' && random.fraction() < 0.2 ? pick(aborts) : 'never'
   return { n, name, via, parts, abort }
 }

@@ -19,7 +19,7 @@ import { Tally } from './tally.ts'
 import { startUpstream } from './upstream.ts'
 import type { Outcome } from './verdict.ts'
 
-/** Runs a service and its clients in this process, and gives what was found when all has ended. */
+/** Runs a service and its clients in this process, and returns the result when all have ended. */
 export async function soak (options: Options, tell: (text: string) => void): Promise<Outcome> {
   const accidents = new Accidents()
   accidents.watch()

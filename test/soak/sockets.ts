@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify'
 import { bindByHand, type Served } from './bench.ts'
 
-/** Routes that take their connection over. */
+/** Routes that take over their connection. */
 export function addSockets (served: Served): void {
   const { app, ctx, looker, shuffle } = served
   app.get('/hijack', (request, reply: FastifyReply) => {

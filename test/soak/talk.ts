@@ -6,7 +6,7 @@ import { headersOf } from './message.ts'
 import type { Planned } from './shapes.ts'
 import type { Tally } from './tally.ts'
 
-/** Opens a websocket, exchanges messages, and closes it, or is just gone. */
+/** Opens a websocket, exchanges messages, and closes it or just disconnects. */
 export async function talk (origin: string, planned: Planned, tally: Tally, shuffle: Shuffle): Promise<void> {
   const socket = new WebSocket(`${origin.replace('http', 'ws')}/websocket`, { headers: headersOf(planned).headers })
   await once(socket, 'open')

@@ -2,26 +2,26 @@ import { canary } from '../integration/isolation/checker.ts'
 import { repeatedNames } from '../support/support.ts'
 import { ownersIn, type Visit } from './visit.ts'
 
-/** What can be wrong: another's value, none, an answer that is not as planned. */
+/** The kinds of faults: another request's value, a missing value, a response that differs from the plan. */
 export type Wrong = 'crossing' | 'lost' | 'failed'
 
 const ID = /"reqId":"canary-(\d+)-id"/
 
-/** What a line of ours says of itself: whose it is, and what its tenant and user are called; `-` where there may be none yet. */
+/** The message of our log lines: the request, and the canary names of its tenant and user; `-` if it may have none yet. */
 const LOOK = /^look (\d+) (\S+) (\S+)/
 
-/** As many of what is wrong as are told. */
+/** The maximum number of reported faults. */
 const TOLD = 20
 
-/** Compares all that is seen with whose it must be. It keeps counts and the first of what is wrong: a soak may not grow by itself. */
+/** Compares every observation with the request that it must belong to. Keeps only counts and the first faults, because a soak must not grow. */
 export class Tally {
-  /** How much was looked at. `excused`: values that the end of their scope had taken away. */
+  /** How many checks were made. `excused` counts values that the end of their scope had removed. */
   readonly seen = { values: 0, lines: 0, headers: 0, answers: 0, excused: 0 }
   readonly wrong: Record<Wrong, number> = { crossing: 0, lost: 0, failed: 0 }
   readonly told: string[] = []
-  /** How often each shape came to its end. */
+  /** How often each shape ended. */
   readonly shapes = new Map<string, number>()
-  /** What was put off and what of it ran. */
+  /** How much work was deferred, and how much of it ran. */
   readonly work = { begun: 0, done: 0 }
   /** The requests whose user is set. */
   readonly #known = new Set<number>()
@@ -30,12 +30,12 @@ export class Tally {
     this.#known.add(n)
   }
 
-  /** A scope is over. */
+  /** Records the end of a scope. */
   forget (requestId: string): void {
     for (const n of ownersIn(requestId)) this.#known.delete(n)
   }
 
-  /** A value, where it was read. `always`: the end of the scope is no excuse there. */
+  /** Checks a value that was read. With `always`, the end of the scope is no excuse. */
   read ({ n, closed }: Pick<Visit, 'n' | 'closed'>, point: string, value: unknown, expected: string, always = false): void {
     this.seen.values++
     if (value === expected) return
@@ -44,7 +44,7 @@ export class Tally {
     else this.find('lost', `${n}, ${point}: no value, instead of ${expected}`)
   }
 
-  /** A log line, as it was written. Lines keep their fields when the scope has ended. */
+  /** Checks a log line as it was written. Lines keep their fields after the scope has ended. */
   line (text: string): void {
     this.seen.lines++
     const line = JSON.parse(text) as Readonly<Record<string, unknown>>
@@ -53,7 +53,7 @@ export class Tally {
     this.#alone(n, 'log line', text)
     if (text.includes(canary(n, 'token'))) this.find('failed', `a key without log is on ${text}`)
     if (repeatedNames(text).length > 0) this.find('failed', `a name stands twice on ${text}`)
-    // Of lines that are not ours, Fastify's at the end tells most.
+    // Of other lines, check Fastify's last one, which has the most fields.
     if (message === null && line.msg !== 'request completed') return
     const [, , tenant = 'tenant', user = this.#known.has(n) ? 'user' : '-'] = message ?? []
     this.#field(n, line.reqId, 'id', text)
@@ -61,7 +61,7 @@ export class Tally {
     this.#field(n, line.user, user, text)
   }
 
-  /** Headers of an answer or an outgoing call: each with the value it must have, or none. */
+  /** Checks headers of a response or an outgoing call: each with the value that it must have, or none. */
   headers (n: number, where: string, found: Readonly<Record<string, unknown>>, expected: Readonly<Record<string, string | undefined>>): void {
     for (const [name, value] of Object.entries(expected)) {
       this.seen.headers++
@@ -70,7 +70,7 @@ export class Tally {
     }
   }
 
-  /** A body, or what has come of one: all it tells is of one request. */
+  /** Checks a body, or a part of one: all canaries in it must belong to one request. */
   answer (n: number, text: string, whole: boolean): void {
     this.seen.answers++
     this.#alone(n, 'answer', text)

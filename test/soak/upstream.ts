@@ -5,12 +5,12 @@ import type { Shuffle } from '../integration/isolation/shuffle.ts'
 import type { Tally } from './tally.ts'
 import { identityOf } from './visit.ts'
 
-/** A server that is called, at `/<number of the request>`: it checks which values came along by headers. */
+/** A server that receives calls at `/<number of the request>`, and checks the values in their headers. */
 export interface Upstream {
   readonly server: Server
-  /** Where values are to go. */
+  /** The origin that must receive values. */
   readonly listed: string
-  /** The same server by another name, which is another origin: nothing is to go there. */
+  /** The same server by another name, which is another origin and must receive none. */
   readonly unlisted: string
 }
 

@@ -1,22 +1,22 @@
 import type { Slope } from './heap.ts'
 
-/** All that a soak has found. */
+/** The result of a soak. */
 export interface Outcome {
   readonly requests: number
   readonly seconds: number
-  /** The most requests that the service had open at once. */
+  /** The largest number of requests that the service had open at once. */
   readonly most: number
   readonly crossings: number
   readonly lost: number
-  /** Answers, errors and records that are not as planned. */
+  /** Responses, errors and records that differ from the plan. */
   readonly failed: number
   /** Rejections, exceptions and warnings that nobody caught or expected. */
   readonly unhandled: number
   readonly opened: number
   readonly ended: number
-  /** How many of the ended scopes, their requests and their values are in memory when all connections are closed. */
+  /** How many ended scopes, with their requests and values, are in memory after all connections have closed. */
   readonly alive: number
-  /** How much was looked at; none of it may be 0. */
+  /** How many checks were made. None may be 0. */
   readonly looks: Readonly<Record<string, number>>
   readonly heap: Slope
   readonly seed: number
@@ -28,21 +28,21 @@ export interface Verdict {
 }
 
 /**
- * Bytes for each 1,000 requests, below which a heap is flat: twice what bare Fastify grows by under such a load in its first
- * 25,000 requests (8,000 on Node.js 24, 23,000 on 20). One object kept for each request would be more.
+ * A heap is flat below this growth in bytes per 1,000 requests: twice the growth of bare Fastify under this load in its first
+ * 25,000 requests (8,000 on Node.js 24, 23,000 on 20). One leaked object per request would grow more.
  */
 export const FLAT = 50_000
 
 /**
- * Bytes that it may grow by once, however many requests there are: what is compiled, and the caches of this many libraries,
- * take some thousand requests to come to their size, which is the whole of a short soak. Up to 1.7 MB were seen.
+ * The growth in bytes that may happen once, for any number of requests: compiled code, and the caches of many libraries, reach
+ * their size after some thousand requests, which is a whole short soak. Up to 1.7 MB were measured.
  */
 export const ONCE = 3_000_000
 
-/** How many of those may be: what the last requests had, which Node and V8 let go of when others come. */
+/** How many may be alive: objects of the last requests, which Node and V8 release only when others follow. */
 export const ALIVE = 50
 
-/** Says in one line whether all is well, and what is not. */
+/** Returns in one line whether everything is right, and what is not. */
 export function verdictOf (outcome: Outcome): Verdict {
   const { requests, seconds, most, crossings, lost, failed, unhandled, opened, ended, alive, looks, heap, seed } = outcome
   const unseen = Object.keys(looks).filter((name) => !(looks[name]! > 0))
@@ -65,7 +65,7 @@ export function verdictOf (outcome: Outcome): Verdict {
   return { ok: wrong.length === 0, text: `soak: ${wrong.length === 0 ? 'ok' : `NOT OK (${wrong.join(', ')})`}: ${facts.join(', ')}` }
 }
 
-/** Whether growth is not to be told from none, or is too little to matter. */
+/** Whether the growth cannot be distinguished from none, or is too small to matter. */
 function isFlat ({ low, high }: Slope, requests: number): boolean {
   return low <= 0 || high < FLAT + ONCE / requests * 1000
 }

@@ -1,16 +1,16 @@
 import type { IncomingMessage } from 'node:http'
 import { canary } from '../integration/isolation/checker.ts'
 
-/** What is known of one request from outside its context. */
+/** What is known about one request without its context. */
 export interface Visit {
   readonly n: number
   /** Whether its user is set. */
   known: boolean
-  /** Whether the connection of its answer closed: from then on its values may go. */
+  /** Whether the connection of its response has closed. From then on its values may be dropped. */
   closed: boolean
 }
 
-/** The values that a place is to see, by what their canaries are called. */
+/** The values that a place must see, by the names of their canaries. */
 export interface Expected {
   readonly tenant?: string
   readonly user?: string
@@ -18,14 +18,14 @@ export interface Expected {
 
 const visits = new WeakMap<object, Visit>()
 
-/** The request number of a message, by its own header. */
+/** The request number in the headers of a message. */
 export function visitOf (request: { readonly raw: object, readonly headers: IncomingMessage['headers'] }): Visit {
   let visit = visits.get(request.raw)
   if (visit === undefined) visits.set(request.raw, visit = { n: Number(request.headers['x-number']), known: false, closed: false })
   return visit
 }
 
-/** What a request brings along: each value is its own and nobody else's. */
+/** The values of a request. Each is unique to it. */
 export function identityOf (n: number): { readonly requestId: string, readonly tenant: string, readonly user: string } {
   return { requestId: canary(n, 'id'), tenant: canary(n, 'tenant'), user: canary(n, 'user') }
 }

@@ -3,7 +3,7 @@ import { canary } from '../integration/isolation/checker.ts'
 import { planned, tell, type Served } from './bench.ts'
 import { visitOf } from './visit.ts'
 
-/** Routes that work within their own scope, and in scopes below it. */
+/** Routes that work in their own scope and in nested scopes. */
 export function addWork (served: Served): void {
   const { app, ctx, looker, shuffle, tally, emitter } = served
   const load = ctx.memo(async (what: string) => {

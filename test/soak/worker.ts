@@ -1,4 +1,4 @@
-// What a thread of the pool runs: a task that looks at its context, and gives back what it saw.
+// The task of a pool thread: reads its context, and returns what it saw.
 import { setImmediate as turn } from 'node:timers/promises'
 import { pino } from 'pino'
 import { carried, type Carried } from '../../lib/worker.ts'
@@ -7,7 +7,7 @@ import { Scopes } from './scopes.ts'
 
 export interface Task {
   readonly n: number
-  /** What tenant and user are called. */
+  /** The canary names of tenant and user. */
   readonly names: string
 }
 
@@ -21,13 +21,13 @@ export interface Seen {
 }
 
 export interface Done {
-  /** In the order of the looks. */
+  /** In the order of the reads. */
   readonly seen: readonly Seen[]
   /** What was seen outside any task, before and after it. */
   readonly outside: readonly Seen[]
   /** Log lines of this task and of others. */
   readonly lines: readonly string[]
-  /** How many scopes opened and ended in this thread until now; that of this task is open. */
+  /** How many scopes opened and ended in this thread so far. The scope of this task is still open. */
   readonly opened: number
   readonly ended: number
 }
