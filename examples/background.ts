@@ -1,4 +1,4 @@
-// What comes after the answer: clean up, work that goes on, work that begins then. Closing the application waits for all of it.
+// Work around the end of a request: cleanup, work that continues, work that starts afterwards. Closing the application waits for all of it.
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import { createContext, key } from 'fastify-ctx'

@@ -1,11 +1,11 @@
-// The client hangs up, or time is up: whoever was given ctx.signal stops.
+// When the client disconnects or the time limit passes, all code that uses ctx.signal stops.
 import { setTimeout as sleep } from 'node:timers/promises'
 import Fastify from 'fastify'
 import { createContext } from 'fastify-ctx'
 
 const ctx = createContext({})
 
-/** Slow, and deep down: it knows nothing of requests and limits. */
+/** A slow function far from the request, without access to requests or limits. */
 async function report (): Promise<string> {
   try {
     await sleep(60_000, undefined, { signal: ctx.signal })

@@ -1,4 +1,4 @@
-// Support acts as a customer: what is read is the customer's, and each log line says who it was, for whom, and why.
+// Support acts as a customer: it sees the customer's data, and each log line says who acted, for whom, and why.
 import Fastify from 'fastify'
 import { createContext, key } from 'fastify-ctx'
 
@@ -7,7 +7,7 @@ const ctx = createContext({
   user: key<{ readonly id: string }>({ log: ({ id }) => id })
 })
 
-/** Knows nothing of requests, nor of impersonation. */
+/** Has no access to requests or impersonation. */
 function invoices (): string {
   ctx.log.info('invoices read')
   return `invoices of ${ctx.require('user').id} of ${ctx.require('tenant')}`

@@ -1,19 +1,19 @@
-// The same calls where no server is: jobs, cron, scripts, tests. Each run is a scope with an id of its own, and a queue takes
-// it along as a text. With a queue that is one: see examples/queue.
+// The same calls without a server: jobs, cron, scripts, tests. Each run is a scope with its own id, and a queue carries it as text. examples/queue uses a real
+// queue.
 import { createContext, key } from 'fastify-ctx'
 import { pino } from 'pino'
 
 const ctx = createContext({ tenant: key<string>({ log: true, carry: true }), step: key<string>({ log: true }) })
 const logger = pino({ mixin: ctx.mixin, base: null, timestamp: false })
 
-/** Called by the job, and by whatever route will need it. */
+/** Called by the job, and by any route that needs it. */
 async function bill (): Promise<string> {
   logger.info('billed')
   ctx.onEnd(() => { logger.info('connection released') })
   return `${ctx.require('tenant')} billed`
 }
 
-/** What plans the work need not be there any more when it is done. */
+/** The code that plans the work may be gone when the work runs. */
 function plan (tenant: string): string {
   return ctx.run({ requestId: `nightly-${tenant}`, tenant }, () => ctx.dehydrate({ remaining: false }))
 }

@@ -1,4 +1,4 @@
-// The same rows are asked for all over a request, and loaded once; the next request, or another user, loads its own.
+// A request needs the same rows in many places, and loads them once. The next request, or another user, loads its own.
 import DataLoader from 'dataloader'
 import Fastify from 'fastify'
 import { createContext, key } from 'fastify-ctx'
@@ -10,7 +10,7 @@ const loadSettings = ctx.memo(async (area: string) => {
   return `${area} of ${ctx.get('user')}`
 })
 
-// A DataLoader for each scope, in three lines.
+// One DataLoader per scope, in three lines.
 function notes (): DataLoader<number, string> {
   return ctx.cache.getOrSet(findNotes, () => new DataLoader(findNotes))
 }

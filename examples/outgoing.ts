@@ -1,4 +1,4 @@
-// Who is called learns what is listed for it, and nobody else learns anything: not even where a redirect leads to.
+// A called service receives the keys that are listed for it, and no other service receives any, not even after a redirect.
 import { once } from 'node:events'
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -6,10 +6,10 @@ import Fastify from 'fastify'
 import { createContext, key } from 'fastify-ctx'
 import { Pool, request } from 'undici'
 
-/** Another service, which says what it was told. */
+/** Another service, which prints what it received. */
 async function service (name: string, redirect?: string): Promise<{ readonly url: string, readonly close: () => void }> {
   const server = http.createServer(({ url, headers }, response) => {
-    console.log(`${name} is told tenant ${headers['x-tenant'] ?? 'none'}, id ${headers['x-request-id'] ?? 'none'}`)
+    console.log(`${name} received tenant ${headers['x-tenant'] ?? 'none'}, id ${headers['x-request-id'] ?? 'none'}`)
     if (url === '/moved') response.writeHead(307, { location: redirect })
     response.end()
   })
@@ -27,7 +27,7 @@ const ctx = createContext({
 const app = Fastify()
 await app.register(ctx.plugin)
 
-// A pool of one's own takes the interceptor; http.request takes the headers.
+// A custom pool takes the interceptor; http.request takes the headers.
 const pool = new Pool(orders.url, { connections: 1 })
 const dispatcher = pool.compose(ctx.interceptor)
 

@@ -1,4 +1,4 @@
-// Routes say which keys they need: without them the answer is the key's own status, and the handler is not called.
+// Routes declare the keys that they need. Without them the response has the key's own status, and the handler does not run.
 import Fastify from 'fastify'
 import { createContext, key } from 'fastify-ctx'
 
@@ -7,7 +7,7 @@ const ctx = createContext({
   user: key<{ readonly id: string }>({ missing: 401 })
 })
 
-// Elsewhere, once: `interface ContextValues extends ValuesOf<typeof ctx> {}` tells the routes which keys there are.
+// In one other file: `interface ContextValues extends ValuesOf<typeof ctx> {}` declares the keys for the routes.
 
 const app = Fastify()
 await app.register(ctx.plugin)

@@ -1,4 +1,4 @@
-// OpenTelemetry's spans on log lines, the values of the scope on its spans, and a job that goes on in the same trace.
+// OpenTelemetry's spans on log lines, the values of the scope on its spans, and a job that continues the same trace.
 import { FastifyOtelInstrumentation } from '@fastify/otel'
 import { trace } from '@opentelemetry/api'
 import { InMemorySpanExporter, NodeTracerProvider, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-node'
@@ -33,7 +33,7 @@ app.get('/', async () => tracer.startActiveSpan('query', (span) => {
 const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
 const { body: envelope } = await app.inject({ url: '/', headers: { traceparent, 'x-tenant': 'acme', 'x-request-id': 'demo-1' } })
 
-// Elsewhere, later.
+// In another process, later.
 await ctx.hydrate(envelope, () => tracer.startActiveSpan('report', (span) => {
   ctx.log.info('report written')
   span.end()

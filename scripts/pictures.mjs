@@ -48,8 +48,8 @@ function requestLife () {
     return part
   })
   const end = x
-  return svg(900, 430, 'The life of a request', 'A scope opens in onRequest, is readable in everything that the request runs, and ends when the response is complete and all of its work is done.', [
-    text(30, 36, 'The life of a request', 'title'),
+  return svg(900, 430, 'The lifecycle of a request', 'A scope opens in onRequest, is readable in everything that the request runs, and ends when the response is complete and all of its work is done.', [
+    text(30, 36, 'The lifecycle of a request', 'title'),
     text(30, 58, 'One scope in all code that it runs: Node.js, Fastify, a pool, another request. A client that leaves aborts ctx.signal, and nothing else.', 'small'),
     text(30, 82, 'time', 'small'), arrow(62, 78, end - 4, 78),
     ...row,

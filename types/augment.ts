@@ -1,5 +1,5 @@
-// An augmentation holds in the whole compilation: this one is that of every file of this repository. From outside it is
-// written `declare module 'fastify-ctx'`, which test/repo/package.test.ts compiles in projects of their own.
+// An augmentation applies to the whole compilation: this one to every file of this repository. Outside it is written `declare module 'fastify-ctx'`, which
+// test/repo/package.test.ts compiles in separate projects.
 import type { Present } from '../lib/types.ts'
 
 export interface User { readonly id: string }
@@ -8,7 +8,7 @@ declare module '../lib/types.ts' {
   interface ContextValues {
     tenant: string
     user: User
-    /** Each request has one. */
+    /** Present in each request. */
     locale: Present<string>
   }
 }
@@ -16,7 +16,7 @@ declare module '../lib/types.ts' {
 declare module '@fastify/request-context' {
   interface RequestContextData {
     basket: readonly string[]
-    /** Optional there, as many who use that package write it. */
+    /** Optional in that package, as many of its users write it. */
     coupon?: number
   }
 }

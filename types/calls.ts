@@ -19,19 +19,19 @@ export function runReturnsWhatItsFunctionReturns () {
   // A root may choose its id; a key set to undefined hides the outer value.
   ctx.run({ requestId: 'job-1', tenant: undefined }, () => {})
 
-  // No function.
+  // Not a function.
   // @ts-expect-error
   ctx.run({ tenant: 'acme' })
 
-  // No values.
+  // Missing values.
   // @ts-expect-error
   ctx.run(() => {})
 
-  // A function that wants an argument.
+  // A function with a parameter.
   // @ts-expect-error
   ctx.run({}, (tenant: string) => tenant)
 
-  // A request id that is no string.
+  // A request id that is not a string.
   // @ts-expect-error
   ctx.run({ requestId: 1 }, () => {})
 
@@ -55,7 +55,7 @@ export function bindKeepsTheSignature () {
   // @ts-expect-error
   bound(1)
 
-  // What is no function.
+  // Not a function.
   // @ts-expect-error
   ctx.bind('fn')
 }
@@ -71,7 +71,7 @@ export function snapshotRunsAnyFunction () {
   // @ts-expect-error
   inScope((text: string) => text.length, 1)
 
-  // An argument too few.
+  // A missing argument.
   // @ts-expect-error
   inScope((text: string) => text.length)
 }
@@ -81,7 +81,7 @@ export function bindEmitterReturnsTheSameType () {
   expectType<Queue>().of(ctx.bindEmitter(new Queue()))
   expectType<Readable>().of(ctx.bindEmitter(Readable.from([])))
 
-  // What emits no events.
+  // Not an event emitter.
   // @ts-expect-error
   ctx.bindEmitter({})
 }
@@ -94,11 +94,11 @@ export function loggersAreTyped () {
   expectType<Record<string, unknown>>().of(ctx.mixin())
   pino({ mixin: ctx.mixin })
 
-  // A level that is none.
+  // An unknown level.
   // @ts-expect-error
   ctx.log.shout('deep')
 
-  // The logger stays.
+  // The logger is read-only.
   // @ts-expect-error
   ctx.log = pino()
 }

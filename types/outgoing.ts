@@ -23,7 +23,7 @@ export function headersForGivesHeaders () {
   expectType<Record<string, string>>().of(ctx.headersFor('https://api.example'))
   expectType<Record<string, string>>().of(request.ctx.headersFor(new URL('https://api.example')))
 
-  // No URL.
+  // Not a URL.
   // @ts-expect-error
   ctx.headersFor()
 
@@ -84,7 +84,7 @@ export function traceIsWhereASpanContextIs () {
   expectType<Trace | undefined>().of(request.ctx.trace)
   expectEqual<SpanContext extends Trace ? true : false, true>(true)
 
-  // It is read only.
+  // A read-only property.
   // @ts-expect-error
   ctx.trace = undefined
 }
@@ -100,15 +100,15 @@ export function otelFitsTheOptionAndTheProvider () {
   const options: OtelOptions = {}
   otel(options)
 
-  // Attributes are names, by keys.
+  // Attributes are an object of names by key.
   // @ts-expect-error
   otel({ attributes: ['tenant'] })
 
-  // No tracer.
+  // Not a tracer.
   // @ts-expect-error
   createContext({}, { trace: 'otel' })
 
-  // A processor of something else.
+  // A processor of another library.
   // @ts-expect-error
   createContext({}, { trace: new BatchSpanProcessor(new InMemorySpanExporter()) })
 

@@ -65,7 +65,7 @@ export function requestCtxIsSureWhereTheSeedIs () {
   expectType<Map<string, number>>().of(request.ctx.inferred)
   expectType<null>().of(request.ctx.nothing)
   expectType<string>().of(request.ctx.requestId)
-  // Seeds that may not, and none.
+  // Seeds that may return undefined, and no seed.
   expectType<Tenant | undefined>().of(request.ctx.tenant)
   expectType<string | undefined>().of(request.ctx.region)
   expectType<string | undefined>().of(request.ctx.perhaps)
@@ -73,7 +73,7 @@ export function requestCtxIsSureWhereTheSeedIs () {
   expectType<User | undefined>().of(request.ctx.user)
   expectType<string | undefined>().of(request.ctx.token)
 
-  // A present key takes its type only.
+  // Another type for a present key.
   // @ts-expect-error
   request.ctx.locale = undefined
 
@@ -81,7 +81,7 @@ export function requestCtxIsSureWhereTheSeedIs () {
   // @ts-expect-error
   request.ctx.plan = 'gold'
 
-  // The request id is fixed.
+  // The request id is read-only.
   // @ts-expect-error
   request.ctx.requestId = 'other'
 }
@@ -115,15 +115,15 @@ export function seedsAndMappersOfTheWrongTypeAreRefused () {
   // @ts-expect-error
   key<string>({ seed: async () => 1 })
 
-  // null is a value, and not of this type.
+  // null, which is not of this type.
   // @ts-expect-error
   key<string>({ seed: () => null })
 
-  // A value in place of a seed.
+  // A value instead of a seed.
   // @ts-expect-error
   key<string>({ seed: 'acme' })
 
-  // A function in place of a policy: the short form is that of the keys option.
+  // A function instead of a policy. Only the keys option has this short form.
   // @ts-expect-error
   key<string>(() => 'acme')
 
@@ -131,7 +131,7 @@ export function seedsAndMappersOfTheWrongTypeAreRefused () {
   // @ts-expect-error
   key<string>({ log: (value: number) => value })
 
-  // A mapper that reads what the value has not.
+  // A mapper that reads a missing property.
   // @ts-expect-error
   key<User>({ log: (user) => user.name })
 
@@ -139,7 +139,7 @@ export function seedsAndMappersOfTheWrongTypeAreRefused () {
   // @ts-expect-error
   key<string>({ logs: true })
 
-  // A header taken for present.
+  // A header that may be missing.
   // @ts-expect-error
   key<string>({ seed: (request) => request.headers['x-tenant-id'].trim() })
 
@@ -153,7 +153,7 @@ export function seedsAndMappersOfTheWrongTypeAreRefused () {
 }
 
 export function whatAlwaysThrowsIsRefused () {
-  // The request stays the same.
+  // The request is read-only.
   // @ts-expect-error
   ctx.impersonate({ requestId: 'other' }, { reason: 'support' }, () => {})
 
@@ -165,15 +165,15 @@ export function whatAlwaysThrowsIsRefused () {
   // @ts-expect-error
   createContext({ tenant: key<string>(), constructor: key<string>() })
 
-  // JSON makes a string of a date.
+  // JSON turns a date into a string.
   // @ts-expect-error
   key<Date>({ carry: true })
 
-  // JSON holds no function.
+  // JSON has no functions.
   // @ts-expect-error
   key<() => void>({ carry: true })
 
-  // JSON holds no map, whether or not a seed returns one.
+  // JSON has no maps, even if a seed returns one.
   // @ts-expect-error
   key({ seed: () => new Map<string, number>(), carry: true })
 
@@ -246,11 +246,11 @@ export function thePluginTakesItsOptionsWithoutKeys () {
   app.register(ctx.plugin)
   app.register(ctx.plugin, { requestId: { header: 'x-correlation-id' } })
 
-  // The keys are those of createContext().
+  // Keys, which belong to createContext().
   // @ts-expect-error
   app.register(ctx.plugin, { keys: { tenant: () => undefined } })
 
-  // The plugin stays.
+  // The plugin is read-only.
   // @ts-expect-error
   ctx.plugin = app
 }

@@ -61,31 +61,31 @@ export async function requestCtxHasEachKeyAsAProperty () {
     request.ctx.set('user', user)
     expectEqual<AnyIn<typeof request.ctx>, never>(true)
 
-    // Another type is refused on assignment.
+    // Assigning another type.
     // @ts-expect-error
     request.ctx.tenant = 1
 
-    // A key that each request has is not unset.
+    // Unsetting a key that each request has.
     // @ts-expect-error
     request.ctx.locale = undefined
 
-    // The request id is fixed.
+    // The request id is read-only.
     // @ts-expect-error
     request.ctx.requestId = 'other'
 
-    // What is no key is not read…
+    // Reading an unknown key…
     // @ts-expect-error
     expectType<undefined>().of(request.ctx.tenantt)
 
-    // …nor written.
+    // …and writing one.
     // @ts-expect-error
     request.ctx.tenantt = 'acme'
 
-    // A call is not overwritten by what is no function.
+    // Overwriting a method with a non-function.
     // @ts-expect-error
     request.ctx.get = 'acme'
 
-    // request.ctx itself stays.
+    // request.ctx itself is read-only.
     // @ts-expect-error
     request.ctx = ctx
   })
@@ -126,7 +126,7 @@ export function wrongValuesAreRefused () {
   // @ts-expect-error
   ctx.set('tenant', 1)
 
-  // set to null, which is no `undefined`
+  // set to null, which is not `undefined`
   // @ts-expect-error
   ctx.set('tenant', null)
 
@@ -138,7 +138,7 @@ export function wrongValuesAreRefused () {
   // @ts-expect-error
   ctx.run({ user: {} }, () => {})
 
-  // the mark in place of the value
+  // the marker instead of the value
   // @ts-expect-error
   ctx.set('locale', {} as ContextValues['locale'])
 
@@ -146,7 +146,7 @@ export function wrongValuesAreRefused () {
   // @ts-expect-error
   ctx.set('basket', [1])
 
-  // the request id, which is fixed
+  // the request id, which is read-only
   // @ts-expect-error
   ctx.set('requestId', 'other')
 }
@@ -180,7 +180,7 @@ export function theKeysOptionIsTypedByTheAugmentation () {
   // @ts-expect-error
   app.register(context, { keys: { tenantt: () => 'acme' } })
 
-  // The request id is no key of yours.
+  // Declaring the request id as a key.
   // @ts-expect-error
   app.register(context, { keys: { requestId: () => 'acme' } })
 
@@ -192,7 +192,7 @@ export function theKeysOptionIsTypedByTheAugmentation () {
   // @ts-expect-error
   app.register(context, { keys: { tenant: { seed: async () => 1 } } })
 
-  // A value in place of a seed.
+  // A value instead of a seed.
   // @ts-expect-error
   app.register(context, { keys: { tenant: 'acme' } })
 
@@ -200,7 +200,7 @@ export function theKeysOptionIsTypedByTheAugmentation () {
   // @ts-expect-error
   app.register(context, { keys: { user: { logs: true } } })
 
-  // A mapper that reads what the value has not.
+  // A mapper that reads a missing property.
   // @ts-expect-error
   app.register(context, { keys: { user: { log: (user) => user.name } } })
 

@@ -25,7 +25,7 @@ export function theTypeIsWhatTheSchemaReturns () {
   // @ts-expect-error
   ctx.run({ plan: 'none' }, () => {})
 
-  // No schema.
+  // Not a schema.
   // @ts-expect-error
   key({ schema: {} })
 }

@@ -23,7 +23,7 @@ export function theParametersOfTheRunnerNeedNoAnnotation () {
   test('node:test, its callback', withContext(ctx, { tenant: 'acme' }, (_t, done) => { done() }))
   beforeEach(withContext({ tenant: 'acme' }, () => {}))
   t.test('tap', withContext({ tenant: 'acme' }, async (t) => { expectType<string>().of(t.name) }))
-  // Its own `test` is generic in what it passes, which TypeScript does not see through.
+  // tap's own `test` has a generic parameter for its callback, which TypeScript cannot infer here.
   testOfVitest('vitest', withContext({ tenant: 'acme' }, async ({ task }: TestContextOfVitest) => { expectType<string>().of(task.name) }))
   testOfJest('jest', withContext({ tenant: 'acme' }, async () => {}))
   testOfJest('jest, its callback', withContext({ tenant: 'acme' }, (done) => { done() }))
@@ -39,7 +39,7 @@ export function wrongValuesAndFunctionsAreRefused () {
   // @ts-expect-error
   withContext({ tenant: 1 }, () => {})
 
-  // An unknown key of a context of one's own.
+  // An unknown key of a custom context.
   // @ts-expect-error
   withContext(ctx, { basket: [] }, () => {})
 
@@ -47,19 +47,19 @@ export function wrongValuesAndFunctionsAreRefused () {
   // @ts-expect-error
   withContext(ctx, { shard: '1' }, () => {})
 
-  // No function.
+  // Not a function.
   // @ts-expect-error
   withContext(ctx, { shard: 1 })
 
-  // No values.
+  // Missing values.
   // @ts-expect-error
   withContext(() => {})
 
-  // What is no function.
+  // Not a function.
   // @ts-expect-error
   withContext({}, 'body')
 
-  // What is no context.
+  // Not a context.
   // @ts-expect-error
   withContext({ run () {} }, { tenant: 'acme' }, () => {})
 }
@@ -80,7 +80,7 @@ export async function anyApplicationIsTaken () {
 export function wrongRequestsAndOptionsAreRefused () {
   const app = fastify()
 
-  // A request, which carries no canary.
+  // A request without a function, which has no canary.
   // @ts-expect-error
   assertIsolated(app, { url: '/' })
 
@@ -96,7 +96,7 @@ export function wrongRequestsAndOptionsAreRefused () {
   // @ts-expect-error
   assertIsolated(app, (canary) => ({ url: canary }), { sed: 1 })
 
-  // What is no application.
+  // Not an application.
   // @ts-expect-error
   assertIsolated({}, (canary) => ({ url: canary }))
 }

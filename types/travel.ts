@@ -33,19 +33,19 @@ export function hydrateIsAPromiseOfWhatItsFunctionGives () {
   expectType<Promise<number>>().of(ctx.hydrate('', (): PromiseLike<number> => Promise.resolve(1)))
   expectType<Promise<unknown>>().of(ctx.hydrate('', (): unknown => 1))
 
-  // No function.
+  // Not a function.
   // @ts-expect-error
   ctx.hydrate(envelope)
 
-  // No envelope.
+  // A missing envelope.
   // @ts-expect-error
   ctx.hydrate(() => {})
 
-  // A function that wants an argument.
+  // A function with a parameter.
   // @ts-expect-error
   ctx.hydrate(envelope, (tenant: string) => tenant)
 
-  // Its result is not there at once.
+  // A promise used as its result.
   // @ts-expect-error
   expectType<number>().of(ctx.hydrate(envelope, () => 1))
 }
@@ -62,31 +62,31 @@ export function packAndUnpackAreOfTheKeysType () {
   expectEqual<ReturnType<Packing<Tenant>['unpack']>, Tenant | undefined | Promise<Tenant | undefined>>(true)
   expectEqual<Parameters<Packing<Tenant>['pack']>, [value: Tenant]>(true)
 
-  // Half of a packing.
+  // A pack without an unpack.
   // @ts-expect-error
   key<Tenant>({ carry: { pack: (tenant) => tenant.id } })
 
-  // The other half.
+  // An unpack without a pack.
   // @ts-expect-error
   key<Tenant>({ carry: { unpack: loadTenant } })
 
-  // A pack that reads what the value has not.
+  // A pack that reads a missing property.
   // @ts-expect-error
   key<Tenant>({ carry: { pack: (tenant) => tenant.name, unpack: loadTenant } })
 
-  // An unpack that makes something else.
+  // An unpack that returns another type.
   // @ts-expect-error
   key<Tenant>({ carry: { pack: (tenant) => tenant.id, unpack: (id: string) => id } })
 
-  // One more than there is.
+  // An unknown option.
   // @ts-expect-error
   key<Tenant>({ carry: { pack: (tenant) => tenant.id, unpack: loadTenant, packs: true } })
 
-  // A word in place of a boolean.
+  // A string instead of a boolean.
   // @ts-expect-error
   key<string>({ carry: 'yes' })
 
-  // A header that has no name.
+  // A header without a name.
   // @ts-expect-error
   key<string>({ header: true })
 }
@@ -104,7 +104,7 @@ export function theOptionsOfAContextOfItsOwn (tracing: Tracing) {
   // @ts-expect-error
   createContext({}, { envelope: { secret: 'a' } })
 
-  // One secret in place of a list.
+  // One secret instead of a list.
   // @ts-expect-error
   createContext({}, { envelope: { secrets: 'a' } })
 
@@ -112,11 +112,11 @@ export function theOptionsOfAContextOfItsOwn (tracing: Tracing) {
   // @ts-expect-error
   createContext({}, { envelope: { ttl: '1h' } })
 
-  // An environment variable that may be missing: nothing would be signed.
+  // An environment variable that may be missing, which would turn signing off.
   // @ts-expect-error
   createContext({}, { envelope: { secrets: [process.env.SECRET] } })
 
-  // Nor as a whole.
+  // Nor for the whole option.
   // @ts-expect-error
   createContext({}, { envelope: { secrets: process.env.SECRET?.split(',') } })
 }
@@ -136,7 +136,7 @@ export function whatATraceIs () {
   expectType<Trace | undefined>().of(ctx.trace)
   expectType<Trace | undefined>().of(request.ctx.trace)
 
-  // It is read only.
+  // A read-only property.
   // @ts-expect-error
   ctx.trace = undefined
 }

@@ -12,7 +12,7 @@ export function runTakesKnownKeysWithTheirValues () {
   own.run({ tenant: 'acme', count: 1 }, () => {})
   own.run({ tenant: undefined }, () => {})
 
-  // A key that is none.
+  // An unknown key.
   // @ts-expect-error
   ctx.run({ tenat: 'acme' }, () => {})
 
@@ -39,7 +39,7 @@ export function runTakesLimits () {
   // @ts-expect-error
   ctx.run({}, () => {}, { deadline: '2030-01-01' })
 
-  // A controller is no signal.
+  // A controller instead of a signal.
   // @ts-expect-error
   ctx.run({}, () => {}, { signal: new AbortController() })
 }
@@ -49,7 +49,7 @@ export function impersonateReturnsWhatItsFunctionReturns () {
   expectType<Promise<string>>().of(request.ctx.impersonate({ user, tenant: 'globex' }, { reason: 'ticket' }, async () => 'done'))
   own.impersonate({ count: 2 }, { reason: 'ticket' }, () => {})
 
-  // A key that is none.
+  // An unknown key.
   // @ts-expect-error
   ctx.impersonate({ usr: user }, { reason: 'ticket' }, () => {})
 
@@ -57,15 +57,15 @@ export function impersonateReturnsWhatItsFunctionReturns () {
   // @ts-expect-error
   ctx.impersonate({ user: 'ada' }, { reason: 'ticket' }, () => {})
 
-  // No reason.
+  // A missing reason.
   // @ts-expect-error
   ctx.impersonate({ user }, {}, () => {})
 
-  // No options.
+  // Missing options.
   // @ts-expect-error
   ctx.impersonate({ user }, () => {})
 
-  // No function.
+  // Not a function.
   // @ts-expect-error
   ctx.impersonate({ user }, { reason: 'ticket' })
 }
@@ -76,7 +76,7 @@ export function actorIsNeverSure () {
   expectType<string | undefined>().of(ctx.actor('requestId'))
   expectType<number | undefined>().of(own.actor('count'))
 
-  // A key that is none.
+  // An unknown key.
   // @ts-expect-error
   ctx.actor('usr')
 }
@@ -91,11 +91,11 @@ export function cacheIsAMapOfUnknownValues () {
   expectType<Promise<User>>().of(ctx.cache.getOrSet(own, async () => user))
   expectEqual<AnyIn<Cache>, never>(true)
 
-  // A value where a function makes it.
+  // A value instead of a factory.
   // @ts-expect-error
   ctx.cache.getOrSet('k', 1)
 
-  // The cache stays.
+  // The cache is read-only.
   // @ts-expect-error
   ctx.cache = new Map()
 }
@@ -124,15 +124,15 @@ export function memoKeepsTheSignature () {
   // @ts-expect-error
   found(true)
 
-  // An overload that there is not.
+  // An overload that does not exist.
   // @ts-expect-error
   found('ada')
 
-  // Another type than the generic takes.
+  // A type outside the generic constraint.
   // @ts-expect-error
   listed(1)
 
-  // What is no function.
+  // Not a function.
   // @ts-expect-error
   ctx.memo('find')
 }
@@ -147,7 +147,7 @@ export function keyOfTakesTheArguments () {
   })
   ctx.memo((id: string) => id, { keyOf: () => 1 })
 
-  // More arguments than there are.
+  // Too many arguments.
   // @ts-expect-error
   ctx.memo((id: string) => id, { keyOf: (id: string, page: number) => page })
 
@@ -155,7 +155,7 @@ export function keyOfTakesTheArguments () {
   // @ts-expect-error
   ctx.memo((id: string) => id, { keyOf: (id: number) => id })
 
-  // What is no function.
+  // Not a function.
   // @ts-expect-error
   ctx.memo((id: string) => id, { keyOf: 'id' })
 }
@@ -166,15 +166,15 @@ export function workIsPutOffByFunctionsWithoutParameters () {
   ctx.detach(async () => { await ctx.run({}, async () => {}) })
   ctx.after(() => 1)
 
-  // A promise: it has started already.
+  // A promise, whose work has already started.
   // @ts-expect-error
   ctx.detach(Promise.resolve())
 
-  // A function that wants an argument.
+  // A function with a parameter.
   // @ts-expect-error
   ctx.onEnd((error: Error) => { throw error })
 
-  // Nothing.
+  // No argument.
   // @ts-expect-error
   ctx.after()
 }
@@ -183,7 +183,7 @@ export function limitsAreRead () {
   expectType<AbortSignal>().of(ctx.signal)
   expectType<number | undefined>().of(request.ctx.deadline)
 
-  // Both are given to run.
+  // Options of run.
   // @ts-expect-error
   ctx.deadline = 1
 }
@@ -194,7 +194,7 @@ export function explanationsAreTyped () {
   expectType<'set' | 'unset' | 'ended' | 'no scope'>().of(ctx.explain('user').state)
   expectEqual<AnyIn<Explanation> | AnyIn<PolicyRow>, never>(true)
 
-  // A key that is none.
+  // An unknown key.
   // @ts-expect-error
   ctx.explain('usr')
 }
@@ -205,7 +205,7 @@ export async function routesRequireKnownKeys () {
   app.get('/', { config: { context: { require: ['tenant', 'user', 'requestId'] } } }, async (request) => request.ctx.require('user'))
   app.get('/none', { config: { context: {} } }, async () => 'ok')
 
-  // A key that is none.
+  // An unknown key.
   // @ts-expect-error
   app.get('/a', { config: { context: { require: ['usr'] } } }, async () => 'ok')
 
@@ -213,15 +213,15 @@ export async function routesRequireKnownKeys () {
   // @ts-expect-error
   app.get('/b', { config: { context: { require: 'user' } } }, async () => 'ok')
 
-  // A status that is no number.
+  // A status that is not a number.
   // @ts-expect-error
   key<string>({ missing: '401' })
 
-  // A lock that is no boolean.
+  // A lock that is not a boolean.
   // @ts-expect-error
   key<string>({ locked: 'yes' })
 
-  // A limit that is no number.
+  // A limit that is not a number.
   // @ts-expect-error
   await app.register(context, { closeTimeout: '5s' })
 }

@@ -6,9 +6,9 @@ import { lines } from './logging.ts'
 import { routes } from './routes.ts'
 
 /**
- * The service, not yet listening.
+ * Builds the service, which is not listening yet.
  *
- * @param secret what signs its tokens
+ * @param secret signs its tokens
  */
 export async function buildApp (secret: string, jobs: Jobs): Promise<FastifyInstance> {
   const app = Fastify({ logger: lines })
@@ -23,7 +23,7 @@ export async function buildApp (secret: string, jobs: Jobs): Promise<FastifyInst
   return app
 }
 
-/** Answers with the code of an error. Of one that nobody foresaw, only the log tells more than the id to look for. */
+/** Responds with the code of an error. For an unexpected error, only the log has details, and the response has the id to search for. */
 async function answerError (error: FastifyError, _request: FastifyRequest, reply: FastifyReply): Promise<object> {
   const { statusCode = 500, code, message, cause } = error
   reply.code(statusCode)
@@ -32,5 +32,5 @@ async function answerError (error: FastifyError, _request: FastifyRequest, reply
     return { statusCode, code, message }
   }
   ctx.log.error(error)
-  return { statusCode, code: 'INTERNAL', message: 'this is our fault; tell us the requestId', requestId: ctx.get('requestId') }
+  return { statusCode, code: 'INTERNAL', message: 'this is our fault: report it with its requestId', requestId: ctx.get('requestId') }
 }

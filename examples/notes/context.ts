@@ -3,7 +3,7 @@ import { createContext, key, type SeedRequest, type ValuesOf } from 'fastify-ctx
 import type { PoolClient } from 'pg'
 import { NO_USER } from './errors.ts'
 
-/** What our tokens say. */
+/** The claims of our tokens. */
 export interface Claims {
   readonly sub: string
   readonly tenant?: string
@@ -16,16 +16,16 @@ export interface User {
 export const ctx = createContext({
   /** Never logged, never carried: that is the default. */
   claims: key<Claims>({ seed: verify }),
-  /** Whose rows the database shows. Nobody can set it anew, but by `ctx.impersonate`. */
+  /** Selects the rows that the database shows. Once set, only `ctx.impersonate` can replace it. */
   tenant: key<string>({ seed: (): string | undefined => ctx.get('claims')?.tenant || undefined, log: true, locked: true, carry: true }),
-  /** Jobs get the id alone. */
+  /** Jobs get only the id. */
   user: key<User>({
     seed: (): User | undefined => userOf(ctx.get('claims')?.sub),
     log: (user) => user.id,
     locked: true,
     carry: { pack: (user) => user.id, unpack: userOf }
   }),
-  /** The connection that a transaction is open on. Work that outlives the transaction must not have it: the next tenant may. */
+  /** The connection of an open transaction. Work that outlives the transaction must not use it, because the next tenant may. */
   connection: key<PoolClient>({ detach: false })
 })
 
@@ -33,7 +33,7 @@ declare module 'fastify-ctx/types' {
   interface ContextValues extends ValuesOf<typeof ctx> {}
 }
 
-/** @fastify/jwt answers some bad tokens with 400 or 500; to a client each is the same: no user. The log has the cause. */
+/** @fastify/jwt answers some bad tokens with 400 or 500. For a client they all mean that there is no user. The log has the cause. */
 async function verify (request: SeedRequest): Promise<Claims | undefined> {
   if (request.headers.authorization === undefined) return undefined
   try {

@@ -8,24 +8,24 @@ const log = logger('database')
 
 let pool: pg.Pool
 
-/** Opens the database: one connection, which the requests of all tenants share. */
+/** Opens the database with one connection, which the requests of all tenants share. */
 export function open (connectionString: string): void {
   pool = new pg.Pool({ connectionString, max: 1 })
   pool.on('connect', (client) => {
-    // First of all on each connection. A superuser would see the rows of everybody.
+    // Run first on each connection, because a superuser would see the rows of every tenant.
     client.query('set role notes_app').catch((error) => { log.error(error) })
-    // Lost in a transaction, between two queries: the next one fails. An event that nobody hears would end the process.
+    // If the connection is lost between two queries of a transaction, the next query fails. Without a listener the event would end the process.
     client.on('error', () => {})
   })
   pool.on('error', (error) => { log.error(error, 'the connection is lost; the next query opens another') })
 }
 
-/** Waits for the queries under way. */
+/** Waits for the active queries. */
 export async function close (): Promise<void> {
   await pool.end()
 }
 
-/** Makes the tables, unless they are there. */
+/** Creates the tables if they do not exist. */
 export async function migrate (connectionString: string): Promise<void> {
   const client = new pg.Client({ connectionString })
   await client.connect()
@@ -34,7 +34,7 @@ export async function migrate (connectionString: string): Promise<void> {
 }
 
 /**
- * Runs `fn` in a transaction that sees the rows of the current tenant, or in the one around it. Neither tenant nor
+ * Runs `fn` in a transaction that sees the rows of the current tenant, or in the enclosing transaction. Neither tenant nor
  * connection is passed on: `query` finds them.
  */
 export async function transaction<R> (fn: () => Promise<R>): Promise<R> {
@@ -44,7 +44,7 @@ export async function transaction<R> (fn: () => Promise<R>): Promise<R> {
   return ctx.run({ connection }, async () => {
     try {
       await connection.query('begin')
-      // `true`: until the end of the transaction, and not for whoever has the connection next.
+      // `true`: only until the end of the transaction, not for the next user of the connection.
       await connection.query("select set_config('app.tenant', $1, true)", [ctx.require('tenant')])
       const result = await fn()
       await connection.query('commit')
@@ -59,13 +59,13 @@ export async function transaction<R> (fn: () => Promise<R>): Promise<R> {
   })
 }
 
-/** The rows that a statement returns, in the transaction around it. Without one there is no tenant, and hence no row. */
+/** The rows that a statement returns in the current transaction. Without a transaction there is no tenant, so there are no rows. */
 export async function query<Row extends QueryResultRow> (sql: string, values: unknown[] = []): Promise<Row[]> {
   const { rows } = await (ctx.get('connection') ?? pool).query<Row>(sql, values)
   return rows
 }
 
-/** A query that nobody awaited comes late, and must not run in the transaction of the next tenant. */
+/** A query that nobody awaited may come late. It must not run in the transaction of the next tenant. */
 function release (connection: PoolClient, broken?: Error): void {
   ctx.set('connection', undefined)
   connection.release(broken)

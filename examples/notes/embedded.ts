@@ -1,25 +1,25 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { setFlagsFromString } from 'node:v8'
 
-/** A PostgreSQL within this process, and where it listens. */
+/** A PostgreSQL in this process, and its address. */
 export interface Embedded {
   readonly url: string
   readonly close: () => Promise<void>
 }
 
-/** Where the first start keeps its empty database for the next ones: to make it is most of what a start takes. */
+/** The first start keeps its empty database here for later starts, because creating it takes most of the time. */
 const CACHE = new URL('../../node_modules/.cache/fastify-ctx/', import.meta.url)
 
-/** Starts a PostgreSQL for those who have none at hand: PGlite, in memory, empty at each start, for this machine only. */
+/** Starts a PostgreSQL if you have none: PGlite, in memory, empty at each start, reachable only from this machine. */
 export async function startEmbedded (): Promise<Embedded> {
-  // Compiled once, quickly, not a second time for speed: the first start takes half the time.
+  // Compile once and fast, without recompiling for speed. This halves the time of the first start.
   setFlagsFromString('--liftoff-only')
   const { PGlite } = await import('@electric-sql/pglite')
   const { PGLiteSocketServer } = await import('@electric-sql/pglite-socket')
   const empty = await emptyDatabase()
   const db = await PGlite.create(empty === undefined ? {} : { loadDataDir: empty })
   if (empty === undefined) await keep(await db.dumpDataDir('none'))
-  // One for the service, one for its worker, the others to look at it with psql. Transactions take turns.
+  // One for the service, one for its worker, the others to inspect it with psql. Transactions take turns.
   const server = new PGLiteSocketServer({ db, port: 0, maxConnections: 10 })
   await server.start()
   return {

@@ -3,17 +3,17 @@ import { carry } from 'fastify-ctx/worker'
 import { ctx } from './context.ts'
 import { logger } from './logging.ts'
 
-/** What the worker is to do. */
+/** A job of the worker. */
 export interface Job {
   readonly report: string
 }
 
 const log = logger('jobs')
 
-/** A worker process, begun at the first job. What it has not done when it dies is lost: a queue would keep it. */
+/** A worker process, started for the first job. Its unfinished jobs are lost when it dies. A real queue would keep them. */
 export class Jobs {
   readonly #url: string
-  /** A worker outlives the request that needed it first, and its end is none of that request's. */
+  /** A worker outlives the request that started it, so its exit is not part of that request. */
   readonly #outside = ctx.snapshot()
   #worker: ChildProcess | undefined
 
@@ -22,13 +22,13 @@ export class Jobs {
     this.#url = url
   }
 
-  /** Hands on what the current request wants done, and with it the keys that are carried: tenant, user, request id. */
+  /** Sends a job of the current request with the carried keys: tenant, user, request id. */
   add (job: Job): void {
     this.#worker ??= this.#outside(() => this.#start())
     this.#worker.send(carry(ctx, job))
   }
 
-  /** Waits until the worker has done what it has begun. */
+  /** Waits until the worker has finished its jobs. */
   async close (): Promise<void> {
     const worker = this.#worker
     if (worker === undefined) return
@@ -41,7 +41,7 @@ export class Jobs {
     const worker = fork(new URL('worker.ts', import.meta.url), { env: { ...process.env, DATABASE_URL: this.#url } })
     worker.on('error', (error) => { log.error(error, 'a job did not reach the worker') })
     worker.on('exit', (code, signal) => {
-      if (code !== 0) log.error({ worker: worker.pid, code, signal }, 'the worker died; the next job begins another')
+      if (code !== 0) log.error({ worker: worker.pid, code, signal }, 'the worker died; the next job starts another one')
       this.#worker = undefined
     })
     return worker

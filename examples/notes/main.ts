@@ -5,7 +5,7 @@ import { startEmbedded } from './embedded.ts'
 import { Jobs } from './jobs.ts'
 import { usage } from './usage.ts'
 
-/** How long a client that has stopped reading its answer may keep a stopping service up, in milliseconds. */
+/** How long a client that has stopped reading its response may delay the stop of the service, in milliseconds. */
 const PATIENCE = 5000
 
 const { DATABASE_URL, JWT_SECRET, PORT = '3000' } = process.env
@@ -15,7 +15,7 @@ const url = DATABASE_URL ?? embedded!.url
 await database.migrate(url)
 database.open(url)
 const jobs = new Jobs(url)
-// A secret that stands in code can be read: without one from outside, tokens hold until the service stops.
+// A secret in the code can be read by anybody. Without one in the environment, tokens are valid until the service stops.
 const app = await buildApp(JWT_SECRET ?? randomBytes(32).toString('hex'), jobs)
 
 app.addHook('onClose', async () => {
@@ -33,10 +33,10 @@ try {
   await app.close()
 }
 
-/** Answers what has begun, takes nothing new, and leaves nothing that keeps the process: it ends by itself. */
+/** Finishes the active requests, accepts no new ones, and closes everything else, so that the process exits by itself. */
 function stop (signal: NodeJS.Signals): void {
   app.log.info({ signal }, 'stopping')
-  // Node closes the connections that are idle now. Those that answer now will be idle next, and kept for a minute.
+  // Node closes connections that are idle now. Active ones would become idle and stay open for a minute.
   setInterval(() => { app.server.closeIdleConnections() }, 50).unref()
   setTimeout(() => { app.server.closeAllConnections() }, PATIENCE).unref()
   app.close()
@@ -44,6 +44,6 @@ function stop (signal: NodeJS.Signals): void {
 
 function reason ({ code, message }: NodeJS.ErrnoException): string {
   if (code === 'EADDRINUSE') return `port ${PORT} is taken. Choose another: PORT=3001 npm start`
-  if (code === 'ERR_SOCKET_BAD_PORT') return `PORT is '${PORT}', which is no port number`
+  if (code === 'ERR_SOCKET_BAD_PORT') return `PORT is '${PORT}', which is not a port number`
   return message
 }

@@ -17,7 +17,7 @@ export async function write (text: string): Promise<Note> {
   return note!
 }
 
-/** No `where tenant = …`, here and below: it cannot be forgotten. */
+/** No `where tenant = …`, here and below, so nobody can forget it. */
 export async function list (): Promise<Note[]> {
   return transaction(() => query<Note>('select * from notes order by text'))
 }
@@ -29,7 +29,7 @@ export async function count (): Promise<{ notes: number, words: number }> {
   return counts!
 }
 
-/** An onRequest hook: refuses before the body is read. */
+/** An onRequest hook, which refuses a request before its body is read. */
 export async function checkQuota (): Promise<void> {
   const { notes } = await count()
   if (notes >= QUOTA) throw new QUOTA_REACHED(notes)

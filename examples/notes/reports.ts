@@ -9,7 +9,7 @@ export interface Report {
   readonly words: number | null
 }
 
-/** In the service: a report that is still to be made. */
+/** In the service: adds a report for the worker to create. */
 export async function order (): Promise<Report> {
   const [report] = await transaction(() => query<Report>('insert into reports default values returning *'))
   return report!
@@ -21,7 +21,7 @@ export async function find (id: string): Promise<Report> {
   return report
 }
 
-/** In the worker: makes it, of what the tenant that it was ordered by may see. */
+/** In the worker: creates the report from the rows that its tenant may see. */
 export async function make (id: string): Promise<void> {
   await transaction(async () => {
     const { notes: count, words } = await notes.count()

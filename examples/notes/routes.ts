@@ -13,7 +13,7 @@ const NOTE = {
   properties: { text: { type: 'string', minLength: 1 } }
 }
 
-/** No route passes on a tenant: the layers below ask the context. */
+/** No route passes a tenant on: the layers below ask the context. */
 export async function routes (app: FastifyInstance, { jobs }: { jobs: Jobs }): Promise<void> {
   app.addHook('onRequest', async () => { if (!ctx.has('user')) throw new NO_USER() })
 
@@ -33,10 +33,10 @@ export async function routes (app: FastifyInstance, { jobs }: { jobs: Jobs }): P
 
   app.get<{ Params: { id: string } }>('/reports/:id', async (request) => reports.find(request.params.id))
 
-  /** Forgets the transaction, and sees nothing. */
+  /** Forgets the transaction, and gets no rows. */
   app.get('/forgotten', async () => query('select * from notes'))
 
-  /** Fails in a transaction, and leaves nothing behind. */
+  /** Fails in a transaction, which is rolled back. */
   app.get('/boom', async () => transaction(async () => {
     await notes.write('half of the work')
     throw new Error('the other half is broken')

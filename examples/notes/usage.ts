@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Claims } from './context.ts'
 
-/** How to call the service: calls to paste, each with a token that holds for twelve hours. */
+/** How to call the service: commands to paste, each with a token that is valid for twelve hours. */
 export function usage (app: FastifyInstance, url: string): string {
   const ada = bearer(app, { sub: 'ada', tenant: 'acme' })
   const lin = bearer(app, { sub: 'lin', tenant: 'globex' })

@@ -8,7 +8,7 @@ import * as reports from './reports.ts'
 const log = logger('worker')
 const running = new Set<Promise<void>>()
 
-/** Runs a job in the scope of the request that wanted it. */
+/** Runs a job in the scope of the request that ordered it. */
 const run = carried(ctx, async ({ report }: Job) => {
   try {
     await reports.make(report)
@@ -25,7 +25,7 @@ process.on('message', (task: Parameters<typeof run>[0]) => {
   running.add(job)
 })
 
-// The service says when to stop, also by its death. Ctrl-C reaches both.
+// The service tells the worker to stop, or exits. Ctrl-C reaches both.
 process.on('SIGINT', () => {})
 process.on('disconnect', async () => {
   await Promise.all(running)

@@ -1,4 +1,4 @@
-// Works jobs off, in a process of its own: each in the scope of the request that it comes from.
+// Runs jobs in a separate process, each in the scope of the request that added it.
 import { createPostgresBackend, Worker, type Job } from 'bullmq'
 import { pino } from 'pino'
 import { connection, ctx, queueName, type Report } from './context.ts'
@@ -13,7 +13,7 @@ async function write (month: string, attempt: number): Promise<string> {
 
 const worker = new Worker(queueName, ({ data, attemptsMade }: Job<Report>) => ctx.hydrate(data.context, () => write(data.month, attemptsMade + 1)), { connection, concurrency: 5 }, createPostgresBackend)
 
-// A listener belongs to no job: it says which one it is about.
+// A listener belongs to no job: its arguments say which one.
 worker.on('failed', (job, error) => {
   if (job !== undefined) ctx.hydrate(job.data.context, () => { logger.warn({ cause: error.message }, 'failed') }).catch((refused) => { logger.error(refused) })
 })

@@ -4,11 +4,11 @@ import { createContext, key } from 'fastify-ctx'
 export const ctx = createContext({
   tenant: key<string>({ seed: ({ headers }) => headers['x-tenant-id'], log: true, carry: true, locked: true })
 }, {
-  // Who can write to the queue could forge a tenant, but for the signature.
-  envelope: { secrets: [process.env.JOB_SECRET ?? 'only for this example: take one of your own'], ttl: 86_400_000 }
+  // Without the signature, anybody who can write to the queue could forge a tenant.
+  envelope: { secrets: [process.env.JOB_SECRET ?? 'only for this example: use your own'], ttl: 86_400_000 }
 })
 
-/** BullMQ on PostgreSQL; for Redis, `{ connection: { host, port } }` and no back end. */
+/** BullMQ on PostgreSQL. For Redis, `{ connection: { host, port } }` and no back end. */
 export const queueName = 'reports'
 export const connection = { connectionString: process.env.DATABASE_URL ?? 'postgres://postgres@localhost', migrate: true }
 

@@ -1,4 +1,4 @@
-// Requests put jobs into a queue; another process does them, later. DATABASE_URL=postgres://… says where the queue is.
+// Requests add jobs to a queue, which another process runs later. DATABASE_URL=postgres://… is the address of the queue.
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
@@ -15,7 +15,7 @@ await once(consumer, 'message')
 const app = Fastify()
 await app.register(ctx.plugin)
 app.post<{ Params: { month: string } }>('/reports/:month', async ({ params: { month } }, reply) => {
-  // Not the time that is left for the request: the job has no part in it.
+  // Without the remaining time of the request, which does not limit the job.
   const { id } = await queue.add('report', { month, context: ctx.dehydrate({ remaining: false }) }, { attempts: 3, backoff: { type: 'fixed', delay: 100 } })
   return reply.code(202).send({ id })
 })

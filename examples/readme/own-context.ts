@@ -10,7 +10,7 @@ declare module 'fastify-ctx/types' {
   interface ContextValues extends ValuesOf<typeof ctx> {} // the types of request.ctx
 }
 
-// What the README leaves out: an application, a user, and the requests.
+// Not in the README: an application, a user, and the requests.
 import assert from 'node:assert/strict'
 import Fastify from 'fastify'
 

@@ -21,7 +21,7 @@ async function readOrders () { // nobody passes the request, the logger or the t
   return { tenant: ctx.require('tenant'), orders: [] }
 }
 
-// What the README leaves out: who the user is, and one request.
+// Not in the README: the user, and one request.
 import assert from 'node:assert/strict'
 import type { AddressInfo } from 'node:net'
 import type { FastifyRequest } from 'fastify'

@@ -1,4 +1,4 @@
-// The context of both sides, the server and its threads: what is carried is what says so.
+// The context of both sides, the server and its threads. Only keys with carry are carried.
 import { createContext, key } from 'fastify-ctx'
 
 export const ctx = createContext({

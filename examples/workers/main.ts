@@ -1,4 +1,4 @@
-// A request gives its heavy work to a pool of threads, which is shared by all requests.
+// A request runs its heavy work in a pool of threads, which all requests share.
 import Fastify from 'fastify'
 import { carry } from 'fastify-ctx/worker'
 import { Piscina } from 'piscina'

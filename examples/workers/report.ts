@@ -1,9 +1,9 @@
-// What a thread of the pool runs for each task, in the scope of the request that it comes from.
+// A thread of the pool runs this for each task, in the scope of the request that sent it.
 import { carried } from 'fastify-ctx/worker'
 import { pino } from 'pino'
 import { ctx } from './context.ts'
 
-// In sync: a thread that is ended loses what its logger has not written yet.
+// Synchronous, because a terminated thread loses log lines that are not written yet.
 const logger = pino({ mixin: ctx.mixin, base: null, timestamp: false }, pino.destination({ dest: 1, sync: true }))
 
 export default carried(ctx, async ({ month }: { readonly month: string }) => {

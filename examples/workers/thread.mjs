@@ -1,4 +1,4 @@
-// On Node 20 a thread needs help with TypeScript. A program that is built gives the pool its built file instead.
+// On Node 20 a thread needs help with TypeScript. In a built program, give the pool the built file instead.
 import { tsImport } from 'tsx/esm/api'
 
 const { default: module } = await tsImport('./report.ts', import.meta.url)

@@ -48,12 +48,12 @@ const PRINTED: Readonly<Record<string, ReadonlyArray<string | RegExp | object>>>
     `mail of ${user}, mail of guest`
   ]),
   'outgoing.ts': [
-    'orders is told tenant Caf%C3%A9 Z%C3%BCrich, id demo-1',
-    'advertisers is told tenant none, id none',
-    'orders is told tenant Caf%C3%A9 Z%C3%BCrich, id demo-1',
-    'advertisers is told tenant none, id none',
-    'orders is told tenant Caf%C3%A9 Z%C3%BCrich, id demo-1',
-    'orders is told tenant Caf%C3%A9 Z%C3%BCrich, id demo-1'
+    'orders received tenant Caf%C3%A9 Z%C3%BCrich, id demo-1',
+    'advertisers received tenant none, id none',
+    'orders received tenant Caf%C3%A9 Z%C3%BCrich, id demo-1',
+    'advertisers received tenant none, id none',
+    'orders received tenant Caf%C3%A9 Z%C3%BCrich, id demo-1',
+    'orders received tenant Caf%C3%A9 Z%C3%BCrich, id demo-1'
   ],
   'required-keys.ts': [
     /^400 .*"code":"FST_CTX_MISSING".*'tenant' is required/,
