@@ -8,6 +8,9 @@ export const ROOT = fileURLToPath(new URL('..', import.meta.url))
 /** The folder of everything that `npm run docs` writes. */
 export const SITE = join(ROOT, '.site')
 
+/** The pictures of the pages. */
+export const PICTURES = filesIn(join(ROOT, 'docs')).filter((name) => name.endsWith('.svg')).map((name) => `docs/${name}`)
+
 /** The order of the pages in the sidebar. A page in no group comes in the last one. */
 const GROUPS = {
   Start: ['index', 'concepts', 'keys', 'api', 'faq', 'errors', 'incident'],
@@ -38,16 +41,14 @@ export function pages (reference) {
   for (const [page, file] of sources) {
     found.set(page, rewritten(read(file), (target) => {
       const path = posix.join(posix.dirname(file), target)
-      if (path.startsWith('docs/images/')) return relativeTo(page, posix.relative('docs', path))
+      if (PICTURES.includes(path)) return relativeTo(page, posix.relative('docs', path))
       if (pageOf.has(path)) return relativeTo(page, pageOf.get(path))
       linked.add(path)
       return relativeTo(page, `source/${path}.md`)
     }))
   }
   for (const path of linked) found.set(`source/${path}.md`, sourcePage(path))
-  for (const name of reference === undefined ? [] : filesIn(reference)) {
-    found.set(`reference/${name === 'README.md' ? 'index.md' : name}`, readFileSync(join(reference, name), 'utf8').replaceAll('README.md', 'index.md'))
-  }
+  for (const [name, text] of reference === undefined ? [] : referencePages(reference)) found.set(`reference/${name}`, text)
   return found
 }
 
@@ -81,6 +82,29 @@ function rewritten (text, lead) {
 function relativeTo (page, target) {
   const path = posix.relative(posix.dirname(page), target)
   return path.startsWith('.') ? path : `./${path}`
+}
+
+/** The API reference. TypeDoc numbers headings by another rule than the site does, so a link to a heading that has no number loses it. */
+function referencePages (folder) {
+  const texts = new Map(filesIn(folder).map((name) => [name.replace('README.md', 'index.md'), readFileSync(join(folder, name), 'utf8').replaceAll('README.md', 'index.md')]))
+  const headings = new Map([...texts].map(([name, text]) => [name, slugs(text)]))
+  return new Map([...texts].map(([name, text]) => [name, text.replace(/\]\(([^)#\s]*)#([^)\s]+?)(-\d+)\)/g, (link, path, id, number) => {
+    const known = headings.get(path === '' ? name : posix.join(posix.dirname(name), path))
+    return known !== undefined && !known.has(id + number) && known.has(id) ? `](${path}#${id})` : link
+  })]))
+}
+
+/** The ids of the headings of a page: one that comes again gets a number. */
+function slugs (text) {
+  const ids = new Set()
+  for (const [, heading] of text.matchAll(/^#+ (.*)$/gm)) {
+    const id = slug(heading.replaceAll('\\', ''))
+    let i = 1
+    let unique = id
+    while (ids.has(unique)) unique = `${id}-${i++}`
+    ids.add(unique)
+  }
+  return ids
 }
 
 /** A page that shows a file, or each file of a folder. */

@@ -2,9 +2,9 @@
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { build, serve } from 'vitepress'
-import { pages, ROOT, SITE } from './docs-pages.mjs'
+import { pages, PICTURES, ROOT, SITE } from './docs-pages.mjs'
 
 const reference = join(SITE, 'reference')
 const typedoc = join(dirname(createRequire(import.meta.url).resolve('typedoc/package.json')), 'bin/typedoc')
@@ -16,6 +16,6 @@ for (const [page, text] of pages(reference)) {
   mkdirSync(dirname(file), { recursive: true })
   writeFileSync(file, text)
 }
-cpSync(join(ROOT, 'docs/images'), join(SITE, 'pages/images'), { recursive: true })
+for (const picture of PICTURES) cpSync(join(ROOT, picture), join(SITE, 'pages', relative('docs', picture)))
 await build(join(ROOT, 'docs'))
 if (process.argv.includes('--open')) await serve({ root: join(ROOT, 'docs'), port: 4173 })

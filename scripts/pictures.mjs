@@ -40,7 +40,7 @@ export function pictures () {
 }
 
 function requestLife () {
-  const phases = [['onRequest', 124], ['body, validation', 126], ['hooks', 70], ['handler', 140], ['serialize, onSend', 130], ['stream', 66], ['onResponse', 88]]
+  const phases = [['onRequest', 120], ['body, validation', 124], ['hooks', 66], ['handler', 130], ['serialize, onSend', 130], ['stream', 66], ['onResponse', 96]]
   let x = 30
   const row = phases.map(([name, width]) => {
     const part = box(x, 92, width - 6, 30, 'box', name)
@@ -50,22 +50,22 @@ function requestLife () {
   const end = x
   return svg(900, 430, 'The lifecycle of a request', 'A scope opens in onRequest, is readable in everything that the request runs, and ends when the response is complete and all of its work is done.', [
     text(30, 36, 'The lifecycle of a request', 'title'),
-    text(30, 58, 'One scope in all code that it runs: Node.js, Fastify, a pool, another request. A client that leaves aborts ctx.signal, and nothing else.', 'small'),
+    text(30, 58, 'One scope, no matter who runs the code: Node.js, Fastify, a pool, another request. A client that leaves only aborts ctx.signal.', 'small'),
     text(30, 82, 'time', 'small'), arrow(62, 78, end - 4, 78),
+    path(`M ${end - 1} 70 V 340`),
     ...row,
     box(30, 136, 44, 34, 'box', 'seed', 'small'),
-    box(80, 136, end - 86, 34, 'scope', "the scope of the request: ctx.get('tenant') is 'acme' in all of these, and on each log line"),
-    text(30, 203, 'ctx.run', 'code'), box(352, 184, 130, 30, 'inner', "tenant: 'globex'", 'code'), text(490, 203, 'a child scope, seen inside the function only', 'small'),
+    box(80, 136, end - 86, 34, 'scope', "the scope of the request: ctx.get('tenant') is 'acme' in each phase, and on each log line"),
+    text(30, 203, 'ctx.run', 'code'), box(342, 184, 120, 30, 'inner', "tenant: 'globex'", 'code'), text(470, 203, 'a child scope, seen inside the function only', 'small'),
     text(30, 243, 'run(values, done)', 'code'), box(282, 224, end - 288, 30, 'inner', 'opened around done in a hook: it holds for the rest of the request'),
     text(30, 283, 'ctx.detach', 'code'), box(400, 264, 470, 30, 'copy', 'a copy that outlives the response: app.close() waits for it'),
     text(30, 323, 'ctx.after', 'code'), box(end + 4, 304, 870 - end - 4, 30, 'copy', 'a copy'),
-    path(`M ${end - 1} 70 V 340`),
     text(end + 8, 88, 'the end', 'title'),
     text(end + 8, 108, 'onEnd runs, then', 'small'), text(end + 8, 124, 'after starts', 'small'),
-    box(end + 6, 136, 864 - end, 34, 'gone', 'values dropped', 'small'),
+    box(end + 4, 136, 870 - end - 4, 34, 'gone', ['values are', 'dropped'], 'small'),
     box(30, 352, 840, 52, 'box', [
-      'The scope ends once: when the response is complete or the connection has closed, and each hook, handler and stream that began has settled.',
-      'Values are dropped after a complete response. After a disconnect they stay for code that is still running.'
+      'The scope ends once: after the response is complete or the connection is gone, and after each hook, handler and stream has settled.',
+      'Values are dropped after a complete response. After a lost connection, the code that still runs keeps them.'
     ], 'small')
   ])
 }
@@ -76,24 +76,24 @@ function exits () {
     ['jobs, workers', 'carry: true, or { pack, unpack }', 'ctx.dehydrate(), signed or not'],
     ['outgoing requests', 'header, and propagate', 'fetch, undici, ctx.headersFor(url)'],
     ['span attributes', 'log, and otel({ attributes })', 'the span of the request or job'],
-    ['the response', 'the request id alone', 'x-request-id']
+    ['the response', 'only the request id', 'x-request-id']
   ]
-  return svg(900, 370, 'The exits', 'A value leaves the process only where its key allows it: by log lines, envelopes, outgoing headers, span attributes, and the response id.', [
-    text(30, 36, 'The exits: a value leaves the process only where its key allows it', 'title'),
+  return svg(900, 370, 'The exits', 'A value leaves the process only if the policy of its key allows it: on log lines, in envelopes, in outgoing headers and as span attributes. The response contains the request id.', [
+    text(30, 36, 'The exits: a value leaves the process only if the policy of its key allows it', 'title'),
     box(30, 76, 160, 228, 'scope', ['the scope', '', "tenant: 'acme'", 'user: { id, email }', "token: 's3cret'"]),
     text(340, 64, 'the policy that opens it', 'small'), text(622, 64, 'the way out', 'small'),
     ...rows.flatMap(([exit, policy, how], i) => {
       const y = 76 + i * 48
       return [text(204, y + 12, exit, 'small'), arrow(190, y + 18, 330, y + 18), box(334, y, 250, 36, 'inner', policy, 'code'), arrow(584, y + 18, 612, y + 18), box(616, y, 254, 36, 'box', how, 'small')]
     }),
-    text(30, 340, 'No policy, no exit: token is on no line, in no job and in no header. ctx.policy() prints this table for your own keys.', 'small')
+    text(30, 340, 'Without a policy there is no exit: token is on no log line, in no job and in no header. ctx.policy() shows this table for your keys.', 'small')
   ])
 }
 
-/** The purpose of each room of lib. */
+/** What each folder or file at the root of lib is for. */
 const ROOMS = {
-  api: 'what callers hold: ctx and request.ctx',
-  check: 'the command that tests isolation',
+  api: 'the calls of ctx and request.ctx',
+  cli: 'the command npx fastify-ctx check',
   common: 'errors, warnings, symbols',
   config: 'keys and options, read and checked',
   envelope: 'a scope as text, and back',
@@ -102,7 +102,7 @@ const ROOMS = {
   lifecycle: 'run, end, detach, cancel',
   logging: 'fields on log lines',
   otel: 'entry: OpenTelemetry',
-  patches: 'what is replaced in the host, and undone',
+  patches: 'what is replaced in Fastify and Node.js, and undone',
   plugin: 'register(): hooks, decorators',
   propagation: 'outgoing headers',
   request: 'opening, seeds, required keys',
@@ -138,8 +138,8 @@ function lib () {
         text(x + width / 2, y + 36, ROOMS[name] ?? '', 'small', 'middle')
     })
   })
-  return svg(900, 80 + floors.length * 58, 'The rooms of lib', 'The folders of lib, each above those that it imports from.', [
-    text(40, 36, 'The rooms of lib: each imports only from those below it', 'title'), ...parts
+  return svg(900, 80 + floors.length * 58, 'The folders of lib', 'The folders of lib. Each one imports only from the folders below it.', [
+    text(40, 36, 'The folders of lib: each one imports only from the folders below it', 'title'), ...parts
   ])
 }
 

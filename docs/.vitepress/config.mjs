@@ -25,6 +25,9 @@ export default defineConfig({
       // Vue would take what stands between two pairs of braces for an expression.
       const text = md.renderer.rules.text
       md.renderer.rules.text = (...args) => text(...args).replaceAll('{{', '&#123;&#123;')
+      // A long name may break after these characters, and nowhere else.
+      const code = md.renderer.rules.code_inline
+      md.renderer.rules.code_inline = (...args) => code(...args).replace(/(?<=[a-z0-9])[_./](?=[a-z])(?![^<]*>)/gi, '$&<wbr>')
     }
   },
   themeConfig: {

@@ -1,18 +1,12 @@
 // The page of fastify-ctx/inspect in an installed Chromium: its content security policy, and hostile values.
-import { existsSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
 import Fastify from 'fastify'
-import { chromium, type Browser, type Page } from 'playwright-core'
+import type { Browser, Page } from 'playwright-core'
 import t from 'tap'
 import { createContext, key } from '../../lib/index.ts'
 import inspect from '../../lib/inspect.ts'
+import { openBrowser } from '../support/browser.ts'
 import { HOSTILE } from '../support/hostile.ts'
 import { gate, listen, type Tap } from '../support/support.ts'
-
-const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome']
-
-/** The browser in CHROMIUM, or the first one in the path. */
-const executablePath = process.env.CHROMIUM ?? (process.env.PATH ?? '').split(delimiter).flatMap((folder) => NAMES.map((name) => join(folder, name))).find((file) => existsSync(file))
 
 const ctx = createContext({
   tenant: key<string>({ seed: ({ headers }) => headers['x-tenant'] === undefined ? undefined : decodeURIComponent(headers['x-tenant'] as string), log: true }),
@@ -96,11 +90,5 @@ function testPage (t: Tap, browser: Browser): void {
   })
 }
 
-if (executablePath === undefined) {
-  t.comment('NOT RUN IN A BROWSER: no Chromium is on this machine. Set CHROMIUM to its path, or apt-get install chromium. test/unit/inspect/script.test.ts runs the script of the page without one.')
-  t.pass('no browser to test with')
-} else {
-  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] })
-  t.teardown(() => browser.close())
-  testPage(t, browser)
-}
+const browser = await openBrowser(t, 'test/unit/inspect/script.test.ts runs the script of the page without one.')
+if (browser !== undefined) testPage(t, browser)
