@@ -5,7 +5,7 @@ import type { Tap } from './support.ts'
 
 const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome']
 
-/** What CHROMIUM names, or the first that is in the path. */
+/** The browser in CHROMIUM, or the first one in the path. */
 const executablePath = process.env.CHROMIUM ?? (process.env.PATH ?? '').split(delimiter).flatMap((folder) => NAMES.map((name) => join(folder, name))).find((file) => existsSync(file))
 
 /** It runs as root in a container, and asks nobody for anything on its own account. */
