@@ -24,6 +24,7 @@ import type { Registration, Scope } from './scope/scope.ts'
 import { CREATE_OPTIONS, LATE_OPTIONS, type LateOptions } from './config/options.ts'
 import { scopeOf } from './scope/lookup.ts'
 import { checkRequestContext } from './scope/copies.ts'
+import { registrationsOf } from './scope/registrations.ts'
 import { currentScope } from './scope/storage.ts'
 import type { ContextValues, RequestValues, RequiredKeys, ValueOf, WritableKeyOf } from './types.ts'
 import { kRegistered, kRequestContext } from './common/symbols.ts'
@@ -109,6 +110,7 @@ function register (definition: ContextDefinition, instance: Registered, given: C
     policy, settings, idLabel, log: instance.log, idHeader, idPattern: idPattern(requestId), pending: new Set(), onWrite: attributeWriter(settings.tracing)
   }
   definition.register(registration)
+  registrationsOf(instance.server).add(registration)
   closeAfterWork(instance as Closing, definition, registration, options.closeTimeout ?? CLOSE_TIMEOUT, undo)
   instance[kRegistered] = new Map(registered).set(definition, options)
   // A second context beside the first one takes the ids as they are, unless it says how else they are made.

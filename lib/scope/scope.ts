@@ -38,8 +38,8 @@ export interface Registration {
   readonly idHeader: string
   /** What a request id from outside must match. */
   readonly idPattern: Pick<RegExp, 'test'>
-  /** Hears of each value that a scope gets; `undefined` where nobody listens. */
-  readonly onWrite: ((scope: Scope, name: string) => void) | undefined
+  /** Called after each write; `undefined` if nobody listens. */
+  onWrite: ((scope: Scope, name: string) => void) | undefined
 }
 
 /** Work that the application waits for. */

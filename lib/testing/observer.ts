@@ -5,7 +5,8 @@ import { symbolOf } from '../common/symbols.ts'
 import { requestIdLabel } from '../patches/fastify-internals.ts'
 import { lifetimeOfRaw } from '../lifecycle/carrier.ts'
 import type { RequestLifetime } from '../lifecycle/request-lifetime.ts'
-import { Scope, type Lifetime, type Registration } from '../scope/scope.ts'
+import { listenToWrites, registrationsOf } from '../scope/registrations.ts'
+import type { Lifetime, Scope } from '../scope/scope.ts'
 import type { Canaries } from './canary.ts'
 import { makeCrossing, ownersOf, type Found } from './crossing.ts'
 import type { SentRequest } from './sent-request.ts'
@@ -42,7 +43,6 @@ export class Observer {
   /** `undefined` for an id that several requests have. */
   readonly #ids = new Map<unknown, SentRequest | undefined>()
   readonly #lifetimes = new Map<Lifetime, SentRequest>()
-  readonly #registrations = new Set<Registration>()
   readonly #lines: LogLine[] = []
   readonly #given: HeldValue[] = []
   readonly #left: HeldValue[] = []
@@ -57,7 +57,7 @@ export class Observer {
     this.#idLabel = requestIdLabel(app)
     this.#watchServer(app.server as Server)
     for (const logger of [app.log as object, ...loggers]) this.#watchLogger(logger)
-    this.#stops.push(spyOn(Scope.prototype, 'write', (scope, [name, value]) => { this.#lookAtWrite(scope as Scope, name as string, value) }))
+    for (const registration of registrationsOf(app.server)) this.#stops.push(listenToWrites(registration, (scope, name) => { this.#lookAtWrite(scope, name) }))
   }
 
   /** Says which request comes next from a port. */
@@ -80,7 +80,7 @@ export class Observer {
 
   /** Waits for the work that requests left behind, until a time in milliseconds since the epoch. */
   async settle (until: number): Promise<void> {
-    for (const registration of this.#registrations) await drain(registration, until, undefined)
+    for (const registration of registrationsOf(this.#app.server)) await drain(registration, until, undefined)
   }
 
   stop (): void {
@@ -155,8 +155,8 @@ export class Observer {
     return name === undefined ? label : `${label}, logger '${String(name)}'`
   }
 
-  #lookAtWrite (scope: Scope, key: string, value: unknown): void {
-    const { lifetime } = scope.root
+  #lookAtWrite ({ store, root: { lifetime } }: Scope, key: string): void {
+    const value = store[key]
     if (lifetime === undefined || value === undefined) return
     const text = textOf(value)
     if (this.#canaries.ownersIn(text).size > 0) this.#given.push({ lifetime, key, text, line: rememberCall() })
@@ -175,7 +175,6 @@ export class Observer {
     let isAwaited = false
     for (let scope: Scope | undefined = lifetime.scope; scope !== undefined; scope = scope.enclosing) {
       isAwaited ||= (scope.lazyState?.onEndCallbacks ?? scope.lazyState?.afterTasks) !== undefined
-      this.#registrations.add(scope.registration)
       this.#claim(scope.store.requestId, sent)
       for (const key of Object.keys(scope.store)) {
         const text = textOf(scope.store[key])

@@ -6,7 +6,7 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastif
 import pino from 'pino'
 import t, { type Test } from 'tap'
 import { createContext, key } from '../../../lib/index.ts'
-import { Scope } from '../../../lib/scope/scope.ts'
+import { registrationsOf } from '../../../lib/scope/registrations.ts'
 import { Canaries, makeCanary } from '../../../lib/testing/canary.ts'
 import { SentRequest } from '../../../lib/testing/sent-request.ts'
 import { Observer } from '../../../lib/testing/observer.ts'
@@ -203,14 +203,14 @@ t.test('settle() waits for work that requests left behind, up to a limit', async
 t.test('stop() restores the server, the logger and the scopes', async (t) => {
   const { ctx, app, lines } = start(t)
   await app.register(ctx.plugin)
-  const { write } = Scope.prototype
+  const [registration] = registrationsOf(app.server)
   const before = app.server.listeners('request')
   const { watch } = await watched(t, app)
-  t.not(Scope.prototype.write, write)
+  t.type(registration!.onWrite, 'function')
   t.equal(app.server.listenerCount('request'), before.length + 2)
   t.ok(Object.hasOwn(lines, 'write'))
   watch.stop()
-  t.equal(Scope.prototype.write, write)
+  t.equal(registration!.onWrite, undefined)
   t.same(app.server.listeners('request'), before)
   t.notOk(Object.hasOwn(lines, 'write'))
 })
