@@ -2,7 +2,7 @@
 // DOCS=docs/keys.md,docs/work.md checks these pages alone.
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import t from 'tap'
 import ts from 'typescript'
@@ -37,10 +37,11 @@ t.test('docs: each block marked so runs, and writes the log lines shown below it
     mkdirSync(dirname(copy), { recursive: true })
     writeFileSync(copy, stripped(read(`lib/${file}`)))
   }
+  for (const { path, text } of programs) writeFileSync(join(directory, basename(path).replace(/ts$/, 'js')), runnable(text))
   for (const [i, block] of blocks.entries()) {
     const { file, line, log } = block
     const program = join(directory, `${i}.js`)
-    writeFileSync(program, runnable(block))
+    writeFileSync(program, runnable(block.code))
     const { stdout } = await promisify(execFile)(process.execPath, [program], { timeout: 60_000 })
       .catch((error: Error & { stdout: string, stderr: string }) => { throw new Error(`${file}:${line} failed: ${error.stderr}`, { cause: error }) })
     const written = stdout.split('\n').filter((text) => text.startsWith('{')).map((text) => JSON.parse(text) as unknown)
@@ -52,14 +53,16 @@ t.test('docs: each block marked so runs, and writes the log lines shown below it
 interface Block {
   readonly file: string
   readonly line: number
+  /** The program of `examples/readme` that it is a part of. */
+  readonly program: string | undefined
   readonly code: string
   readonly run: boolean
   /** The lines of the json block that follows before the next ts block: some of what the run writes. */
   readonly log: readonly string[]
 }
 
-/** The programs of which the README shows a part: readers see no scaffolding, and what they see runs. */
-const programs = filesIn('examples/readme', '.ts').map(read)
+/** The programs of which the README shows a part: readers see no scaffolding, and what they see runs. They import each other. */
+const programs = filesIn('examples/readme', '.ts').map((path) => ({ path, text: read(path) }))
 
 /**
  * The ts blocks of a document. Each is a module of its own. A block of the README stands, as it is, in a program of `examples/readme`.
@@ -72,11 +75,12 @@ function blocksOf (file: string): Block[] {
   const found = [...text.matchAll(fence)]
   return found.map(({ index, groups = {}, 0: { length } }, i) => {
     const until = text.slice(index + length, found[i + 1]?.index)
-    const program = file === 'README.md' ? programs.find((program) => program.includes(groups.code!)) : undefined
+    const program = file === 'README.md' ? programs.find(({ text }) => text.includes(groups.code!)) : undefined
     return {
       file,
       line: text.slice(0, index).split('\n').length,
-      code: `${program ?? `${groups.before ?? ''}${groups.code}${groups.after ?? ''}`}export {}\n`,
+      program: program?.path,
+      code: `${program?.text ?? `${groups.before ?? ''}${groups.code}${groups.after ?? ''}`}export {}\n`,
       run: program !== undefined || groups.run !== undefined,
       log: /^```json\n(?<lines>.*?)\n```$/ms.exec(until)?.groups?.lines?.split('\n') ?? []
     }
@@ -85,7 +89,7 @@ function blocksOf (file: string): Block[] {
 
 /** What the compiler reports about the blocks of one program, each a module of its own; as strict as about our own code. */
 function complaints (blocks: readonly Block[], host: ts.CompilerHost): Map<Block, string[]> {
-  const files = new Map(blocks.map((block, i) => [join(ROOT, `block-${i}.ts`), block]))
+  const files = new Map(blocks.map((block, i) => [join(ROOT, block.program ?? `block-${i}.ts`), block]))
   const getSourceFile: typeof host.getSourceFile = (name, language) => files.has(name) ? ts.createSourceFile(name, files.get(name)!.code, language, true) : host.getSourceFile(name, language)
   const program = ts.createProgram([...files.keys()], OPTIONS, { ...host, getSourceFile, fileExists: (name) => files.has(name) || host.fileExists(name) })
   return new Map([...files].map(([name, block]) => {
@@ -113,8 +117,9 @@ function cachedHost (): ts.CompilerHost {
 }
 
 /** A block as a program of its own: on a copy of what is in lib, and on a port that is free. */
-function runnable ({ code }: Block): string {
-  return stripped(code).replace(/from 'fastify-ctx(?:\/(\w+))?'/g, (_, entry: string = 'index') => `from './lib/${entry}.js'`).replaceAll('port: 3000', 'port: 0')
+function runnable (code: string): string {
+  return stripped(code).replace(/from 'fastify-ctx(?:\/(\w+))?'/g, (_, entry: string = 'index') => `from './lib/${entry}.js'`)
+    .replace(/from '\.\/(\w+)\.ts'/g, "from './$1.js'").replaceAll('port: 3000', 'port: 0')
 }
 
 /** Whether all that a value shown has is in the whole one. */

@@ -1,3 +1,4 @@
+// app.ts
 import Fastify from 'fastify'
 import context, { ctx } from 'fastify-ctx'
 
@@ -9,10 +10,12 @@ const app = Fastify({ logger: true })
 await app.register(context, {
   keys: {
     tenant: { seed: (request) => request.headers['x-tenant-id'], log: true },
-    user: { log: (user) => user.id } // set after authentication
+    user: { log: (user) => user.id }
   }
 })
-app.addHook('preHandler', async (request) => { request.ctx.user = await authenticate(request) })
+app.addHook('preHandler', async (request) => {
+  request.ctx.user = { id: 'ada' } // your authentication
+})
 app.get('/orders', async () => readOrders())
 await app.listen({ port: 3000 })
 
@@ -21,14 +24,9 @@ async function readOrders () { // nobody passes the request, the logger or the t
   return { tenant: ctx.require('tenant'), orders: [] }
 }
 
-// Not in the README: the user, and one request.
+// Not in the README: one request.
 import assert from 'node:assert/strict'
 import type { AddressInfo } from 'node:net'
-import type { FastifyRequest } from 'fastify'
-
-async function authenticate (_request: FastifyRequest) {
-  return { id: 'ada' }
-}
 
 const { port } = app.server.address() as AddressInfo
 const answer = await fetch(`http://localhost:${port}/orders`, { headers: { 'x-tenant-id': 'acme', 'x-request-id': 'demo-1' } })
