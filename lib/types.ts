@@ -59,6 +59,9 @@ type SetValue<T> = T extends Present<infer P> ? P : Exclude<T, undefined>
 /** The type that `request.ctx.<key>` has: with `undefined`, unless each request has the value. */
 export type HeldValue<T> = T extends Present<infer P> ? P : T | undefined
 
+/** One of the keys that have a value, with its value. */
+export type Entry<V> = { [K in KeyOf<V>]: [key: K, value: ValueOf<V, K>] }[KeyOf<V>]
+
 declare const refused: unique symbol
 
 /** What no value is of: where it stands in an error of the compiler, `Why` says what is wrong. */

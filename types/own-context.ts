@@ -57,6 +57,20 @@ export function getIsNeverSureAndRequireIs () {
   expectType<null>().of(ctx.require('nothing'))
 }
 
+export function entriesPairEachKeyWithItsValue () {
+  const small = createContext({ tenant: key<string>(), count: key<number>({ seed: () => 1 }) })
+  type Pair = ['requestId', string] | ['tenant', string] | ['count', number]
+  expectType<Pair[]>().of(small.entries())
+  for (const [name, value] of small.entries()) if (name === 'count') expectType<number>().of(value)
+  expectType<Record<string, unknown>>().of(request.ctx.fields())
+  expectType<number>().of(ctx.exit(() => 7))
+  expectType<Promise<string>>().of(request.ctx.exit(async () => 'x'))
+
+  // A promise is not a function.
+  // @ts-expect-error
+  ctx.exit(Promise.resolve())
+}
+
 export function requestCtxIsSureWhereTheSeedIs () {
   // Sync and async seeds that always return a value.
   expectType<string>().of(request.ctx.locale)

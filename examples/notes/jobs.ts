@@ -13,8 +13,6 @@ const log = logger('jobs')
 /** A worker process, started for the first job. Its unfinished jobs are lost when it dies. A real queue would keep them. */
 export class Jobs {
   readonly #url: string
-  /** A worker outlives the request that started it, so its exit is not part of that request. */
-  readonly #outside = ctx.snapshot()
   #worker: ChildProcess | undefined
 
   /** @param url where the worker finds the database */
@@ -24,7 +22,8 @@ export class Jobs {
 
   /** Sends a job of the current request with the carried keys: tenant, user, request id. */
   add (job: Job): void {
-    this.#worker ??= this.#outside(() => this.#start())
+    // A worker outlives the request that started it, so its events are not part of that request.
+    this.#worker ??= ctx.exit(() => this.#start())
     this.#worker.send(carry(ctx, job))
   }
 

@@ -15,3 +15,9 @@ export function snapshotOf (store: Store | undefined): <A extends unknown[], R>(
     return enter(store, fn, ...args)
   }
 }
+
+/** Calls `fn` outside of every scope: `ctx.exit`. */
+export function callOutside<R> (fn: () => R): R {
+  if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.exit', 'a function to call outside of every scope')
+  return enter(undefined, fn)
+}

@@ -5,7 +5,7 @@ import type { BoundIterable } from '../scope/bind-iterable.ts'
 import type { Cache } from '../scope/cache.ts'
 import type { Logger } from '../scope/line.ts'
 import type { Trace } from '../tracing/trace-context.ts'
-import type { ImpersonatedValues, KeyOf, ValueOf, Values, WritableKeyOf } from '../types.ts'
+import type { Entry, ImpersonatedValues, KeyOf, ValueOf, Values, WritableKeyOf } from '../types.ts'
 import type { DehydrateOptions, HydrateOptions } from './envelopes.ts'
 import type { Explanation, PolicyRow } from './explain.ts'
 import type { InFlight, InFlightOptions } from './in-flight.ts'
@@ -38,6 +38,15 @@ export interface ContextApi<V> {
 
   /** Returns whether a key has a value in the current scope. Never throws, never warns. */
   has (key: KeyOf<V>): boolean
+
+  /**
+   * Returns the keys that have a value in the current scope, each with its value, the request id among them. Nothing is filtered:
+   * to show them, use `fields`. Empty where no scope is open. Never throws.
+   *
+   * @example
+   * const values = Object.fromEntries(ctx.entries())
+   */
+  entries (): Array<Entry<V>>
 
   /**
    * Sets a key for the rest of the current scope. In a hook or a handler that is the whole request; within a `run`, the
@@ -87,6 +96,15 @@ export interface ContextApi<V> {
 
   /** Returns a function that runs any function in the current scope: `const inScope = ctx.snapshot()`, later `inScope(fn, ...args)`. */
   snapshot (): <A extends unknown[], R>(fn: (...args: A) => R, ...args: A) => R
+
+  /**
+   * Calls `fn` outside of every scope, of all contexts, and returns its result. For what requests share and the first of them
+   * makes: what it starts, such as a timer, a socket or a listener, keeps no scope. It is `exit` of AsyncLocalStorage.
+   *
+   * @example
+   * const redis = () => client ??= ctx.exit(() => new Redis(url))
+   */
+  exit<R> (fn: () => R): R
 
   /**
    * Makes each listener that is added to an emitter from now on run in the scope it was added in, whatever emits the event.
@@ -150,6 +168,15 @@ export interface ContextApi<V> {
 
   /** The whole milliseconds that are left for the work of this scope, 0 or more. `undefined` if nothing limits it. */
   readonly deadline: number | undefined
+
+  /**
+   * Returns the fields that a log line carries here: the request id and the keys with `log`, as the logger of the application writes
+   * them, with its serializers and its redaction. For error trackers and reports. Empty where no scope is open. Never throws.
+   *
+   * @example
+   * Sentry.setContext('request', ctx.fields())
+   */
+  fields (): Record<string, unknown>
 
   /** The logger of the current request. Outside a request it is the application's; without one, a logger that writes nothing. */
   readonly log: Logger

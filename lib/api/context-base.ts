@@ -11,18 +11,19 @@ import type { Logger } from '../scope/line.ts'
 import { scopeOf } from '../scope/lookup.ts'
 import { scopeOfStore, type Store } from '../scope/scope.ts'
 import type { Trace } from '../tracing/trace-context.ts'
-import { bindFunction, snapshotOf } from './bound.ts'
+import { bindFunction, callOutside, snapshotOf } from './bound.ts'
 import type { ContextApi } from './context-api.ts'
 import { callAtEnd, startAfter, startNow } from './deferred.ts'
 import { dehydrate, headersTo, hydrate, traceIn, type DehydrateOptions, type HydrateOptions } from './envelopes.ts'
 import { explainKey, policyOf, type Explanation, type PolicyRow } from './explain.ts'
+import { fieldsIn } from './fields.ts'
 import { inFlightOf, type InFlight, type InFlightOptions } from './in-flight.ts'
 import { signalIn, timeLeft } from './limits.ts'
 import { loggerIn, mixinOf } from './loggers.ts'
 import { cacheIn, memoize, type MemoOptions } from './memo.ts'
 import { actorOf, impersonate, runNested, type ImpersonateOptions } from './nested.ts'
-import { hasValue, isMistake, scopeIn, setValue, throwUnset, warnMistake } from './values.ts'
-import type { ImpersonatedValues, KeyOf, ValueOf, Values, WritableKeyOf } from '../types.ts'
+import { entriesIn, hasValue, isMistake, scopeIn, setValue, throwUnset, warnMistake } from './values.ts'
+import type { Entry, ImpersonatedValues, KeyOf, ValueOf, Values, WritableKeyOf } from '../types.ts'
 
 /** The calls of `ContextApi`, each as one call of a function. The classes that extend it choose the store that they act on. */
 export abstract class ContextBase<V> implements ContextApi<V> {
@@ -63,6 +64,8 @@ export abstract class ContextBase<V> implements ContextApi<V> {
 
   has (key: KeyOf<V>): boolean { return hasValue(this[kDefinition], this[kCurrentStore](), key) }
 
+  entries (): Array<Entry<V>> { return entriesIn(this[kDefinition], this[kCurrentStore]()) as Array<Entry<V>> }
+
   set<K extends WritableKeyOf<V>> (key: K, value: ValueOf<V, K> | undefined): void { setValue(this[kDefinition], this[kCurrentStore](), key, value) }
 
   run<R> (values: Values<V>, fn: () => R, options?: RunOptions): R { return runNested(this[kDefinition], this[kCurrentStore](), values, fn, options) }
@@ -74,6 +77,8 @@ export abstract class ContextBase<V> implements ContextApi<V> {
   bind<F extends (this: any, ...args: any[]) => unknown> (fn: F): F { return bindFunction(this[kCurrentStore](), fn) }
 
   snapshot (): <A extends unknown[], R>(fn: (...args: A) => R, ...args: A) => R { return snapshotOf(this[kCurrentStore]()) }
+
+  exit<R> (fn: () => R): R { return callOutside(fn) }
 
   bindEmitter<E extends EventEmitter> (emitter: E): E { return bindListeners(emitter) }
 
@@ -92,6 +97,8 @@ export abstract class ContextBase<V> implements ContextApi<V> {
   get signal (): AbortSignal { return signalIn(this[kDefinition], this[kCurrentStore]()) }
 
   get deadline (): number | undefined { return timeLeft(scopeIn(this[kDefinition], this[kCurrentStore]())) }
+
+  fields (): Record<string, unknown> { return fieldsIn(this[kDefinition], this[kCurrentStore]()) }
 
   get log (): Logger { return loggerIn(this[kDefinition], this[kCurrentStore]()) }
 

@@ -3,12 +3,12 @@ import type { ContextDefinition } from '../lifecycle/context-definition.ts'
 import { ON_END } from '../lifecycle/detached.ts'
 import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
 import { warningCounts } from '../common/warnings.ts'
-import { keepField, KeptField } from '../logging/field-text.ts'
-import { lineOf } from '../logging/fields.ts'
 import { isOfRequest, scopeOf } from '../scope/lookup.ts'
+import type { Fields } from '../scope/line.ts'
 import type { Registration, Scope } from '../scope/scope.ts'
-import { currentScope, enter } from '../scope/storage.ts'
+import { currentScope } from '../scope/storage.ts'
 import { now, startTally } from '../scope/tally.ts'
+import { writtenFields } from './fields.ts'
 import { timeLeft } from './limits.ts'
 
 /** What of all that is open `ctx.inFlight` lists. */
@@ -139,17 +139,8 @@ function rowOf ({ kind, scope, since, name }: Found, here: Scope | undefined): O
   }
 }
 
-/** The fields of the lines of a scope, but for the request id, as the logger of the application writes them. */
-function fieldsOf (scope: Scope): Record<string, unknown> {
-  const { log, idLabel } = scope.registration
-  const fields: Record<string, unknown> = {}
-  // A mapper may read other values of its scope.
-  const { own } = enter(scope.store, lineOf, scope)
-  for (const name in own) {
-    if (name === idLabel) continue
-    const field = own[name]
-    const kept = field instanceof KeptField ? field : keepField(name, field, log)
-    if (kept !== undefined) fields[name] = kept.value
-  }
+/** The fields of the lines of a scope, but for the request id, which has a column of its own. */
+function fieldsOf (scope: Scope): Fields {
+  const { [scope.registration.idLabel]: _requestId, ...fields } = writtenFields(scope, 'own')
   return fields
 }

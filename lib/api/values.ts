@@ -55,6 +55,12 @@ export function hasValue (definition: ContextDefinition, store: Store | undefine
   return scopeIn(definition, store)?.store[key] !== undefined
 }
 
+/** The keys that have a value, each with its value: `ctx.entries`. */
+export function entriesIn (definition: ContextDefinition, store: Store | undefined): Array<[string, unknown]> {
+  const scope = scopeIn(definition, store)
+  return scope === undefined ? [] : Object.entries(scope.store).filter(([, value]) => value !== undefined)
+}
+
 /** Sets a key in the innermost scope of a context. */
 export function setValue (definition: ContextDefinition, store: Store | undefined, key: string, value: unknown): void {
   if (key === 'requestId') throw new FST_CTX_REQUEST_ID_FIXED()

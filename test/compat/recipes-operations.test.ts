@@ -19,7 +19,7 @@ t.test('Sentry: an event has the id and the tenant of the request in which it wa
 
   Sentry.init({ dsn, defaultIntegrations: false, beforeSend: (event) => { sent.push(event); return null } })
   Sentry.addEventProcessor((event) => {
-    event.tags = { ...event.tags, requestId: ctx.get('requestId'), tenant: ctx.get('tenant') }
+    event.extra = { ...event.extra, ...ctx.fields() } // what log lines carry, and nothing else
     return event
   })
   app.setErrorHandler(async (error, _request, reply) => {
@@ -33,7 +33,7 @@ t.test('Sentry: an event has the id and the tenant of the request in which it wa
   await watch.askBoth('/')
   for (let i = 0; i < 50 && sent.length < 2; i++) await new Promise((resolve) => { setTimeout(resolve, 10) })
   t.equal(before, 0)
-  t.same(sent.map(({ tags, exception }) => [tags?.tenant, tags?.requestId, exception?.values?.[0]?.value]).sort(), TENANTS.map((tenant) => [tenant, `id-${tenant}`, `failed for ${tenant}`]))
+  t.same(sent.map(({ extra, exception }) => [extra?.tenant, extra?.reqId, exception?.values?.[0]?.value]).sort(), TENANTS.map((tenant) => [tenant, `id-${tenant}`, `failed for ${tenant}`]))
 })
 
 t.test('prom-client: the tenant as a label, from a list of known tenants', async (t) => {

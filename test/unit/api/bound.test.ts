@@ -1,6 +1,10 @@
-import { EventEmitter } from 'node:events'
+import { EventEmitter, once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { asyncLocalStorage } from '@fastify/request-context'
+import Fastify from 'fastify'
 import t from 'tap'
 import { createContext, key } from '../../../lib/index.ts'
+import { listen } from '../../support/support.ts'
 
 const ctx = createContext({ tenant: key<string>() })
 
@@ -29,4 +33,42 @@ t.test('bindEmitter: listeners run in the scope in which they were added; other 
   ctx.run({ tenant: 'C' }, () => { emitter.emit('event') })
   t.same(seen, ['A', 'B'])
   for (const other of [undefined, null, {}, new EventTarget(), { on () {} }]) t.throws(() => ctx.bindEmitter(other as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: /takes an EventEmitter of Node; .* bind each listener with ctx\.bind\(listener\)$/ })
+})
+
+t.test('exit: the function runs outside of every scope, of all contexts, and so does what it starts', async (t) => {
+  const other = createContext({ user: key<string>() })
+  const seen = (): unknown[] => [ctx.get('tenant'), other.get('user'), asyncLocalStorage.getStore()]
+  await ctx.run({ tenant: 'acme' }, async () => {
+    await other.run({ user: 'ada' }, async () => {
+      t.same(ctx.exit(seen), [undefined, undefined, undefined])
+      t.same(await ctx.exit(async () => { await sleep(20); return seen() }), [undefined, undefined, undefined])
+      t.same(await ctx.exit(() => new Promise((resolve) => { setTimeout(() => { resolve(seen()) }, 20) })), [undefined, undefined, undefined])
+      t.throws(() => ctx.exit(() => { throw new Error('broken') }), { message: 'broken' })
+      t.same(seen().slice(0, 2), ['acme', 'ada'], 'the scope is current again')
+    })
+  })
+  t.equal(ctx.exit(() => ctx.run({ tenant: 'globex' }, () => ctx.get('tenant'))), 'globex')
+  t.throws(() => ctx.exit('fn' as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: /^ctx\.exit takes / })
+})
+
+t.test('exit: a resource that the first request makes works outside of all requests', async (t) => {
+  const app = Fastify()
+  await app.register(ctx.plugin)
+  let ticks: EventEmitter | undefined
+  const seen: unknown[] = []
+  const start = (): EventEmitter => {
+    const emitter = new EventEmitter()
+    const timer = setInterval(() => { seen.push(ctx.get('requestId')); emitter.emit('tick') }, 5)
+    t.teardown(() => { clearInterval(timer) })
+    return emitter
+  }
+  app.get('/', async (request) => {
+    ticks ??= request.ctx.exit(start)
+    await once(ticks, 'tick')
+    return ctx.get('requestId') === request.id
+  })
+  const { url } = await listen(t, app)
+  for (let i = 0; i < 2; i++) t.equal(await (await fetch(url)).text(), 'true')
+  await sleep(20)
+  t.same([...new Set(seen)], [undefined])
 })

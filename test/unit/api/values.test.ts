@@ -27,6 +27,19 @@ t.test('get, has and require inside a scope', async (t) => {
   })
 })
 
+t.test('entries: the keys that have a value', async (t) => {
+  t.same(ctx.entries(), [])
+  ctx.run({ requestId: 'r-1', tenant: 'acme', count: 0 }, () => {
+    const expected = [['requestId', 'r-1'], ['tenant', 'acme'], ['count', 0]]
+    t.same(ctx.entries(), expected)
+    ctx.run({ tenant: undefined, user: { id: 'ada' } }, () => {
+      t.same(ctx.entries().sort(), [['count', 0], ['requestId', 'r-1'], ['user', { id: 'ada' }]], 'a hidden value is not among them')
+    })
+    t.same(ctx.entries(), expected)
+    ctx.run(Object.fromEntries(ctx.entries()), () => { t.same(ctx.entries(), expected, 'a root of the same values') }, { inherit: false })
+  })
+})
+
 t.test('set', async (t) => {
   t.test('writes the innermost scope until it ends', async (t) => {
     ctx.run({ tenant: 'outer' }, () => {
