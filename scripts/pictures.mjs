@@ -93,6 +93,7 @@ function exits () {
 /** What each folder or file at the root of lib is for. */
 const ROOMS = {
   api: 'the calls of ctx and request.ctx',
+  bullmq: 'entry: the jobs of BullMQ',
   cli: 'the command npx fastify-ctx check',
   common: 'errors, warnings, symbols',
   config: 'keys and options, read and checked',

@@ -4,12 +4,14 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import { testJobs } from './jobs/body.ts'
+import { testBoundJobs } from './jobs/bound.ts'
 import { startPostgres } from './postgres-server.ts'
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url))
 const where = startPostgres(t).then(({ host, port }) => ({ kind: 'postgres' as const, host, port }))
 
 testJobs(t, () => where)
+testBoundJobs(t, () => where)
 
 t.test('the processes of examples/queue print the expected output', async (t) => {
   const { host, port } = await where

@@ -20,7 +20,7 @@ const ORDER = [
   ['request', 'api'],
   ['plugin'],
   ['index'],
-  ['inspect', 'otel', 'testing', 'worker'],
+  ['bullmq', 'inspect', 'otel', 'testing', 'worker'],
   ['cli']
 ]
 

@@ -1,0 +1,60 @@
+/**
+ * The context in the jobs of BullMQ: classes that extend BullMQ's, whose jobs run in the scope that they were added in.
+ *
+ * @module fastify-ctx/bullmq
+ */
+import type { Context } from './api/context.ts'
+import { FST_CTX_INVALID_ARGUMENT } from './common/errors.ts'
+import { flowProducerOf, queueOf, workerOf, type Class } from './bullmq/classes.ts'
+import { JobScopes, type BullMQOptions, type JobLike } from './bullmq/job-scopes.ts'
+
+export type { Class } from './bullmq/classes.ts'
+export type { BullMQOptions, JobLike } from './bullmq/job-scopes.ts'
+
+/** The classes that `bindBullMQ` extends. Other exports of BullMQ beside them are ignored. */
+export interface BullMQClasses {
+  /** `Queue`, or a class that extends it. */
+  readonly Queue?: Class
+  /** `Worker`, or a class that extends it. */
+  readonly Worker?: Class
+  /** `FlowProducer`, or a class that extends it. */
+  readonly FlowProducer?: Class
+}
+
+/** The classes that were given to `bindBullMQ`, bound to a context, and `run`. */
+export type BoundBullMQ<C extends BullMQClasses> = Pick<C, keyof C & keyof BullMQClasses> & {
+  /**
+   * Calls `fn` in the scope of a job. The bound `Worker` does it for its processor and listeners. Call it in the file of a sandboxed
+   * processor, and in listeners of `QueueEvents`, with the job that `queue.getJob` returns.
+   *
+   * @returns what `fn` returns, or its rejection
+   * @throws FST_CTX_ENVELOPE_REFUSED the envelope of the job is forged, too old, of another job, or missing
+   * @throws FST_CTX_UNPACK_FAILED the `unpack` of a key threw: its `cause`
+   */
+  run<R> (job: JobLike, fn: () => R): Promise<Awaited<R>>
+}
+
+/**
+ * Extends BullMQ's classes. A job that the `Queue` or the `FlowProducer` adds carries the current scope with it, and the `Worker` calls its
+ * processor and the listeners of that job in this scope. Where `envelope.secrets` are given, the queue, the name and the data of
+ * the job are signed with it.
+ *
+ * @param classes the classes to extend, or the whole namespace of `import * as bullmq from 'bullmq'`
+ * @throws FST_CTX_INVALID_ARGUMENT none of the classes is given
+ * @throws FST_CTX_INVALID_OPTION an option is wrong
+ * @example
+ * export const { Queue, Worker } = bindBullMQ(ctx, bullmq)
+ */
+export function bindBullMQ<C extends BullMQClasses> (ctx: Context<any>, classes: C, options: BullMQOptions = {}): BoundBullMQ<C> {
+  const jobs = new JobScopes(ctx, options)
+  const { Queue, Worker, FlowProducer } = classes
+  if ((Queue ?? Worker ?? FlowProducer) === undefined) throw new FST_CTX_INVALID_ARGUMENT('bindBullMQ', "the classes of BullMQ second: { Queue, Worker, FlowProducer }, or all of import * as bullmq from 'bullmq'")
+  const bound = {
+    ...Queue !== undefined && { Queue: queueOf(Queue, jobs) },
+    ...Worker !== undefined && { Worker: workerOf(Worker, jobs) },
+    ...FlowProducer !== undefined && { FlowProducer: flowProducerOf(FlowProducer, jobs) },
+    run: <R>(job: JobLike, fn: () => R): Promise<Awaited<R>> => jobs.run(job, fn)
+  }
+  // Each class has the type of the class that it extends.
+  return bound as unknown as BoundBullMQ<C>
+}

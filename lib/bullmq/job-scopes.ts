@@ -1,0 +1,100 @@
+import { createHash } from 'node:crypto'
+import type { Context } from '../api/context.ts'
+import { FST_CTX_ENVELOPE_REFUSED, FST_CTX_INVALID_OPTION } from '../common/errors.ts'
+import { ownOptions } from '../common/own-options.ts'
+import { kDefinition } from '../common/symbols.ts'
+import type { ContextDefinition } from '../lifecycle/context-definition.ts'
+import { scopeOf } from '../scope/lookup.ts'
+import { currentScope } from '../scope/storage.ts'
+
+/** How the scopes of jobs are carried. The producer and the consumer need the same `signData`. */
+export interface BullMQOptions {
+  /**
+   * What happens with a job that carries no scope, because it was added by another producer or by a job scheduler. `'run'`: it runs in a scope
+   * without values. `'refuse'`: it fails. Default: `'refuse'` where `envelope.secrets` are given, else `'run'`.
+   */
+  readonly missing?: 'run' | 'refuse'
+  /**
+   * Whether a signature is valid only for the data that the job was added with. `false` where a processor calls `job.updateData`, since the next
+   * attempt sees other data. Default `true`.
+   */
+  readonly signData?: boolean
+}
+
+/** What is read of a job: a `Job`, or the job that a sandboxed processor gets. */
+export interface JobLike {
+  /** The name of its queue. */
+  readonly queueName: string
+  /** Its name. */
+  readonly name: string
+  /** Its data. */
+  readonly data: unknown
+  /** Its options, among which the envelope is. */
+  readonly opts: object
+}
+
+/** The option of a job that holds its envelope. BullMQ stores options that it does not know. */
+const OPTION = 'fastify-ctx'
+
+/** Takes scopes into jobs and out of them. */
+export class JobScopes {
+  readonly #ctx: Context<any>
+  readonly #definition: ContextDefinition
+  readonly #missing: BullMQOptions['missing']
+  readonly #signData: boolean
+
+  constructor (ctx: Context<any>, options: BullMQOptions) {
+    const { missing, signData = true, ...rest } = ownOptions(options)
+    const [other] = Object.keys(rest)
+    if (other !== undefined) throw new FST_CTX_INVALID_OPTION(other, 'does not exist: bindBullMQ() takes missing and signData')
+    if (missing !== undefined && missing !== 'run' && missing !== 'refuse') throw new FST_CTX_INVALID_OPTION('missing', "takes 'run' or 'refuse'")
+    if (typeof signData !== 'boolean') throw new FST_CTX_INVALID_OPTION('signData', 'takes a boolean')
+    this.#ctx = ctx
+    this.#definition = (ctx as unknown as { readonly [kDefinition]: ContextDefinition })[kDefinition]
+    this.#missing = missing
+    this.#signData = signData
+  }
+
+  /**
+   * The options of a job that is about to be added, with an envelope of the current scope. Outside a scope it is the envelope of a
+   * scope without values, so that a missing one always means that somebody else added the job.
+   */
+  withEnvelope (queueName: string, name: string, data: unknown, opts: object | undefined): object {
+    const scope = scopeOf(this.#definition, currentScope())
+    const { secrets } = (scope?.registration ?? this.#definition.registration).settings.envelope
+    const options = { remaining: false, ...this.#purpose(secrets, { queueName, name, data }) }
+    const dehydrate = (): string => this.#ctx.dehydrate(options)
+    return { ...opts, [OPTION]: scope === undefined ? this.#ctx.run({}, dehydrate) : dehydrate() }
+  }
+
+  /** Calls `fn` in the scope of a job. */
+  async run<R> (job: JobLike, fn: () => R): Promise<Awaited<R>> {
+    const { secrets } = this.#definition.registration.settings.envelope
+    const envelope = (job.opts as Readonly<Record<string, unknown>>)[OPTION]
+    if (envelope === undefined) {
+      if ((this.#missing ?? (secrets.length > 0 ? 'refuse' : 'run')) === 'refuse') throw new FST_CTX_ENVELOPE_REFUSED('the job has none')
+      return await this.#ctx.run({}, fn, { inherit: false })
+    }
+    return await this.#ctx.hydrate(envelope, fn, this.#purpose(secrets, job))
+  }
+
+  /** A function that calls another in the scope that is current now. */
+  snapshot (): ReturnType<Context<any>['snapshot']> {
+    return this.#ctx.snapshot()
+  }
+
+  /** What an envelope is for. Nothing is bound to a job without a signature. */
+  #purpose (secrets: readonly string[], { queueName, name, data }: Omit<JobLike, 'opts'>): { readonly for?: string } {
+    if (secrets.length === 0) return {}
+    return { for: JSON.stringify(this.#signData ? [queueName, name, digestOf(data)] : [queueName, name]) }
+  }
+}
+
+/** A digest of the data of a job that is the same before and after it was stored. PostgreSQL does not keep the order of keys. */
+function digestOf (data: unknown): string {
+  const text = JSON.stringify(data === undefined ? {} : data, (_name, value: unknown) => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) return value
+    return Object.fromEntries(Object.entries(value).sort(([a], [b]) => a < b ? -1 : 1))
+  })
+  return createHash('sha256').update(text).digest('base64url')
+}
