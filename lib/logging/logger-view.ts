@@ -35,9 +35,14 @@ export function isReserved (name: string, idLabel: string): boolean {
   return name === idLabel || name === 'actor' || name === 'reason'
 }
 
-/** Whether an object has a field of this name, which pino writes unless it is undefined. */
+/**
+ * Whether an object has a field of this name: an enumerable property of its own that is not undefined, as pino writes. A getter
+ * counts as a field. It is not called, because pino calls it.
+ */
 export function says (object: object, name: string): boolean {
-  return Object.hasOwn(object, name) && (object as Fields)[name] !== undefined
+  if (!Object.hasOwn(object, name)) return false
+  const { enumerable, get, value } = Object.getOwnPropertyDescriptor(object, name)!
+  return enumerable === true && (get !== undefined || value !== undefined)
 }
 
 /** An object without what it says under the names of fields: itself where it says nothing. A mixin or formatter may return nothing. */
@@ -54,9 +59,15 @@ export function withoutNames<T extends object> (object: T, names: readonly strin
   return Object.create(Object.getPrototypeOf(object) as object | null, properties) as T
 }
 
-/** The error that a line is about: under `err`, where Fastify has it, or under the `errorKey` where pino puts an error that is logged alone. */
+/**
+ * The error that a line is about: under the `errorKey`, where pino puts an error that is logged alone, or under `err`, where
+ * Fastify puts it. A getter is not called, because pino calls it.
+ */
 export function errorOf (object: object | undefined, errorKey = 'err'): unknown {
   if (object === undefined) return undefined
-  const fields = object as Readonly<Record<string, unknown>>
-  return fields[errorKey] ?? fields.err
+  return valueOf(object, errorKey) ?? (errorKey === 'err' ? undefined : valueOf(object, 'err'))
+}
+
+function valueOf (object: object, name: string): unknown {
+  return Object.hasOwn(object, name) ? Object.getOwnPropertyDescriptor(object, name)!.value : undefined
 }

@@ -6,7 +6,7 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyServerOptions } from 'f
 import pino, { type Logger } from 'pino'
 import t from 'tap'
 import { createContext, key } from '../../lib/index.ts'
-import { gate, Lines, listen, turns, warnings, type Gate, type LogLine, type Tap } from '../support/support.ts'
+import { gate, Lines, listen, repeatedNames, turns, warnings, type Gate, type LogLine, type Tap } from '../support/support.ts'
 
 const { streamSym, timeSym, asJsonSym, writeSym } = pino.symbols as unknown as Record<string, symbol>
 
@@ -243,6 +243,32 @@ t.test('an enumerable property of Object.prototype is on no log line', async (t)
     t.match(lines.one(message), { reqId: 'A', tenant: 'A' })
     t.notOk('polluted' in lines.one(message))
   }
+})
+
+t.test('a getter in what is logged is called as often as pino calls it, and what it throws reaches the code that logs', async (t) => {
+  const seen: Record<string, unknown[]> = { ours: [], bare: [] }
+  function writeLines (who: string, logger: Logger): void {
+    for (const name of ['err', 'tenant', 'reqId', 'other']) {
+      let calls = 0
+      logger.info({ get [name] () { return `got ${++calls}` } }, name)
+      seen[who]!.push([name, calls])
+      try {
+        logger.info({ get [name] () { throw new Error(`from ${name}`) } }, name)
+        seen[who]!.push([name, 'nothing thrown'])
+      } catch (error) {
+        seen[who]!.push([name, (error as Error).message])
+      }
+    }
+  }
+  const { lines, call } = await logging(t, (logger) => { writeLines('ours', logger) })
+  await call()
+  writeLines('bare', pino({}, { write () {} }))
+  // A field that cannot be replaced is dropped, so its getter is not called.
+  const expected = seen.bare!.map((row) => (row as unknown[])[0] !== 'reqId' ? row : ['reqId', (row as unknown[])[1] === 1 ? 0 : 'nothing thrown'])
+  t.same(seen.ours, expected)
+  t.match(lines.one('tenant'), { reqId: 'A', tenant: 'got 1' })
+  t.match(lines.one('err'), { reqId: 'A', tenant: 'A', err: 'got 1' })
+  t.same(lines.raw.flatMap(repeatedNames), [])
 })
 
 /** Values that throw when they are written. */

@@ -37,6 +37,15 @@ t.test('says reports own fields that pino would write', async (t) => {
   t.ok(says({ a: null }, 'a'))
   t.notOk(says({ a: undefined }, 'a'))
   t.notOk(says(Object.create({ a: 1 }) as object, 'a'))
+  t.notOk(says(Object.defineProperty({}, 'a', { value: 1 }), 'a'), 'pino does not write what is not enumerable')
+})
+
+t.test('says and errorOf call no getter', async (t) => {
+  const lazy = { get a () { throw new Error('called') }, get err () { throw new Error('called') } }
+  t.ok(says(lazy, 'a'))
+  t.equal(errorOf(lazy), undefined)
+  t.equal(errorOf(lazy, 'a'), undefined)
+  t.equal(errorOf(Object.create({ err: new Error('inherited') }) as object), undefined, 'pino writes no inherited property')
 })
 
 t.test('isReserved: the request id under its label, and the impersonation field', async (t) => {
