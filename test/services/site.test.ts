@@ -133,9 +133,9 @@ function testSite (t: Tap, browser: Browser, url: string): void {
     t.same(elsewhere, [])
   })
 
-  t.test('the search finds a call, a code and a word of the prose, and leads to the place', async (t) => {
+  t.test('the search finds a heading, a code and a phrase, and leads to the place', async (t) => {
     const { page, wrong, elsewhere } = await open(t, browser, url, 'light', DESKTOP)
-    for (const [words, path] of [['impersonate', '/work.html'], ['FST_CTX_LATE_READ', '/errors.html'], ['row-level security', '/database.html']] as const) {
+    for (const [words, path] of [['impersonation', '/work.html'], ['FST_CTX_LATE_READ', '/errors.html'], ['row-level security', '/database.html']] as const) {
       await page.goto(`${url}/`, { waitUntil: 'networkidle' })
       await page.click('.DocSearch-Button')
       await page.fill('#localsearch-input', words)

@@ -30,26 +30,31 @@ const OFFLINE = {
 
 /** What the application saw under an agent, and how often the agent recorded each item. */
 export async function under (agent: string, variant: 'bare' | 'plugin'): Promise<Seen & { readonly noticed: Readonly<Record<string, number>> }> {
+  const { lines, received } = await output(AGENT, [agent, variant])
+  const { seen, noticed } = lines.at(-1) as { seen: Seen, noticed: unknown[] }
+  return { ...seen, noticed: counted([...noticed, ...lines.flatMap(spansOfDatadog), ...received.flatMap(eventsOfElastic)]) }
+}
+
+/** The lines of JSON that a program under an agent printed, and what the agent sent to its collector. */
+export async function output (program: string, args: readonly string[]): Promise<{ readonly lines: Array<Record<string, any>>, readonly received: Array<Record<string, any>> }> {
   const { NODE_OPTIONS: _, NODE_V8_COVERAGE: __, ...inherited } = process.env
-  const received: unknown[] = []
+  const received: Array<Record<string, any>> = []
   const collector = await collect(received)
   try {
     const env = { ...inherited, ...OFFLINE, COLLECTOR: `http://127.0.0.1:${(collector.address() as AddressInfo).port}` }
-    const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', ...LOADER, AGENT, agent, variant], { env, timeout: 120_000, maxBuffer: 2 ** 26 })
-    const lines = stdout.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, any>)
-    const { seen, noticed } = lines.at(-1) as { seen: Seen, noticed: unknown[] }
-    return { ...seen, noticed: counted([...noticed, ...lines.flatMap(spansOfDatadog), ...received]) }
+    const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', ...LOADER, program, ...args], { env, timeout: 120_000, maxBuffer: 2 ** 26 })
+    return { lines: stdout.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, any>), received }
   } finally {
     collector.close()
   }
 }
 
 /** A server for an Elastic agent, which sends lines of JSON. */
-async function collect (received: unknown[]): Promise<http.Server> {
+async function collect (received: object[]): Promise<http.Server> {
   const server = http.createServer((request, response) => {
     const body = request.headers['content-encoding'] === 'gzip' ? request.pipe(createGunzip()) : request
     text(body).then((lines) => {
-      for (const line of lines.split('\n').filter((line) => line !== '')) received.push(...eventsOfElastic(JSON.parse(line) as Record<string, any>))
+      for (const line of lines.split('\n').filter((line) => line !== '')) received.push(JSON.parse(line) as object)
       response.writeHead(202).end()
     }, () => { response.writeHead(400).end() })
   })
