@@ -7,5 +7,5 @@
 import { main } from './testing/check/command.ts'
 
 const code = await main(process.argv.slice(2), (text) => { console.log(text) })
-// An application may leave a timer or a connection behind. What was printed is out first.
+// Exit, because an application may leave a timer or a connection open. Write all output first.
 process.stdout.write('', () => { process.exit(code) })

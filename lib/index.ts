@@ -1,5 +1,5 @@
 /**
- * The plugin, the ready-made context, and what makes a context of your own.
+ * The plugin, the ready-made context, and a function that creates custom contexts.
  *
  * @module fastify-ctx
  */
@@ -14,13 +14,13 @@ import { readKeys } from './config/key-policies.ts'
 import { CREATE_OPTIONS, LATE_OPTIONS, type CreateOptions, type LateOptions } from './config/options.ts'
 import type { ContextValues, Own } from './types.ts'
 
-/** A context of your own: its calls, and the plugin that gives each request a scope of it. */
+/** A custom context: its methods, and the plugin that gives each request a scope of it. */
 export interface OwnContext<V> extends Context<V> {
-  /** `app.register(ctx.plugin)`: what gives each request a scope of this context. */
+  /** The plugin that gives each request a scope of this context: `app.register(ctx.plugin)`. */
   readonly plugin: FastifyPluginAsync<ContextOptions>
   /**
-   * Gives the context options that are known late, in a process without an application: a worker, a script. Where there is one, give
-   * them to `app.register(ctx.plugin, options)`.
+   * Gives the context options that are known late, in a process without an application, such as a worker or a script. In an application,
+   * give them to `app.register(ctx.plugin, options)`.
    *
    * @throws FST_CTX_ALREADY_CONFIGURED it was called before, the context is registered, or a scope of it was opened
    * @throws FST_CTX_INVALID_OPTION an option is wrong, or was given to `createContext`
@@ -33,8 +33,8 @@ export interface OwnContext<V> extends Context<V> {
 /** The ready-made context. */
 export interface ReadyMadeContext extends Context<ContextValues> {
   /**
-   * Gives the context its keys and options in a process without an application: a worker, a script. Where there is one, give them
-   * to `app.register(context, options)`.
+   * Gives the context its keys and options in a process without an application, such as a worker or a script. In an application, give
+   * them to `app.register(context, options)`.
    *
    * @throws FST_CTX_ALREADY_CONFIGURED it was called before, the context is registered, or a scope of it was opened
    * @throws FST_CTX_INVALID_OPTION an option is wrong
@@ -44,14 +44,14 @@ export interface ReadyMadeContext extends Context<ContextValues> {
   configure (options: Pick<ReadyMadeOptions, 'keys' | keyof LateOptions>): void
 }
 
-/** The values of a context: `interface ContextValues extends ValuesOf<typeof ctx> {}` types `request.ctx` by it. */
+/** The values of a context. `interface ContextValues extends ValuesOf<typeof ctx> {}` gives `request.ctx` their types. */
 export type ValuesOf<C> = C extends Context<infer V> ? V & Own<V> : never
 
 /**
- * Creates a context of your own, its types inferred from its keys. It works with no server, too: `ctx.run(values, fn)`.
+ * Creates a custom context. Its types are inferred from its keys. It also works without a server: `ctx.run(values, fn)`.
  *
  * @throws FST_CTX_INVALID_KEY a name that cannot be a key
- * @param options what else leaves the process, and enters it
+ * @param options what else leaves and enters the process
  * @throws FST_CTX_INVALID_OPTION a policy or an option of the wrong type
  * @example
  * export const ctx = createContext({ tenant: key<string>({ log: true }), user: key<User>() })
@@ -63,7 +63,7 @@ export function createContext<K extends Keys> (keys: K & FreeNames<K>, options: 
   return Object.assign(new Context<ValuesOfKeys<K>>(definition), { plugin: pluginOf<ContextOptions>(definition), configure: configureOf(definition) })
 }
 
-/** Makes `ctx.configure` of a context. */
+/** Creates `ctx.configure` of a context. */
 function configureOf (definition: ContextDefinition): (options: AddedOptions) => void {
   return function configure (options) {
     if (typeof options !== 'object' || options === null || Array.isArray(options)) throw new FST_CTX_INVALID_OPTION('ctx.configure', 'takes an object of options')
@@ -82,11 +82,11 @@ function readCreateOptions (options: CreateOptions): CreateOptions {
 
 const readyMade = new ContextDefinition(undefined, undefined, patchFetch)
 
-/** The ready-made context: typed by augmenting `ContextValues`, its keys given where its plugin is registered. */
+/** The ready-made context. Augment `ContextValues` for its types, and give its keys when you register its plugin. */
 export const ctx: ReadyMadeContext = Object.assign(new Context<ContextValues>(readyMade), { configure: configureOf(readyMade) })
 
 /**
- * The plugin of the ready-made context: gives each request a scope of `ctx`, and `request.ctx`.
+ * The plugin of the ready-made context. Gives each request a scope of `ctx`, and `request.ctx`.
  *
  * @example
  * await app.register(context, { keys: { tenant: { seed: (request) => request.headers['x-tenant-id'], log: true } } })

@@ -1,5 +1,5 @@
 /**
- * What is in flight, as a page and as JSON: requests, runs and detached work, with the fields of their log lines.
+ * Shows what is in flight, as a page and as JSON: requests, runs and detached work, with the fields of their log lines.
  *
  * @module fastify-ctx/inspect
  */
@@ -13,8 +13,8 @@ import { reportOf } from './inspect/report.ts'
 import type { Registered } from './plugin.ts'
 
 /**
- * Shows what is in flight in the contexts that are registered here or around it: a page at `path`, and the same as JSON at
- * `path` with `/data`. It begins the counting of `ctx.inFlight` and shows what opens from then on, so register it before `listen`.
+ * Shows what is in flight in the contexts registered in this instance or a parent: a page at `path`, and the same as JSON at
+ * `path` plus `/data`. It starts the count of `ctx.inFlight` and shows what opens from then on, so register it before `listen`.
  *
  * @throws FST_CTX_INSPECT_UNGUARDED neither `preHandler` nor `unsafe` is given
  * @throws FST_CTX_INSPECT_NO_CONTEXT no context is registered here
@@ -27,7 +27,7 @@ const inspect: FastifyPluginAsync<InspectOptions> = async function fastifyCtxIns
   const registered = (instance as Registered)[kRegistered]
   if (registered === undefined) throw new FST_CTX_INSPECT_NO_CONTEXT()
   for (const definition of registered.keys()) startTally(definition)
-  // A tool that describes the routes of an application leaves these out.
+  // Tools that document the routes of an application leave these out.
   const options = { preHandler, exposeHeadRoute: false, schema: { hide: true } as object }
   instance.get(path, options, (_request, reply: FastifyReply) => { reply.headers(PAGE_HEADERS).send(PAGE) })
   instance.get(`${path.replace(/\/$/, '')}/data`, options, (_request, reply: FastifyReply) => { reply.headers(HEADERS).send(JSON.stringify(reportOf(registered))) })

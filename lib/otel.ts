@@ -1,5 +1,5 @@
 /**
- * OpenTelemetry: its spans on log lines, in envelopes and in outgoing calls, and keys as attributes of spans.
+ * OpenTelemetry: its spans on log lines, in envelopes and in outgoing calls, and keys as span attributes.
  *
  * @module fastify-ctx/otel
  */
@@ -9,33 +9,33 @@ import { fieldOf } from './logging/fields.ts'
 import { currentScope } from './scope/storage.ts'
 import type { Trace, Tracing } from './tracing/trace-context.ts'
 
-/** How OpenTelemetry and a context meet. */
+/** Options of `otel()`. */
 export interface OtelOptions {
-  /** The keys that become attributes of spans, and the attributes' names: what log lines carry of the key, which needs `log`. */
+  /** The keys that become span attributes, with the names of the attributes. An attribute has the value of the key's log field, so the key needs `log`. */
   readonly attributes?: Readonly<Record<string, string>>
 }
 
-/** What the option `trace` takes, and a span processor. */
+/** The value of the option `trace`, and a span processor. */
 export interface OtelTracing extends Tracing {
   /** Gives a span that starts in a scope the attributes of that scope. */
   onStart (span: Span, parent: OtelContext): void
-  /** Does nothing: a span processor has it. */
+  /** Does nothing. The SpanProcessor interface requires it. */
   onEnd (): void
-  /** Does nothing: a span processor has it. */
+  /** Does nothing. The SpanProcessor interface requires it. */
   forceFlush (): Promise<void>
-  /** Does nothing: a span processor has it. */
+  /** Does nothing. The SpanProcessor interface requires it. */
   shutdown (): Promise<void>
 }
 
-/** What `@fastify/otel` decorates requests with. */
+/** The decorator of `@fastify/otel` on requests. */
 interface TracedRequest { opentelemetry?: () => { readonly span: Span | null } }
 
 /**
- * Makes OpenTelemetry's spans the truth for a context: log lines, envelopes and outgoing calls name the active span, and
- * the keys in `attributes` become attributes of the span of each request. Given to a tracer provider as a span processor,
- * of all spans that start in a scope, too.
+ * Uses OpenTelemetry's spans for a context: log lines, envelopes and outgoing calls name the active span, and the keys in
+ * `attributes` become attributes of the span of each request. If you also add it to a tracer provider as a span processor, they
+ * become attributes of every span that starts in a scope.
  *
- * Register `@fastify/otel` before the context: it makes the span of the request.
+ * Register `@fastify/otel` before the context, because it creates the span of the request.
  *
  * @example
  * const tracing = otel({ attributes: { tenant: 'app.tenant' } })
@@ -47,7 +47,7 @@ export function otel (options: OtelOptions = {}): OtelTracing {
   const names: ReadonlyMap<string, string> = new Map(Object.entries(attributes))
   const spans = new WeakMap<object, Span>()
 
-  /** The place of a span, by which it is found again. */
+  /** The trace context of a span, by which the span is found again. */
   function traceOfSpan (span: Span | null | undefined): Trace | undefined {
     const place = span?.spanContext()
     if (place === undefined || !isSpanContextValid(place)) return undefined
@@ -58,7 +58,7 @@ export function otel (options: OtelOptions = {}): OtelTracing {
   const tracing: OtelTracing = {
     attributes: names,
     current: () => traceOfSpan(trace.getActiveSpan()),
-    // The span that is active in a hook may be that of the hook alone.
+    // The active span in a hook may be the span of that hook only.
     requestSpan: (request: TracedRequest) => traceOfSpan(request.opentelemetry?.().span ?? trace.getActiveSpan()),
     withParent: ({ traceState, ...place }, fn) => context.with(trace.setSpanContext(context.active(), {
       ...place, isRemote: true, ...traceState && { traceState: createTraceState(traceState.serialize()) }
@@ -84,7 +84,7 @@ export function otel (options: OtelOptions = {}): OtelTracing {
   return tracing
 }
 
-/** OpenTelemetry's attributes are plain: anything else is told as JSON, and what is none is not. */
+/** OpenTelemetry's attributes are primitives. Any other value is written as JSON, or left out if JSON cannot represent it. */
 function attributeOf (field: unknown): AttributeValue | undefined {
   if (typeof field === 'string' || typeof field === 'number' || typeof field === 'boolean') return field
   if (field === undefined || field === null) return undefined

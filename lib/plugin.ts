@@ -31,7 +31,7 @@ import { kRegistered, kRequestContext } from './common/symbols.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** The context of this request: its keys as properties, and the calls of `ctx` for this request. */
+    /** The context of this request: its keys as properties, and the methods of `ctx` for this request. */
     readonly ctx: RequestContext<RequestValues>
   }
   interface FastifyContextConfig {
@@ -40,44 +40,44 @@ declare module 'fastify' {
   }
 }
 
-/** Options of the plugin of a context of your own: `app.register(ctx.plugin, options)`. Those of `LateOptions` hold for this application. */
+/** Options of the plugin of a custom context: `app.register(ctx.plugin, options)`. Those of `LateOptions` apply to this application. */
 export interface ContextOptions extends LateOptions {
-  /** Where the request id comes from, and which response header returns it. */
+  /** The source of the request id, and the response header that returns it. */
   readonly requestId?: RequestIdOptions
   /** How long `app.close()` waits for detached work and for the callbacks of `ctx.onEnd`, in milliseconds. Default 10,000. */
   readonly closeTimeout?: number
   /**
-   * `false`: replaces nothing of Fastify and Node but the log wiring. The scope is opened, re-entered after the body and
-   * ended by public hooks alone, so code that a shared callback calls may run outside it. Default `true`.
+   * `false`: replaces nothing of Fastify and Node except the log wiring. The scope is opened, re-entered after the body and
+   * ended with public hooks only, so code that a shared callback calls may run outside it. Default `true`.
    */
   readonly reenter?: boolean
 }
 
 /** Options of the ready-made context: `app.register(context, options)`. */
 export interface ReadyMadeOptions extends ContextOptions {
-  /** The policy of each key of `ContextValues` that has one. A function is short for `{ seed }`. */
+  /** The policies of keys of `ContextValues`. A function is short for `{ seed }`. */
   readonly keys?: { readonly [K in WritableKeyOf<ContextValues>]?: Seed<ValueOf<ContextValues, K> | undefined> | KeyPolicy<ValueOf<ContextValues, K>> }
 }
 
-/** The options of register that a context without an application has no use for. */
+/** The options of register that do not apply to a context without an application. */
 const REGISTER_OPTIONS: ReadonlySet<string> = new Set(['requestId', 'closeTimeout', 'reenter'])
 
-/** What Fastify itself hands to a plugin beside its own options. */
+/** Options that Fastify adds to those of a plugin. */
 const FASTIFY_OPTIONS: ReadonlySet<string> = new Set(['prefix', 'logLevel', 'logSerializers'])
 
-/** Milliseconds that closing waits for work by default. */
+/** The default time that closing waits for work, in milliseconds. */
 const CLOSE_TIMEOUT = 10_000
 
-/** An instance, with the contexts that are registered in it or around it. */
+/** An instance, with the contexts registered in it or in a parent. */
 export interface Registered extends FastifyInstance { [kRegistered]?: ReadonlyMap<ContextDefinition, ContextOptions> }
 
-/** A request, with what its `ctx` is, made when it is first read. */
+/** A request with its `ctx`, which is created on the first read. */
 interface Accessed extends FastifyRequest { [kRequestContext]?: object | null }
 
-/** What avvio gives each instance, and the types do not tell. */
+/** A property that avvio gives each instance, and the types omit. */
 interface Closing extends FastifyInstance { onClose (fn: () => Promise<void>): void }
 
-/** Makes the plugin of a context: its options become hooks, decorators and correlated loggers. */
+/** Creates the plugin of a context: turns its options into hooks, decorators and correlated loggers. */
 export function pluginOf<O extends ContextOptions> (definition: ContextDefinition): FastifyPluginAsync<O> {
   const plugin: FastifyPluginAsync<O> = async function fastifyCtx (instance, options) { register(definition, instance, options) }
   return fp(plugin, { name: 'fastify-ctx', fastify: '5.x' })
@@ -113,12 +113,12 @@ function register (definition: ContextDefinition, instance: Registered, given: C
   registrationsOf(instance.server).add(registration)
   closeAfterWork(instance as Closing, definition, registration, options.closeTimeout ?? CLOSE_TIMEOUT, undo)
   instance[kRegistered] = new Map(registered).set(definition, options)
-  // A second context beside the first one takes the ids as they are, unless it says how else they are made.
+  // A second context next to the first one uses its ids, unless it has its own options for them.
   const { header, pattern, generate } = requestId
   if (registered === undefined || (header ?? pattern ?? generate) !== undefined) instance.setGenReqId(ids)
   if (!instance.hasRequestDecorator('ctx')) {
     const access = requestContextOf(definition, policy.names, definition.keys === undefined)
-    // Kept on the request, where a read finds it in one step.
+    // Stored on the request, where a read finds it in one step.
     instance.decorateRequest(kRequestContext, null)
     instance.decorateRequest('ctx', { getter (this: Accessed) { return (this[kRequestContext] ?? accessOf(this, definition, access)) as RequestContext<RequestValues> } })
     checkRoutes(instance, definition, policy)
@@ -133,10 +133,10 @@ function register (definition: ContextDefinition, instance: Registered, given: C
 function reenterScopes (instance: FastifyInstance, isFirst: boolean, undo: Undo): void {
   let refused = false
   const refuses = (method: string, name: string): boolean => {
-    // In a child, Fastify allows a `ctx` of its own: that replaces ours, or throws where Fastify makes a request, which ends the process.
+    // In a child, Fastify allows another `ctx`. It would replace ours, or throw when Fastify creates a request, which ends the process.
     if (name === 'ctx' && method === 'decorateRequest') throw new FST_CTX_DECORATED()
     if (name !== 'requestContext') return false
-    // `@fastify/request-context` decorates within a callback, where nobody catches a throw: the start of the application fails instead.
+    // `@fastify/request-context` decorates in a callback, where nobody catches a throw. So the start of the application fails instead.
     if (!refused) instance.addHook('onReady', async function fastifyCtxOnReady () { throw new FST_CTX_REQUEST_CONTEXT_REGISTERED() })
     refused = true
     return true
@@ -150,7 +150,7 @@ function readRegisterOptions (given: ContextOptions, definition: ContextDefiniti
   for (const name of Object.keys(options)) {
     if (REGISTER_OPTIONS.has(name) || LATE_OPTIONS.has(name)) continue
     if (name !== 'keys' && !CREATE_OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(name, `does not exist: register takes ${[...REGISTER_OPTIONS, ...LATE_OPTIONS].join(', ')}, and for the ready-made context keys`)
-    if (definition.keys !== undefined) throw new FST_CTX_INVALID_OPTION(name, 'belongs to createContext(), where the keys of this context are: give it there')
+    if (definition.keys !== undefined) throw new FST_CTX_INVALID_OPTION(name, 'belongs to createContext(), because this context declares its keys there')
   }
   const { closeTimeout, reenter = true } = options
   if (closeTimeout !== undefined && !(Number.isFinite(closeTimeout) && closeTimeout >= 0)) throw new FST_CTX_INVALID_OPTION('closeTimeout', 'takes a number of milliseconds, 0 or more')
@@ -166,12 +166,12 @@ function inheritedIds (instance: FastifyInstance): RequestIds | undefined {
   return isChecked(genReqId) || (isCounter(genReqId) && !hasOwnIds(instance)) ? undefined : genReqId
 }
 
-/** Waits for detached work when the last request is over, and before the hooks that close what such work uses. */
+/** Waits for detached work after the last request, and before the hooks that close what such work uses. */
 function closeAfterWork (instance: Closing, definition: ContextDefinition, registration: Registration, timeout: number, undo: Undo): void {
   let closer: Scope | undefined
   instance.addHook('preClose', async () => {
     closer = currentScope()
-    // The last to be given is the first to be called, once the server is closed.
+    // The hook added last runs first, once the server is closed.
     instance.onClose(async () => { await drain(registration, Date.now() + timeout, closer) })
   })
   instance.addHook('onClose', async () => {
@@ -189,7 +189,7 @@ function accessOf (request: Accessed, definition: ContextDefinition, make: (root
   return access
 }
 
-/** `fastify.requestContext` and `request.requestContext`, as `@fastify/request-context` has them. */
+/** `fastify.requestContext` and `request.requestContext`, as in `@fastify/request-context`. */
 function decorateRequestContext (instance: FastifyInstance): void {
   if (instance.hasDecorator('requestContext')) throw new FST_CTX_REQUEST_CONTEXT_REGISTERED()
   instance.decorate('requestContext', requestContext)

@@ -1,5 +1,5 @@
 /**
- * For tests of applications: a scope around a test, and a proof that no request sees the values of another.
+ * For tests of applications: a scope around a test, and a check that no request sees the values of another.
  *
  * @module fastify-ctx/testing
  */

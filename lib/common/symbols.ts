@@ -1,37 +1,37 @@
-/** Members of `ctx` and `request.ctx` that are ours. They are symbols, so that a key may have any name. */
+/** Our members of `ctx` and `request.ctx`. They are symbols, so that a key may have any name. */
 export const kDefinition: unique symbol = Symbol('fastify-ctx.definition')
 export const kCurrentStore: unique symbol = Symbol('fastify-ctx.currentStore')
 export const kEntryPoints: unique symbol = Symbol('fastify-ctx.entryPoints')
 export const kIsOpen: unique symbol = Symbol('fastify-ctx.isOpen')
 
-/** The scope that a store belongs to. */
+/** The scope of a store. */
 export const kScope: unique symbol = Symbol('fastify-ctx.scope')
 
 /** Whether an emitter binds its listeners. */
 export const kBound: unique symbol = Symbol('fastify-ctx.bound')
 
-/** Which request a logger belongs to. */
+/** The request of a logger. */
 export const kTie: unique symbol = Symbol('fastify-ctx.tie')
 
 /** Whether the hooks of a route are wrapped. */
 export const kWrapped: unique symbol = Symbol('fastify-ctx.wrapped')
 
-/** The contexts that an instance of Fastify has. */
+/** The contexts of a Fastify instance. */
 export const kRegistered: unique symbol = Symbol('fastify-ctx.registered')
 
 /** The `ctx` of a request, once it was read. */
 export const kRequestContext: unique symbol = Symbol('fastify-ctx.requestContext')
 
-/** Where OpenTelemetry's API keeps what is registered with it, so that each copy of it finds the same. */
+/** The global registry of OpenTelemetry's API, which all its copies share. */
 export const kOpenTelemetry: unique symbol = Symbol.for('opentelemetry.js.api.1') as never
 
-/** Where pino keeps the formatters of a logger. `pino.symbols` does not list it. */
+/** The formatters of a pino logger. `pino.symbols` does not list it. */
 export const kFormatters: unique symbol = Symbol.for('pino.formatters') as never
 
-/** Where every copy and every version of this package finds the files of the others: a `Set` of paths. */
+/** The registry in which copies and versions of this package find each other: a `Set` of file paths. */
 export const kCopies: unique symbol = Symbol.for('fastify-ctx.copies') as never
 
-/** Where Node and undici keep the dispatcher that `fetch` uses. */
+/** The dispatcher of `fetch` in Node and undici. */
 export const GLOBAL_DISPATCHERS: readonly symbol[] = [Symbol.for('undici.globalDispatcher.1'), Symbol.for('undici.globalDispatcher.2')]
 
 /** Finds the symbol with this description among the properties of an object and its prototypes. */

@@ -3,48 +3,48 @@ import { ownOptions } from '../common/own-options.ts'
 import type { KeyPolicy, Packing, Seed } from './key.ts'
 import { checkedSeed, isSchema, type Schema } from './schema.ts'
 
-/** The keys of a context as its parts read them: checked once, walked without allocation. */
+/** The checked keys of a context, in lists that can be iterated without allocation. */
 export interface Policy {
   readonly names: ReadonlySet<string>
   readonly seeds: ReadonlyArray<{ readonly name: string, readonly seed: Seed<unknown> }>
   readonly locked: ReadonlySet<string>
   readonly missing: ReadonlyMap<string, number>
   readonly logged: ReadonlyArray<{ readonly name: string, readonly log: true | ((value: unknown) => unknown) }>
-  /** What leaves by `dehydrate`, as it is where there is no packing. */
+  /** The keys that `dehydrate` carries, with their packing, if any. */
   readonly serializedKeys: ReadonlyMap<string, Packing<unknown> | undefined>
-  /** What may leave by a request header, and by which. */
+  /** The keys that may leave by a request header, with its name. */
   readonly headers: ReadonlyMap<string, string>
-  /** What the copies for detached work leave out. */
+  /** The keys that copies for detached work leave out. */
   readonly undetached: ReadonlySet<string>
-  /** What values are checked against. */
+  /** The schemas of values. */
   readonly schemas: ReadonlyMap<string, Schema>
 }
 
 /** The policy of a context without keys. */
 export const NO_KEYS: Policy = { names: new Set(), seeds: [], locked: new Set(), missing: new Map(), logged: [], serializedKeys: new Map(), headers: new Map(), undetached: new Set(), schemas: new Map() }
 
-/** The status code of the answer where a required key is not set, unless its policy says otherwise. */
+/** The default status code of the response if a required key is not set. */
 export const DEFAULT_MISSING_STATUS = 400
 
 const OPTIONS: ReadonlySet<string> = new Set(['schema', 'seed', 'log', 'carry', 'header', 'locked', 'detach', 'missing'])
 
-/** The members of `request.ctx`, beside which each key has its accessor. */
+/** The members of `request.ctx`, which also has an accessor for each key. */
 const MEMBERS: ReadonlySet<string> = new Set([
   'requestId', 'get', 'require', 'has', 'set', 'run', 'bind', 'snapshot', 'bindEmitter', 'bindIterable', 'log', 'mixin', 'plugin', 'configure', 'entries', 'exit', 'fields',
   'impersonate', 'actor', 'cache', 'memo', 'onEnd', 'detach', 'after', 'signal', 'deadline', 'explain', 'policy', 'inFlight',
   'dehydrate', 'hydrate', 'trace', 'headersFor', 'interceptor'
 ])
 
-/** What pino, Fastify, a trace and an impersonation write under names of their own: a field of the same name would stand twice on a line. */
+/** Log field names that pino, Fastify, a trace and an impersonation write. A key of the same name would be on the line twice. */
 const LINE_NAMES: ReadonlySet<string> = new Set([
   'actor', 'reason', 'trace_id', 'span_id', 'trace_flags', 'level', 'time', 'pid', 'hostname', 'msg', 'err', 'req', 'res',
   'responseTime', 'reqId', 'serializers', 'formatters', 'customLevels'
 ])
 
-/** A header name as RFC 9110 has it. */
+/** A header name as defined by RFC 9110. */
 export const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
 
-/** Headers that frame a message or say whose it is, or that something else here writes: the trace, and the request id. */
+/** Headers that frame a message or identify its sender, or that other code of ours writes: the trace, and the request id. */
 const RESERVED_HEADER = /^(?:host|connection|keep-alive|content-length|transfer-encoding|te|trailer|upgrade|expect|proxy-.*|traceparent|tracestate|x-request-id)$/
 
 /**
@@ -56,7 +56,7 @@ const RESERVED_HEADER = /^(?:host|connection|keep-alive|content-length|transfer-
 export function readKeys (keys: Readonly<Record<string, unknown>>): Policy {
   if (typeof keys !== 'object' || keys === null) throw new FST_CTX_INVALID_OPTION('keys', 'takes an object of keys by name')
   const prototype: unknown = Object.getPrototypeOf(keys)
-  if (prototype !== Object.prototype && prototype !== null) throw new FST_CTX_INVALID_KEY('__proto__', 'keys takes a plain object, no array and no instance of a class')
+  if (prototype !== Object.prototype && prototype !== null) throw new FST_CTX_INVALID_KEY('__proto__', 'keys takes a plain object, not an array or an instance of a class')
   const names = new Set<string>()
   const seeds: Array<Policy['seeds'][number]> = []
   const logged: Array<Policy['logged'][number]> = []
@@ -86,7 +86,7 @@ export function readKeys (keys: Readonly<Record<string, unknown>>): Policy {
 }
 
 /**
- * Refuses a name that cannot be a key.
+ * Refuses an invalid key name.
  *
  * @throws FST_CTX_INVALID_KEY
  */
@@ -98,25 +98,25 @@ export function checkName (name: string): void {
 
 function freeHeader (name: string, header: string, taken: ReadonlyMap<string, string>): string {
   const other = [...taken.keys()].find((key) => taken.get(key) === header)
-  if (other !== undefined) throw new FST_CTX_INVALID_OPTION(`keys.${name}.header`, `is the header of key '${other}' already: give each key a header of its own`)
+  if (other !== undefined) throw new FST_CTX_INVALID_OPTION(`keys.${name}.header`, `is already the header of key '${other}': give each key its own header`)
   return header
 }
 
 /**
- * Refuses a header for the request id that a key is sent by.
+ * Refuses a request id header that is also the header of a key.
  *
  * @throws FST_CTX_INVALID_OPTION
  */
 export function checkIdHeader (header: string, { headers }: Policy): void {
   for (const [name, taken] of headers) {
-    if (taken === header) throw new FST_CTX_INVALID_OPTION('requestId.header', `is the header of key '${name}' already: give one of them another`)
+    if (taken === header) throw new FST_CTX_INVALID_OPTION('requestId.header', `is already the header of key '${name}': choose another for one of them`)
   }
 }
 
 function checkField (name: string): void {
-  if (LINE_NAMES.has(name)) throw new FST_CTX_INVALID_KEY(name, 'log lines have a field of this name already')
-  // As it stands in JSON is how it is looked for among what a logger has bound.
-  if (JSON.stringify(name) !== `"${name}"`) throw new FST_CTX_INVALID_KEY(name, 'as the name of a field it would need escapes')
+  if (LINE_NAMES.has(name)) throw new FST_CTX_INVALID_KEY(name, 'log lines already have a field of this name')
+  // Bound fields of a logger are searched for the name as JSON writes it.
+  if (JSON.stringify(name) !== `"${name}"`) throw new FST_CTX_INVALID_KEY(name, 'as a field name it would need escapes')
 }
 
 function readPolicy (name: string, given: unknown): KeyPolicy<unknown> {
@@ -129,7 +129,7 @@ function readPolicy (name: string, given: unknown): KeyPolicy<unknown> {
   for (const option of Object.keys(given)) {
     if (!OPTIONS.has(option)) throw new FST_CTX_INVALID_OPTION(`keys.${name}.${option}`, `does not exist: the policy of a key takes ${[...OPTIONS].join(', ')}`)
   }
-  if (schema !== undefined && !isSchema(schema)) throw new FST_CTX_INVALID_OPTION(`keys.${name}.schema`, 'takes a Standard Schema, as zod, valibot and arktype make them')
+  if (schema !== undefined && !isSchema(schema)) throw new FST_CTX_INVALID_OPTION(`keys.${name}.schema`, 'takes a Standard Schema, as created by zod, valibot and arktype')
   if (seed !== undefined && typeof seed !== 'function') {
     throw new FST_CTX_INVALID_OPTION(`keys.${name}.seed`, 'takes a function of the request')
   }
@@ -140,7 +140,7 @@ function readPolicy (name: string, given: unknown): KeyPolicy<unknown> {
     throw new FST_CTX_INVALID_OPTION(`keys.${name}.carry`, 'takes a boolean, or an object of two functions, pack and unpack')
   }
   if (header !== undefined && !(typeof header === 'string' && HEADER_NAME.test(header) && !RESERVED_HEADER.test(header.toLowerCase()))) {
-    throw new FST_CTX_INVALID_OPTION(`keys.${name}.header`, 'takes the name of a header that is free, as x-tenant-id is: not one that HTTP itself, traces or the request id use')
+    throw new FST_CTX_INVALID_OPTION(`keys.${name}.header`, 'takes the name of a free header, such as x-tenant-id: not one that HTTP itself, traces or the request id use')
   }
   if (locked !== undefined && typeof locked !== 'boolean') throw new FST_CTX_INVALID_OPTION(`keys.${name}.locked`, 'takes a boolean')
   if (detach !== undefined && typeof detach !== 'boolean') throw new FST_CTX_INVALID_OPTION(`keys.${name}.detach`, 'takes a boolean')

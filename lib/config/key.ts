@@ -5,65 +5,65 @@ import type { Schema } from './schema.ts'
 
 declare const type: unique symbol
 
-/** The request as a seed sees it. Node joins a repeated header into one string, hence no `string[]`. */
+/** The request as a seed sees it. Node joins repeated headers into one string, so there is no `string[]`. */
 export type SeedRequest = FastifyRequest<{ Headers: { readonly [name: string]: string | undefined } }>
 
 /**
- * Gives a key its first value. Runs in onRequest, inside the scope, in the order in which the keys were declared: it
- * may read the keys before its own. `undefined` leaves the key unset; what it throws fails the request.
+ * Returns the first value of a key. Runs in onRequest, inside the scope, in the order in which the keys were declared, so it
+ * may read earlier keys. `undefined` leaves the key unset. If it throws, the request fails.
  */
 export type Seed<T> = (request: SeedRequest) => T | Promise<T>
 
-/** How a value is carried: as what, and how it is got back from that. */
+/** How a value is carried, and restored. */
 export interface Packing<T> {
-  /** What stands for the value: a JSON value. `undefined`: it is not carried. */
+  /** Returns a JSON value that represents the value. `undefined`: it is not carried. */
   readonly pack: (value: T) => unknown
-  /** The value again, from what `pack` made or from what an attacker put there: check it. `undefined` leaves the key unset. */
+  /** Returns the value from the result of `pack`. Check the input, because an attacker may have written it. `undefined` leaves the key unset. */
   readonly unpack: (packed: any) => T | undefined | Promise<T | undefined>
 }
 
-/** Values that JSON does not hold, or gives back as another type. */
+/** Values that JSON cannot represent, or restores as another type. */
 type NotJson = ((...args: any[]) => unknown) | Date | RegExp | bigint | symbol | ReadonlyMap<any, any> | ReadonlySet<any> | Promise<any>
 
-/** What the option `carry` takes for a value, beside `{ pack, unpack }`. */
-// No union of its own: the compiler would show the name of it in place of the text.
-export type Carry<T> = 0 extends 1 & T ? boolean : [T] extends [NotJson] ? Refused<'JSON does not hold such a value: give carry { pack, unpack }'> : boolean
+/** The type of the option `carry` for a value, besides `{ pack, unpack }`. */
+// Do not name this union: the compiler would show the name instead of the text.
+export type Carry<T> = 0 extends 1 & T ? boolean : [T] extends [NotJson] ? Refused<'JSON cannot represent such a value: give carry { pack, unpack }'> : boolean
 
 /** Where a value comes from and where it may go. The default is closed: never seeded, never logged, never carried. */
 export interface KeyPolicy<T, S = T | undefined> {
   /**
-   * Checks each value that a seed, `set`, `run`, `impersonate` or an envelope gives, and may change it. Any Standard Schema. One that
-   * validates asynchronously is for seeds and envelopes alone.
+   * Checks each value from a seed, `set`, `run`, `impersonate` or an envelope, and may change it. Any Standard Schema. A schema that
+   * validates asynchronously works only for seeds and envelopes.
    */
   readonly schema?: Schema<T | undefined>
-  /** The first value of each request. */
+  /** Returns the first value of each request. */
   readonly seed?: Seed<S>
-  /** `true`: log lines carry the value under the key's name. A function: they carry what it makes of the value. */
+  /** `true`: log lines have the value under the key's name. A function: they have its result. */
   readonly log?: boolean | ((value: T) => unknown)
-  /** `true`: `ctx.dehydrate` carries the value, which must be a JSON value. With `pack` and `unpack`: what they make of it. */
+  /** `true`: `ctx.dehydrate` carries the value, which must be a JSON value. With `pack` and `unpack` it carries the packed value. */
   readonly carry?: Packing<T> | false | Carry<T>
-  /** The name of the header that carries it to the origins of `propagate` that list the key, as `pack` makes it. */
+  /** The name of the header that carries the value, packed if there is a `pack`, to the origins of `propagate` that list the key. */
   readonly header?: string
   /** `true`: once set, only `ctx.impersonate` may shadow it; `set` and `run` throw FST_CTX_LOCKED. Default `false`. */
   readonly locked?: boolean
   /**
-   * `false`: the copies of `ctx.detach` and `ctx.after` leave the value out. For what belongs to the current work alone, as
-   * a connection with an open transaction does: by the time the copy reads it, another request may have it. Default `true`.
+   * `false`: the copies of `ctx.detach` and `ctx.after` leave the value out. Use it for values that only the current work may use, such as
+   * a connection with an open transaction: when the copy reads it, another request may have it. Default `true`.
    */
   readonly detach?: boolean
-  /** The status code of the answer where a route requires the key and it is not set: 400 to 599. Default 400. */
+  /** The status code of the response if a route requires the key and it is not set: 400 to 599. Default 400. */
   readonly missing?: number
 }
 
-/** A policy with a schema: its output is the type of the value. What the seed returns is checked, and may be anything. */
+/** A policy with a schema. The output of the schema is the type of the value. The seed may return anything, because its value is checked. */
 export interface SchemaPolicy<C extends Schema, S = unknown> extends Omit<KeyPolicy<CheckedValue<C>>, 'schema' | 'seed'> {
-  /** Checks each value, and may change it: any Standard Schema. */
+  /** Checks each value, and may change it. Any Standard Schema. */
   readonly schema: C
-  /** The first value of each request, before it is checked. */
+  /** Returns the first value of each request, before it is checked. */
   readonly seed?: Seed<S>
 }
 
-/** What a schema makes of a value that it takes. */
+/** The output of a schema for a value. */
 export type CheckedValue<C extends Schema> = Exclude<StandardSchemaV1.InferOutput<C>, undefined>
 
 /** A declared key: the type of its value `T`, and whether each request has one, `S`. */
@@ -72,20 +72,20 @@ export interface Key<out T, out S = T | undefined> {
   readonly [type]?: { readonly value: T, readonly held: S }
 }
 
-/** The names that no key can have: the members of `request.ctx` and of every object. A test compares them with what throws. */
+/** The names that no key can have: the members of `request.ctx` and of every object. A test compares them with the names that throw. */
 export type ReservedName =
   | 'get' | 'require' | 'has' | 'set' | 'run' | 'bind' | 'bindIterable' | 'snapshot' | 'bindEmitter' | 'log' | 'mixin' | 'plugin' | 'configure' | 'entries' | 'exit' | 'fields' | 'impersonate' | 'actor'
   | 'cache' | 'memo' | 'onEnd' | 'detach' | 'after' | 'signal' | 'deadline' | 'explain' | 'policy' | 'inFlight' | 'dehydrate' | 'hydrate'
   | 'trace' | 'headersFor' | 'interceptor' | 'requestId' | 'constructor' | 'toString' | 'valueOf' | 'hasOwnProperty' | ''
 
-/** Refuses, in `createContext`, the names that no key can have. */
-// Names that are known only when the program runs are checked then.
+/** Refuses in `createContext` the names that no key can have. */
+// Names that are known only at run time are checked then.
 export type FreeNames<K> = string extends keyof K ? unknown : { readonly [N in keyof K & ReservedName]: Refused<'request.ctx has a member of this name: choose another name for the key'> }
 
-/** The keys given to `createContext`. */
+/** The keys of `createContext`. */
 export interface Keys { readonly [name: string]: Key<unknown, unknown> }
 
-/** What the keys of `createContext` declare, by name: the values of that context. */
+/** The values of a context by name, from the keys of `createContext`. */
 export type ValuesOfKeys<K extends Keys> =
   & {
     /** The id of the request or job. */
@@ -105,10 +105,10 @@ export type ValuesOfKeys<K extends Keys> =
  */
 export function key<C extends Schema> (policy: SchemaPolicy<C, {} | null> & { readonly seed: Seed<{} | null> }): Key<CheckedValue<C>, StandardSchemaV1.InferOutput<C>>
 export function key<C extends Schema> (policy: SchemaPolicy<C>): Key<CheckedValue<C>>
-// Not for what may be undefined: from a seed that may, the second form infers the value without it.
+// Not for values that may be undefined: the second overload infers their type without it.
 export function key<T extends {} | null> (policy: KeyPolicy<T, T> & { readonly seed: Seed<T> }): Key<T, T>
 export function key<T> (policy?: KeyPolicy<T>): Key<T>
 export function key<T> (policy: KeyPolicy<T> = {}): Key<T> {
-  // A key is its policy; only the types know more.
+  // At run time a key is its policy. The rest is types.
   return policy as Key<T>
 }

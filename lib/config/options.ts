@@ -4,48 +4,48 @@ import { readPropagate, type KeysFor, type Propagate } from './propagation-rules
 import type { Policy } from './key-policies.ts'
 import type { Tracing } from '../tracing/trace-context.ts'
 
-/** How envelopes are made and which are taken. */
+/** How envelopes are created, and which are accepted. */
 export interface EnvelopeOptions {
-  /** The most bytes that an envelope has. Default 8,192. */
+  /** The maximum size of an envelope in bytes. Default 8,192. */
   readonly maxBytes?: number
-  /** Secrets of 32 or more characters. Envelopes are signed with the first, and refused unless signed with one of them. Default: none. */
+  /** Secrets of at least 32 characters. Envelopes are signed with the first one, and refused unless signed with one of them. Default: none. */
   readonly secrets?: readonly string[]
-  /** How old a signed envelope may be, in milliseconds: more than the longest delay and all retries of a job. `Infinity`: any age. Default 604,800,000, a week. */
+  /** The maximum age of a signed envelope in milliseconds, longer than the longest delay and all retries of a job. `Infinity`: any age. Default 604,800,000, a week. */
   readonly ttl?: number
 }
 
-/** The options that may be given later than the keys: a secret comes from a vault, and origins from the configuration. */
+/** Options that may be given later than the keys, such as a secret from a vault or origins from the configuration. */
 export interface LateOptions {
-  /** How `ctx.dehydrate` makes envelopes, and which `ctx.hydrate` takes. */
+  /** How `ctx.dehydrate` creates envelopes, and which `ctx.hydrate` accepts. */
   readonly envelope?: EnvelopeOptions
-  /** Which keys go to which origins, by the headers their policies name. Default: none. */
+  /** Which keys go to which origins, in the headers that their policies name. Default: none. */
   readonly propagate?: Propagate
-  /** `true`: the place in a trace that a request's `traceparent` header tells is kept. A tracer (`fastify-ctx/otel`): its spans are. Default `true`. */
+  /** `true`: the trace in a request's `traceparent` header is kept. A tracer (`fastify-ctx/otel`): its spans are used. Default `true`. */
   readonly trace?: boolean | Tracing
   /** Whether common mistakes emit process warnings. Default: unless `NODE_ENV` is `production`. */
   readonly diagnostics?: boolean
 }
 
-/** What `createContext` takes besides the keys: what leaves and enters the process, and whether common mistakes emit warnings. */
+/** The options of `createContext` besides the keys: what leaves and enters the process, and whether common mistakes emit warnings. */
 export interface CreateOptions extends Omit<LateOptions, 'envelope' | 'propagate'> {
   /**
-   * How `ctx.dehydrate` makes envelopes, and which `ctx.hydrate` takes. `'late'`: the plugin's registration or `ctx.configure` will say so,
-   * and until then both calls throw FST_CTX_NOT_CONFIGURED.
+   * How `ctx.dehydrate` creates envelopes, and which `ctx.hydrate` accepts. `'late'`: the plugin's registration or `ctx.configure`
+   * sets it. Until then both calls throw FST_CTX_NOT_CONFIGURED.
    */
   readonly envelope?: EnvelopeOptions | 'late'
   /**
-   * Which keys go to which origins, by the headers their policies name. Default: none. `'late'`: the plugin's registration or
-   * `ctx.configure` will say so, and until then outgoing calls in a scope fail with FST_CTX_NOT_CONFIGURED.
+   * Which keys go to which origins, in the headers that their policies name. Default: none. `'late'`: the plugin's registration or
+   * `ctx.configure` sets it. Until then outgoing calls in a scope fail with FST_CTX_NOT_CONFIGURED.
    */
   readonly propagate?: Propagate | 'late'
 }
 
-/** The options as the parts of a context read them. */
+/** The options in the form that the parts of a context read. */
 export interface Settings {
   readonly envelope: EnvelopeSettings
-  /** Which keys go where, as given. */
+  /** Which keys go where, unchanged. */
   readonly propagate: Propagate
-  /** `undefined` where nothing goes anywhere. */
+  /** `undefined` if nothing is sent anywhere. */
   readonly keysFor: KeysFor | undefined
   /** Whether the header `traceparent` is read. */
   readonly readsTrace: boolean
@@ -54,7 +54,7 @@ export interface Settings {
 }
 
 export interface EnvelopeSettings {
-  /** Whether the options of envelopes are still to come: none is made or read before. */
+  /** Whether the envelope options are still missing. No envelope is created or read before they are given. */
   readonly isLate?: true
   readonly maxBytes: number
   readonly secrets: readonly string[]
@@ -64,10 +64,10 @@ export interface EnvelopeSettings {
 /** The names of the options. */
 export const CREATE_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics'])
 
-/** The names of those that may be given later than the keys: a scope reads them when it opens, or when something leaves it. */
+/** The names of options that may be given later than the keys. A scope reads them when it opens, or when something leaves it. */
 export const LATE_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics'])
 
-/** Stands for an option that will be given late. */
+/** Marks an option that will be given late. */
 const LATE = 'late'
 
 /** A week, in milliseconds. */
@@ -75,7 +75,7 @@ const DEFAULT_TTL = 604_800_000
 
 const ENVELOPE_OPTIONS: ReadonlySet<string> = new Set(['maxBytes', 'secrets', 'ttl'])
 
-/** A shorter key is weaker than the signature it makes. */
+/** A shorter key is weaker than its signature. */
 const SECRET_LENGTH = 32
 
 /**
@@ -98,7 +98,7 @@ export function readSettings (options: CreateOptions, policy: Policy): Settings 
   }
 }
 
-/** Whether an option was given, and not just announced. */
+/** Whether an option was given, and not only announced. */
 export function isGiven (value: unknown): boolean {
   return value !== undefined && value !== LATE
 }
@@ -116,17 +116,17 @@ function readEnvelopeOptions (options: EnvelopeOptions): EnvelopeSettings {
   if (!Array.isArray(secrets) || secrets.some((secret) => typeof secret !== 'string' || secret.length < SECRET_LENGTH)) {
     throw new FST_CTX_INVALID_OPTION('envelope.secrets', `takes a list of strings of ${SECRET_LENGTH} or more characters`)
   }
-  if ('secrets' in own && secrets.length === 0) throw new FST_CTX_INVALID_OPTION('envelope.secrets', 'is empty, and nothing would be signed: give it a secret, or leave it out')
+  if ('secrets' in own && secrets.length === 0) throw new FST_CTX_INVALID_OPTION('envelope.secrets', 'is empty, so nothing would be signed: give it a secret, or leave it out')
   if (ttl !== undefined && !(typeof ttl === 'number' && ttl > 0)) throw new FST_CTX_INVALID_OPTION('envelope.ttl', 'takes a number of milliseconds, more than 0, or Infinity')
-  if (ttl !== undefined && secrets.length === 0) throw new FST_CTX_INVALID_OPTION('envelope.ttl', 'needs envelope.secrets: without a signature anybody could make an envelope young again')
+  if (ttl !== undefined && secrets.length === 0) throw new FST_CTX_INVALID_OPTION('envelope.ttl', 'needs envelope.secrets: without a signature anybody could change the age of an envelope')
   return { maxBytes, secrets: [...secrets as readonly string[]], ttl: ttl ?? (secrets.length > 0 ? DEFAULT_TTL : undefined) }
 }
 
 function checkTracing (tracing: Tracing, policy: Policy): void {
   if (typeof tracing?.current !== 'function' || typeof tracing.requestSpan !== 'function' || !(tracing.attributes instanceof Map)) {
-    throw new FST_CTX_INVALID_OPTION('trace', 'takes a boolean, or what otel() of fastify-ctx/otel makes')
+    throw new FST_CTX_INVALID_OPTION('trace', 'takes a boolean, or the result of otel() of fastify-ctx/otel')
   }
   for (const key of tracing.attributes.keys()) {
-    if (!policy.logged.some(({ name }) => name === key)) throw new FST_CTX_INVALID_OPTION(`trace.attributes.${key}`, 'names no key with log: give the key log, which says in what form it may be told')
+    if (!policy.logged.some(({ name }) => name === key)) throw new FST_CTX_INVALID_OPTION(`trace.attributes.${key}`, 'names no key with log: give the key log, which decides how the attribute shows the value')
   }
 }

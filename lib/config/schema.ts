@@ -6,16 +6,16 @@ export type Schema<T = unknown> = StandardSchemaV1<any, T>
 
 type Read = (request: any) => unknown
 
-/** Whether a value is a schema. Some libraries make functions of them. */
+/** Whether a value is a schema. In some libraries schemas are functions. */
 export function isSchema (value: unknown): value is Schema {
   const isHolder = (typeof value === 'object' && value !== null) || typeof value === 'function'
   return isHolder && typeof (value as Partial<Schema>)['~standard']?.validate === 'function'
 }
 
 /**
- * What a schema makes of a value.
+ * Validates a value with a schema, and returns the output.
  *
- * @returns a promise where the schema validates asynchronously
+ * @returns a promise if the schema validates asynchronously
  * @throws FST_CTX_INVALID_VALUE the value does not match
  */
 export function check (name: string, value: unknown, schema: Schema): unknown {
@@ -34,12 +34,12 @@ export function checkNow (name: string, value: unknown, schema: Schema | undefin
   if (schema === undefined) return value
   const checked = check(name, value, schema)
   if (!(checked instanceof Promise)) return checked
-  // Nobody waits for it.
+  // Nothing awaits it.
   checked.catch(() => {})
   throw new FST_CTX_ASYNC_SCHEMA(name)
 }
 
-/** A schema that a value passes where it passes all of these, each of which takes what the one before made of it. */
+/** Combines schemas into one: a value passes through each in turn. */
 export function everyOf (schemas: readonly Schema[]): Schema {
   return schemas.reduce((before, after) => ({
     '~standard': {
@@ -54,7 +54,7 @@ export function everyOf (schemas: readonly Schema[]): Schema {
   }))
 }
 
-/** A seed whose value is checked. A value that does not match is the client's mistake. */
+/** A seed whose value is checked. A mismatch is a client error. */
 export function checkedSeed (name: string, seed: Read, schema: Schema): Read {
   return (request) => {
     const value = seed(request)
@@ -72,7 +72,7 @@ function blameClient (error: unknown): never {
   throw error instanceof FST_CTX_INVALID_VALUE ? Object.assign(error as Error, { statusCode: 400 }) : error
 }
 
-/** Issues may repeat the value: they are there for code, and neither logged nor sent. */
+/** Issues may contain the value. They are available to code, but never logged or sent. */
 function valueOf (name: string, result: StandardSchemaV1.Result<unknown>): unknown {
   if (result.issues === undefined) return result.value
   throw Object.defineProperty(new FST_CTX_INVALID_VALUE(name), 'issues', { value: result.issues, enumerable: false })

@@ -7,7 +7,7 @@ import { readSignature, sign } from './signature.ts'
 import { readTrace } from '../tracing/trace-context.ts'
 import { warnOnce } from '../common/warnings.ts'
 
-/** What an envelope holds: the packed values of a scope, and what else of it travels. */
+/** The content of an envelope: the packed values of a scope, and more. */
 export interface Envelope {
   readonly v: 1
   readonly requestId: string
@@ -15,36 +15,36 @@ export interface Envelope {
   readonly actor?: PackedActor | undefined
   readonly traceparent?: string | undefined
   readonly tracestate?: string | undefined
-  /** Milliseconds that were left for the work when the envelope was made. */
+  /** How many milliseconds were left for the work when the envelope was created. */
   readonly remaining?: number | undefined
-  /** When a signed envelope was made: milliseconds since the epoch. */
+  /** When a signed envelope was created, in milliseconds since the epoch. */
   readonly issued?: number | undefined
 }
 
-/** Packed values, by key. */
+/** Packed values by key. */
 export type Packed = Readonly<Record<string, unknown>>
 
-/** Who acts, and why, where carried keys are impersonated. */
+/** Who acts, and why, if carried keys are impersonated. */
 export interface PackedActor {
   readonly reason: string
   readonly values: Packed
-  /** The impersonated keys that have no real value. */
+  /** The impersonated keys without a real value. */
   readonly unset: readonly string[]
 }
 
 const VERSION = 1
 
-/** How far the clock of another machine may be ahead, in milliseconds. */
+/** How many milliseconds the clock of another machine may be ahead. */
 const MAX_SKEW = 60_000
 
-/** In JSON without spaces: `dehydrate` writes no such name, and the parser refuses only what could reach a prototype by it. */
+/** In JSON without spaces. `dehydrate` writes no such name, and the parser refuses only those that could reach a prototype. */
 const CONSTRUCTOR = /[{,]"constructor":/
 
-/** How deep objects and arrays may be nested in an envelope, its own included. */
+/** The maximum depth of nested objects and arrays in an envelope, including itself. */
 export const MAX_DEPTH = 32
 
 /**
- * The text of an envelope, signed where there is a secret.
+ * Writes an envelope as text, signed if there is a secret.
  *
  * @throws FST_CTX_ENVELOPE_TOO_LARGE
  * @throws FST_CTX_NOT_CONFIGURED
@@ -59,7 +59,7 @@ export function writeEnvelope (envelope: Omit<Envelope, 'v' | 'issued'>, { isLat
 }
 
 /**
- * Reads what claims to be an envelope. One that is none costs a warning; where envelopes are signed, it is refused.
+ * Reads an envelope. An invalid one emits a warning; if envelopes are signed, it is refused.
  *
  * @throws FST_CTX_ENVELOPE_REFUSED
  * @throws FST_CTX_NOT_CONFIGURED
@@ -69,47 +69,47 @@ export function readEnvelope (given: unknown, settings: EnvelopeSettings, purpos
   const read = checkEnvelope(given, settings, purpose)
   if (typeof read !== 'string') return read
   if (settings.secrets.length > 0) throw new FST_CTX_ENVELOPE_REFUSED(read)
-  warnOnce('FST_CTX_ENVELOPE', read, `ctx.hydrate was given what is no envelope: ${read}. Its work runs in a scope without values: hand on the string that ctx.dehydrate() made as it is`)
+  warnOnce('FST_CTX_ENVELOPE', read, `ctx.hydrate got an invalid envelope: ${read}. Its work runs in a scope without values: pass on the string from ctx.dehydrate() unchanged`)
   return undefined
 }
 
 /**
- * The request id of an envelope, for the scope that it gives. One that nobody signed may be from anybody, and is taken as that of
- * a request is: where the pattern allows it.
+ * The request id of an envelope for its scope. An id that nobody signed may come from anybody. It is accepted like the header of a
+ * request: if the pattern allows it.
  */
 export function acceptedId ({ requestId }: Envelope, { secrets }: EnvelopeSettings, pattern: Pick<RegExp, 'test'>): { readonly requestId?: string } {
   if (secrets.length > 0 || pattern.test(requestId)) return { requestId }
-  warnOnce('FST_CTX_ENVELOPE_ID', 'pattern', 'ctx.hydrate was given an envelope with a request id that requestId.pattern does not allow: its scope has a new one. Sign envelopes (envelope.secrets), or let the pattern allow what makes the ids')
+  warnOnce('FST_CTX_ENVELOPE_ID', 'pattern', 'ctx.hydrate got an envelope with a request id that requestId.pattern does not allow, so its scope has a new one. Sign envelopes (envelope.secrets), or let the pattern allow the ids that you generate')
   return {}
 }
 
-/** The envelope, or why it is none. */
+/** The envelope, or why it is invalid. */
 function checkEnvelope (given: unknown, { maxBytes, secrets, ttl }: EnvelopeSettings, purpose: string | undefined): Envelope | string {
-  if (typeof given !== 'string') return 'it is no string'
+  if (typeof given !== 'string') return 'it is not a string'
   if (given.length > maxBytes || Buffer.byteLength(given) > maxBytes) return `it has more than ${maxBytes} bytes`
   const { text, valid } = readSignature(given, secrets, purpose)
   if (secrets.length > 0 && !valid) return purpose === undefined ? 'it has no valid signature' : 'it has no valid signature for this purpose'
   let envelope: unknown
   try {
     envelope = parse(text, { protoAction: 'error', constructorAction: 'error' })
-    // What dehydrate wrote comes out as it went in; a name that stands twice, for one, does not.
+    // The text of dehydrate is equal after parsing and writing. A text with a duplicate name is not.
     if (JSON.stringify(envelope) !== text) return 'it is not as ctx.dehydrate writes it'
-    if (CONSTRUCTOR.test(text)) return 'it is no safe JSON'
+    if (CONSTRUCTOR.test(text)) return 'it is not safe JSON'
   } catch {
-    return 'it is no safe JSON'
+    return 'it is not safe JSON'
   }
-  if (!isObject(envelope)) return 'it is no object'
+  if (!isObject(envelope)) return 'it is not an object'
   if (!Object.hasOwn(envelope, 'v') || envelope.v !== VERSION) return 'it has another version'
   if (isDeep(envelope, MAX_DEPTH)) return 'it is nested too deep'
-  // What is left out must not be read from Object.prototype.
+  // A missing member must not be read from Object.prototype.
   const own = ownOptions(envelope)
-  if (!isEnvelope(own)) return 'it has a member of the wrong type, or one too many'
-  if (secrets.length > 0 && (own.issued ?? 0) > Date.now() + MAX_SKEW) return 'it was made in the future'
+  if (!isEnvelope(own)) return 'it has a member of the wrong type, or an unknown one'
+  if (secrets.length > 0 && (own.issued ?? 0) > Date.now() + MAX_SKEW) return 'it was issued in the future'
   if (ttl !== undefined && !(Date.now() - (own.issued ?? 0) <= ttl)) return 'it is older than its ttl'
   return own
 }
 
-/** What each member is checked by; all but three may be missing. */
+/** The check of each member. All but three are optional. */
 const MEMBERS: Readonly<Record<string, (value: unknown) => boolean>> = {
   v: (value) => value === VERSION,
   requestId: (value) => isSafeId(value),
@@ -134,7 +134,7 @@ function isActor (value: unknown): boolean {
 }
 
 function isTime (value: unknown): boolean {
-  // Of any size: who wants no limit may have given the largest number there is.
+  // Any number, because a limit of "none" may be the largest number.
   return Number.isFinite(value) && (value as number) >= 0
 }
 
@@ -142,13 +142,13 @@ function isObject (value: unknown): value is Packed {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Whether a JSON value is nested deeper than `limit`, itself counted. */
+/** Whether a JSON value is nested deeper than `limit`, counting itself. */
 export function isDeep (value: unknown, limit: number): boolean {
   if (typeof value !== 'object' || value === null) return false
   return limit === 0 || Object.values(value).some((inner) => isDeep(inner, limit - 1))
 }
 
-/** The three keys that weigh most, for people. The reason of an impersonation may be as long as a value. */
+/** The three largest keys, for people. The reason of an impersonation may be as long as a value. */
 function largestValues ({ values, actor }: Omit<Envelope, 'v' | 'issued'>): string {
   const acting = Object.entries(actor === undefined ? {} : { ...actor.values, reason: actor.reason }).map(([name, value]) => [`actor.${name}`, value] as const)
   const weights = [...Object.entries(values), ...acting]

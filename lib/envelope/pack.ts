@@ -7,14 +7,14 @@ import { Scope } from '../scope/scope.ts'
 import { impersonationOf } from '../scope/lookup.ts'
 import { warnOnce } from '../common/warnings.ts'
 
-/** How deep a value may be nested: around it are the envelope, its actor, and the values of that. */
+/** The maximum depth of a value, inside the envelope, its actor, and the actor's values. */
 const VALUE_DEPTH = MAX_DEPTH - 3
 
-/** How many names a warning lists of keys that are not carried. */
+/** How many names of uncarried keys a warning lists. */
 const MAX_REPORTED = 20
 
 /**
- * The values of a scope that are carried, packed, and who acts where one of them is impersonated.
+ * Packs the carried values of a scope, and the actor if one of them is impersonated.
  *
  * @throws FST_CTX_NOT_CARRIABLE
  */
@@ -25,19 +25,19 @@ export function packScope (scope: Scope): { readonly values: Packed, readonly ac
   if (impersonation === undefined) return { values, actor: undefined }
   const { actors, reason } = impersonation
   const real = packAll(carried, (name) => actors.get(name))
-  // Also what its pack would not carry: nobody else is to be taken for it.
+  // Also if pack returned undefined, so that nobody else is taken for the real value.
   const unset = [...carried.keys()].filter((name) => actors.has(name) && !Object.hasOwn(real, name))
   return { values, actor: { reason, values: real, unset } }
 }
 
 /**
- * Gives a scope the values of an envelope, in the order in which the keys were declared: an `unpack` may read the keys
- * before its own. Of keys that are not carried, or are none any more, nothing is taken.
+ * Restores the values of an envelope in a scope, in the order in which the keys were declared, so an `unpack` may read
+ * earlier keys. Ignores keys that are unknown or not carried.
  *
  * @throws FST_CTX_UNPACK_FAILED
  */
 export async function unpackInto (scope: Scope, { values, actor }: Envelope): Promise<void> {
-  // First: what an unpack logs in the name of another says already who acts.
+  // First, so that log lines of an unpack already say who acts.
   if (actor !== undefined) {
     const actors = await unpackActors(scope, values, actor)
     scope.state().impersonation = { actors, reason: actor.reason }
@@ -45,7 +45,7 @@ export async function unpackInto (scope: Scope, { values, actor }: Envelope): Pr
   await unpackAll(scope, values)
 }
 
-/** The real values, unpacked where they are the current ones: the user who acts is looked up in the tenant who acts. */
+/** Unpacks the real values in a scope that has them: the real user is looked up in the real tenant. */
 async function unpackActors (scope: Scope, values: Packed, actor: PackedActor): Promise<ReadonlyMap<string, unknown>> {
   const real = new Scope(scope.definition, scope.registration, scope, scope.enclosing)
   const unset = new Set(actor.unset)
@@ -73,7 +73,7 @@ function checkJson (name: string, value: unknown): void {
   try {
     wrong = whyNotJson(value, VALUE_DEPTH)
   } catch (cause) {
-    // A getter, or a Proxy. What it says may be private: it is the cause, and no part of the message.
+    // A getter or a Proxy threw. Its error may contain private data, so it is the cause, and not in the message.
     throw Object.assign(new FST_CTX_NOT_CARRIABLE(name, 'reading it threw'), { cause })
   }
   if (wrong !== undefined) throw new FST_CTX_NOT_CARRIABLE(name, wrong)
@@ -104,7 +104,7 @@ async function unpackOne (name: string, packed: unknown, packing: Packing<unknow
     return schema === undefined ? value : await check(name, value, schema)
   } catch (cause) {
     const error = Object.assign(new FST_CTX_UNPACK_FAILED(name), { cause })
-    // A stack has ten lines: without those of this file, one of them is the user's.
+    // Stack traces have ten lines. Without the lines of this file, one of them is the user's.
     Error.captureStackTrace(error, unpackInto)
     throw error
   }
@@ -112,34 +112,34 @@ async function unpackOne (name: string, packed: unknown, packing: Packing<unknow
 
 const reported = new Set<string>()
 
-/** Names come from outside: only those that look like one are repeated, and only so many. */
+/** Names come from outside. Only some that look like a key name are repeated. */
 function warnDropped (name: string): void {
   if (reported.size < MAX_REPORTED && /^[\w.-]{1,64}$/.test(name)) reported.add(name)
   const subject = reported.has(name) ? `'${name}'` : 'another one'
-  warnOnce('FST_CTX_ENVELOPE_KEY', subject, `ctx.hydrate was given the value of a key that this context does not carry, and left it out (give the key carry here, if it is to be taken): ${subject}`)
+  warnOnce('FST_CTX_ENVELOPE_KEY', subject, `ctx.hydrate left out the value of a key that this context does not carry (give the key carry here to accept it): ${subject}`)
 }
 
-/** Why JSON would lose something of a value; `undefined` where it would not. */
+/** Why JSON would change a value; `undefined` if it would not. */
 function whyNotJson (value: unknown, depth: number): string | undefined {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return undefined
-  if (typeof value === 'number') return Number.isFinite(value) && !Object.is(value, -0) ? undefined : 'JSON keeps no NaN, no Infinity and no -0'
-  if (typeof value !== 'object') return `${value === undefined ? 'undefined' : `a ${typeof value}`} is no JSON value`
-  if (depth === 0) return 'it is nested too deep, or in itself'
-  if (!isPlain(value)) return `JSON keeps no ${classOf(value)}`
-  if (typeof (value as { toJSON?: unknown }).toJSON === 'function') return 'JSON would keep what its toJSON makes'
-  if (Array.isArray(value)) return Object.keys(value).length > value.length ? 'of an array JSON keeps the items only' : firstWrong(value, depth)
+  if (typeof value === 'number') return Number.isFinite(value) && !Object.is(value, -0) ? undefined : 'JSON has no NaN, Infinity or -0'
+  if (typeof value !== 'object') return `${value === undefined ? 'undefined' : `a ${typeof value}`} is not a JSON value`
+  if (depth === 0) return 'it is nested too deep, or contains itself'
+  if (!isPlain(value)) return `JSON cannot represent ${classOf(value)}`
+  if (typeof (value as { toJSON?: unknown }).toJSON === 'function') return 'JSON would use the result of its toJSON'
+  if (Array.isArray(value)) return Object.keys(value).length > value.length ? 'of an array JSON keeps only the items' : firstWrong(value, depth)
   if (Object.keys(value).some((name) => name === '__proto__' || name === 'constructor')) return "it has a property '__proto__' or 'constructor'"
-  // A property that is undefined is as good as none.
+  // A property that is undefined counts as missing.
   return firstWrong(Object.values(value).filter((inner) => inner !== undefined), depth)
 }
 
-/** Whether a value is a plain object or array, of this realm or another: tests may run in one of their own. */
+/** Whether a value is a plain object or array of any realm. Test runners may use a separate one. */
 function isPlain (value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value)
   return Array.isArray(value) ? Array.isArray(prototype) : prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
-/** The name of the class of a value, as code has it: what the value itself calls so may be private. */
+/** The name of the class of a value as it is written in code. A name set at run time may be private. */
 function classOf (value: object): string {
   const prototype = Object.getPrototypeOf(value) as object | null
   const constructor: unknown = prototype === null ? undefined : Object.getOwnPropertyDescriptor(prototype, 'constructor')?.value

@@ -1,38 +1,37 @@
 import { createHmac, timingSafeEqual } from 'node:crypto'
 
-/** What is signed is said with it: the same secret may sign other things elsewhere. */
+/** A prefix of the signed text, because the same secret may sign other things elsewhere. */
 const PURPOSE = 'fastify-ctx envelope 1\n'
 
-/** What a signed text has in front of its signature, which is the last member of its object. */
+/** The text before the signature, which is the last member of the object. */
 const MEMBER = ',"signature":"'
 
-/** How many characters the signature has: 32 bytes in base64url. */
+/** The length of the signature: 32 bytes in base64url. */
 const LENGTH = 43
 
 /**
- * Adds its HMAC-SHA-256 to the JSON text of an object that has other members.
+ * Adds an HMAC-SHA-256 to the JSON text of an object with other members.
  *
- * @param purpose what the text is for: it is signed as well, and not written
+ * @param purpose what the text is for; it is signed as well, but not written
  */
 export function sign (text: string, secret: string, purpose?: string): string {
   return `${text.slice(0, -1)}${MEMBER}${signature(text, secret, purpose)}"}`
 }
 
-/** A text without its signature, and whether one of the secrets made that for this purpose. */
+/** Returns a text without its signature, and whether one of the secrets created that signature for this purpose. */
 export function readSignature (text: string, secrets: readonly string[], purpose?: string): { readonly text: string, readonly valid: boolean } {
-  // Its length is known: no expression looks for it.
+  // Its length is known, so no regular expression is needed.
   const end = text.slice(-(MEMBER.length + LENGTH + 2))
   const given = end.slice(MEMBER.length, -2)
   if (!end.startsWith(MEMBER) || !end.endsWith('"}') || !/^[\w-]+$/.test(given)) return { text, valid: false }
   const signed = `${text.slice(0, -end.length)}}`
-  // As texts: several of them decode to the same bytes. Each is compared, in constant time: nobody learns from the time how
-  // near a forgery was.
+  // Compared as texts, because several texts decode to the same bytes. Each comparison takes constant time, so timing reveals nothing about a forgery.
   const claimed = Buffer.from(given)
   const valid = secrets.filter((secret) => timingSafeEqual(Buffer.from(signature(signed, secret, purpose)), claimed)).length > 0
   return { text: signed, valid }
 }
 
-/** A purpose is one line of JSON and begins with a quote. The text begins with a brace, so neither is taken for the other. */
+/** A purpose is one line of JSON that begins with a quote. The text begins with a brace, so the two cannot be confused. */
 function signature (text: string, secret: string, purpose: string | undefined): string {
   return createHmac('sha256', secret).update(PURPOSE).update(purpose === undefined ? '' : `${JSON.stringify(purpose)}\n`).update(text).digest('base64url')
 }

@@ -4,8 +4,8 @@ import type { Registration } from '../scope/scope.ts'
 import { readSignature } from './signature.ts'
 
 /**
- * What an envelope is read by. Where several applications share a context, a signature says which of them the work
- * belongs to, and its policy holds. Without one it is what all of them allow, and a signature is required if any of them requires it.
+ * The policy for reading an envelope. If several applications share a context, the signature identifies the application of the
+ * work, and its policy applies. An unsigned envelope is read with what all of them allow, and refused if any of them requires a signature.
  */
 export function registrationFor (envelope: unknown, definition: ContextDefinition, purpose: string | undefined): Registration {
   const outside = definition.openOutside()

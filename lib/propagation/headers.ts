@@ -4,18 +4,18 @@ import { writeChild, writeTrace } from '../tracing/trace-context.ts'
 import { traceOf } from '../scope/active-trace.ts'
 import { warnOnce } from '../common/warnings.ts'
 
-/** The most bytes of one header's value, as it is sent. */
+/** The maximum size of a header value in bytes, as it is sent. */
 const MAX_LENGTH = 1024
 
-/** What else touches an outgoing call. */
+/** Facts about other tools that an outgoing call meets. */
 export interface Outgoing {
   /** Whether another tool adds `traceparent` to this call. */
   readonly traced: boolean
 }
 
 /**
- * The headers that the values of a scope go to an origin by: none but those that the keys' policies name, and the origin
- * is listed for, and the place in the trace.
+ * The headers of a scope for an origin: only headers that keys name in their policies, of keys that are listed for this origin,
+ * and the trace.
  */
 export function outboundHeaders (scope: Scope, url: string | URL, { traced }: Outgoing): Record<string, string> {
   const { settings, policy, idHeader } = scope.registration
@@ -29,43 +29,46 @@ export function outboundHeaders (scope: Scope, url: string | URL, { traced }: Ou
   }
   const trace = traced ? undefined : traceOf(scope)
   if (trace === undefined) return headers
-  // A tracer has made a span, if only that around the call; without one the call itself is the span.
+  // With a tracer, use its active span. Without one, the call itself is the span.
   headers.traceparent = settings.tracing === undefined ? writeChild(trace) : writeTrace(trace)
   const state = trace.traceState?.serialize()
   if (state) headers.tracestate = state
   return headers
 }
 
-/** A value as a header carries it: percent-encoded where it is not plain ASCII. One that does not fit is not sent: cut off, it would be another. */
+/**
+ * Returns a value as a header carries it: percent-encoded unless it is plain ASCII. A value that is too long is not sent, because
+ * a shortened one would be another value.
+ */
 function headerValue (key: string, value: unknown, packing: Packing<unknown> | undefined): string | undefined {
   if (value === undefined || value === null) return undefined
   let packed: unknown
   try {
     packed = packing === undefined ? value : packing.pack(value)
   } catch {
-    return warnNotSent(key, 'its pack threw: let it take every value of the key')
+    return warnNotSent(key, 'its pack threw: let it accept every value of the key')
   }
   if (packed === undefined || packed === null) return undefined
-  if (!isPrimitive(packed)) return warnNotSent(key, 'it is no string, number or boolean: give the key carry with a pack that makes one')
+  if (!isPrimitive(packed)) return warnNotSent(key, 'it is not a string, number or boolean: give the key carry with a pack that returns one')
   const text = String(packed)
-  // Encoded it is longer, never shorter. A client may have chosen it: no work is done for one that is not sent.
+  // Encoding never makes it shorter. A client may have chosen the value, so do not encode one that is too long.
   const encoded = text.length <= MAX_LENGTH ? encode(text) : text
-  if (encoded === undefined) return warnNotSent(key, 'it is no well-formed text: give the key carry with a pack that makes some')
-  return encoded.length <= MAX_LENGTH ? encoded : warnNotSent(key, `it takes more than ${MAX_LENGTH} bytes: give the key carry with a pack that makes less`)
+  if (encoded === undefined) return warnNotSent(key, 'it is not well-formed text: give the key carry with a pack that returns some')
+  return encoded.length <= MAX_LENGTH ? encoded : warnNotSent(key, `it takes more than ${MAX_LENGTH} bytes: give the key carry with a pack that returns less`)
 }
 
 function isPrimitive (value: unknown): value is string | number | boolean {
   return typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)
 }
 
-/** Percent-encodes what a header cannot carry, and the spaces around a text, which a receiver would strip. */
+/** Percent-encodes characters that a header cannot carry, and spaces around the text, which a receiver would strip. */
 function encode (text: string): string | undefined {
   let start = 0
   while (text[start] === ' ') start++
   let end = text.length
   while (end > start && text[end - 1] === ' ') end--
   try {
-    // No expression for the spaces at the end: it would start again at each space within.
+    // No regular expression for trailing spaces, because it would restart at each inner space.
     return '%20'.repeat(start) + text.slice(start, end).replace(/[^\x20-\x7e]+|%/gu, encodeURIComponent) + '%20'.repeat(text.length - end)
   } catch {
     // Half of a surrogate pair.
@@ -74,5 +77,5 @@ function encode (text: string): string | undefined {
 }
 
 function warnNotSent (key: string, why: string): undefined {
-  warnOnce('FST_CTX_HEADER', `${key} ${why}`, `the value of '${key}' was not sent by its header: ${why}`)
+  warnOnce('FST_CTX_HEADER', `${key} ${why}`, `the value of '${key}' was not sent in its header: ${why}`)
 }

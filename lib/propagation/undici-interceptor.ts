@@ -6,18 +6,18 @@ import { bound, currentStore } from '../scope/storage.ts'
 import { scopeOf } from '../scope/lookup.ts'
 import { kOpenTelemetry } from '../common/symbols.ts'
 
-/** How undici dispatches a request; its own types are those of the copy that the user has. */
+/** undici's dispatch function. Its own types belong to the user's copy. */
 export type Dispatch = (options: any, handler: any) => boolean
 
-/** What `dispatcher.compose()` of undici takes. */
+/** The argument of undici's `dispatcher.compose()`. */
 export type Interceptor = (dispatch: Dispatch) => Dispatch
 
 interface Options { readonly origin?: string | URL, readonly path?: string, readonly headers?: unknown }
 
-/** OpenTelemetry's instrumentation adds `traceparent` when undici tells of a request. */
+/** The channel on which OpenTelemetry's instrumentation adds `traceparent`. */
 const created = channel('undici:request:create')
 
-/** Makes an interceptor that adds the headers of one context's scopes, for listed origins only. */
+/** Creates an interceptor that adds the headers of one context's scopes, only for listed origins. */
 export function interceptorOf (definition: object): Interceptor {
   const redirects = new Redirects()
 
@@ -40,7 +40,7 @@ export function interceptorOf (definition: object): Interceptor {
     return Object.keys(added).length === 0 ? options : { ...options, headers: joined(options.headers, added) }
   }
 
-  /** Sees where the answer to a call outside of the listed origins leads. undici 6 has other names for the callbacks than undici 7. */
+  /** Records where the response of an unlisted origin leads. undici 6 and 7 have different names for the callbacks. */
   function watch (call: Call, isLed: boolean): Callbacks {
     const ended = isLed ? () => { redirects.ended(call) } : undefined
     return {
@@ -54,17 +54,17 @@ export function interceptorOf (definition: object): Interceptor {
   }
 }
 
-/** What is called before a callback of the same name. */
+/** Functions that run before a callback of the same name. */
 type Callbacks = Readonly<Record<string, ((...args: unknown[]) => void) | undefined>>
 
 const NO_CALLBACKS: Callbacks = {}
 
 /**
- * A handler whose callbacks run in a store. undici calls them in whatever scope its connection was opened in; and some of
- * them dispatch again, to follow a redirect or to try once more, which is to be the same scope's call.
+ * A handler whose callbacks run in a store. undici calls them in the scope in which its connection was opened. Some of
+ * them dispatch again, for a redirect or a retry, which must belong to the scope of the same call.
  */
 function callingIn (store: Store | undefined, handler: object, before = NO_CALLBACKS): object {
-  // Not of the handler itself: one that is frozen must give its own functions.
+  // No proxy of the handler itself, because a proxy of a frozen object must return its own functions.
   return new Proxy(Object.create(handler) as object, {
     get (target, name) {
       const value: unknown = Reflect.get(target, name, handler)
@@ -80,12 +80,12 @@ function callingIn (store: Store | undefined, handler: object, before = NO_CALLB
   })
 }
 
-/** They go as a pair: the state of one trace is none of another's. */
+/** Both or neither: the state belongs to one trace. */
 const TRACE: ReadonlySet<string> = new Set(['traceparent', 'tracestate'])
 
 /**
- * The headers of a call, in any form that undici takes, and ours where the caller has not set them himself. What is an
- * object stays one: not all of its interceptors take names and values in turn.
+ * The headers of a call in any format of undici, with ours unless the caller has set them. An object stays an object,
+ * because not all of undici's interceptors accept pairs.
  */
 function joined (headers: unknown, added: Record<string, string>): object {
   const listed = typeof headers === 'object' && headers !== null && Symbol.iterator in headers

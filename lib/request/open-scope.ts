@@ -21,15 +21,15 @@ import { checkLast } from './required-keys.ts'
 type OnRequest = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void
 
 /**
- * The onRequest hook that opens the scope of a request: its seeds, and all that follows, are within it.
+ * Creates the onRequest hook that opens the scope of a request. Its seeds, and everything after it, run in the scope.
  *
  * @param reenter whether functions of Fastify and Node are replaced, so that the request re-enters its scope
- * @param undo gets what reverts that
+ * @param undo collects functions that revert this
  */
 export function openOnRequest (definition: object, registration: Registration, responseHeader: string | undefined, reenter: boolean, undo: Undo): OnRequest {
   return markOpener(function fastifyCtxOnRequest (request, reply, done) {
     const around = lifetimeOf(request)
-    // Registered in a plugin and later around it, or handed to the router again: the request has its scope of this context already.
+    // If the plugin is also registered in a parent, or the request is routed again, the request already has its scope of this context.
     if (around !== undefined && scopeOf(definition, around.scope) !== undefined) {
       if (responseHeader !== undefined) reply.header(responseHeader, request.id)
       return done()
@@ -38,14 +38,14 @@ export function openOnRequest (definition: object, registration: Registration, r
     const lifetime = around ?? new RequestLifetime(reply)
     const scope = new Scope(definition, registration, undefined, around?.scope, lifetime)
     lifetime.open(scope)
-    // A generator that was set after the plugin is not checked yet.
+    // The id of a generator set after the plugin is not checked yet.
     if (!isSafeId(request.id)) request.id = checkedId(request.id)
     scope.store.requestId = request.id
     scope.log = request.log
     const { headers } = request.raw
     openTrace(scope, request, headers)
     const route = routeContext(request)
-    // Fastify makes this object for each reading, so it is asked only where the route itself is not found.
+    // Fastify creates this object on each read, so read it only if the route itself is not found.
     const { config, handlerTimeout = 0 } = route ?? (request.routeOptions as Pick<RouteContext, 'config' | 'handlerTimeout'>)
     scope.route = config?.url
     if (route !== undefined) checkLast(route)
@@ -67,18 +67,18 @@ export function openOnRequest (definition: object, registration: Registration, r
   })
 }
 
-/** Whether the client left before the scope opened: in a slow hook before the plugin, or in a slow `serverFactory`. */
+/** Whether the client disconnected before the scope opened: in a slow hook before the plugin, or in a slow `serverFactory`. */
 function isGone ({ raw }: FastifyRequest, reply: FastifyReply): boolean {
   if (raw.aborted) return true
-  // HTTP/2 has a stream for each request, HTTP/1 a socket for all of a connection.
+  // HTTP/2 has a stream per request, HTTP/1 a socket per connection.
   const { stream } = reply.raw as { readonly stream?: { readonly destroyed: boolean } }
   if (stream !== undefined) return stream.destroyed
-  // A websocket that a test opens by injectWS has no socket.
+  // A websocket opened by injectWS has no socket.
   const { socket } = raw as { readonly socket?: { readonly destroyed: boolean } }
   return reply.raw.destroyed || socket?.destroyed === true
 }
 
-/** A route's `handlerTimeout` limits the scope. Its signal is older than the scope, and is aborted for other reasons, too. */
+/** A route's `handlerTimeout` limits the scope. Its signal is older than the scope, and can also be aborted for other reasons. */
 function limitHandler (signal: AbortSignal, lifetime: RequestLifetime, timeout: number): void {
   if (lifetime.reenters) patchSignal(signal, lifetime)
   const { scope } = lifetime
@@ -90,7 +90,7 @@ function limitHandler (signal: AbortSignal, lifetime: RequestLifetime, timeout: 
   }, { once: true })
 }
 
-/** Reads the seeds from the one at `from`, in turn: each may read the keys before its own. */
+/** Reads the seeds from `from` on, in turn, so each may read earlier keys. */
 function seed (scope: Scope, request: FastifyRequest, from: number, done: HookHandlerDoneFunction): void {
   const { seeds } = scope.registration.policy
   for (let i = from; i < seeds.length; i++) {
@@ -107,7 +107,7 @@ function seed (scope: Scope, request: FastifyRequest, from: number, done: HookHa
   done()
 }
 
-/** Waits for a seed, and reads those after it. A function of its own: its callbacks would be made for each seed that nobody waits for. */
+/** Awaits a seed, then reads the ones after it. A separate function, so that sync seeds allocate no callbacks. */
 function seedLater (scope: Scope, request: FastifyRequest, at: number, done: HookHandlerDoneFunction, value: unknown): void {
   const { name } = scope.registration.policy.seeds[at]!
   const lifetime = scope.lifetime!
@@ -126,7 +126,7 @@ function keep (scope: Scope, name: string, value: unknown): void {
   if (value !== undefined) scope.write(name, value)
 }
 
-/** Fastify takes a hook that fails with nothing for one that went well. */
+/** Fastify treats a hook that fails with a falsy value as successful. */
 function asError (error: unknown, name: string): Error {
   return (error || Object.assign(new FST_CTX_SEED_FAILED(name), { cause: error })) as Error
 }

@@ -3,7 +3,7 @@ import { resumeWithin } from '../lifecycle/reentry.ts'
 import { lifetimeOf } from '../lifecycle/carrier.ts'
 import type { RequestLifetime } from '../lifecycle/request-lifetime.ts'
 
-/** How a request goes on in its scope, and ends, where nothing is replaced: by hooks and events that are public. */
+/** How a request continues in its scope, and ends, if nothing is replaced: with public hooks and events. */
 
 /** Hooks of an application with `reenter: false`. */
 export function addPublicHooks (instance: FastifyInstance): void {
@@ -21,18 +21,18 @@ export function addRouteHooks (instance: FastifyInstance): void {
   })
 }
 
-/** Whether a route is to have nothing replaced. */
+/** Whether a route must have nothing replaced. */
 export function optsOut (config: unknown): boolean {
   return (config as { readonly context?: { readonly reenter?: unknown } } | undefined)?.context?.reenter === false
 }
 
-/** Ends a request whose connection is lost, and one that was hijacked: onResponse is not called for them. */
+/** Ends a request whose connection is lost, or that was hijacked. onResponse is not called for them. */
 export function endWithReply ({ raw }: FastifyReply, lifetime: RequestLifetime): void {
   lifetime.watched = false
   raw.once('close', function fastifyCtxOnReplyClose () { lifetime.close(isComplete(raw)) })
 }
 
-/** Notes a scope that was opened in an onRequest hook, before the body is read: what it was opened in is lost then. */
+/** Records the scope opened by an onRequest hook, before the body is read, because reading the body loses it. */
 function fastifyCtxPreParsing (request: FastifyRequest, _reply: FastifyReply, _payload: unknown, done: HookHandlerDoneFunction): void {
   goOn(request, done)
 }
@@ -42,7 +42,7 @@ function fastifyCtxPreValidation (request: FastifyRequest, _reply: FastifyReply,
   goOn(request, done)
 }
 
-/** Ends the request. Hooks after this one run in its scope, though the answer is over in a turn that belongs to the connection. */
+/** Ends the request. Hooks after this one run in its scope, even if the response ends in a turn of the connection. */
 function fastifyCtxOnResponse (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction): void {
   lifetimeOf(request)?.close(isComplete(reply.raw))
   goOn(request, done)
@@ -54,7 +54,7 @@ function goOn (request: FastifyRequest, done: HookHandlerDoneFunction): void {
   else resumeWithin(lifetime, done)
 }
 
-/** Whether the whole answer was handed to the system. HTTP/2 says "finished" of a stream that was reset, too: there the answer must have ended as well. */
+/** Whether the whole response was passed to the system. HTTP/2 also emits "finish" for a stream that was reset, so there the response must have ended too. */
 function isComplete ({ writableEnded, writableFinished }: FastifyReply['raw']): boolean {
   return writableEnded && writableFinished
 }

@@ -7,33 +7,33 @@ import { lifetimeOf } from '../lifecycle/carrier.ts'
 import { scopeOf } from '../scope/lookup.ts'
 import { currentScope } from '../scope/storage.ts'
 
-/** What a route's `config.context` takes. `reenter` is read where hooks are wrapped. */
+/** The options in a route's `config.context`. `reenter` is read where hooks are wrapped. */
 const ROUTE_OPTIONS: ReadonlySet<string> = new Set(['require', 'reenter'])
 
-/** What avvio calls between the loading of plugins, with the argument that the types omit. */
+/** avvio's callback between the loading of plugins, with the argument that the types omit. */
 type Booting = Omit<FastifyInstance, 'after'> & { after (fn: (error: Error | undefined, done: (error?: Error) => void) => void): void }
 
 type Check = (request: FastifyRequest, reply: FastifyReply, done: HookHandlerDoneFunction) => void
 
 /**
- * The `config.context` of the routes whose check is among their own preHandler hooks. Each is a copy made for one route:
- * routes may share the object that was given, and only some of them may have their check.
+ * The `config.context` of routes whose own preHandler hooks include their check. Each is a copy for one route, because routes may
+ * share the original object, and only some of them may have their check.
  */
 const checked = new WeakSet<object>()
 
 /** The instance hooks that check routes which `onRoute` did not see. */
 const lateChecks = new WeakSet<object>()
 
-/** The lists of preHandler hooks that have such a check at their end. */
+/** The lists of preHandler hooks that end with such a check. */
 const ordered = new WeakSet<object>()
 let hasLateChecks = false
 
 /**
- * Refuses requests that lack a key their route requires, by public hooks alone: no private symbol, and no patch, decides
- * about it. The check of a route that is added from now on is the last of its preHandler hooks.
+ * Refuses requests without a key that their route requires. It uses public hooks only, so that no private symbol and no patch
+ * decides about it. The check of a route added from now on is the last of its preHandler hooks.
  *
- * `onRoute` is not called for routes that were added before, as with a plugin that is registered without `await`. An
- * instance hook checks these. It stands before the hooks that are added after the plugin, unless `checkLast` can move it.
+ * `onRoute` is not called for routes added earlier, for example after a registration without `await`. An instance hook checks
+ * these. It runs before hooks that are added after the plugin, unless `checkLast` can move it.
  *
  * @throws FST_CTX_INVALID_OPTION a route's `config.context` is wrong
  */
@@ -46,7 +46,7 @@ export function checkRoutes (instance: FastifyInstance, definition: object, poli
       route.config = { ...route.config, context: own } as NonNullable<RouteOptions['config']>
       checked.add(own)
     }
-    // Later onRoute hooks may add hooks to the route, and keys that it requires. Fastify reads its hooks after this.
+    // Later onRoute hooks may add hooks and required keys to the route. Fastify reads its hooks after this.
     (this as Booting).after((error, done) => {
       const required = requiredBy(route.config)
       if (required.length > 0) route.preHandler = [route.preHandler ?? [], checkOf(definition, policy, required)].flat() as NonNullable<RouteOptions['preHandler']>
@@ -56,7 +56,10 @@ export function checkRoutes (instance: FastifyInstance, definition: object, poli
   if (instance.printRoutes() !== '(empty tree)') instance.addHook('preHandler', lateCheck(definition, policy))
 }
 
-/** Moves the check of a route that `onRoute` did not see behind the route's other hooks. Where Fastify has no such list, it stays where it is, and refuses what is not set by then. */
+/**
+ * Moves the check of a route that `onRoute` did not see behind the route's other hooks. If Fastify has no such list, it stays in
+ * its place, and refuses keys that are not set by then.
+ */
 export function checkLast (route: RouteContext): void {
   const hooks = route.preHandler
   if (!hasLateChecks || !Array.isArray(hooks) || ordered.has(hooks)) return
@@ -81,7 +84,7 @@ function lateCheck (definition: object, policy: Policy): Check {
   }
   lateChecks.add(fastifyCtxRequireLate)
   hasLateChecks = true
-  // It stays the function that is found again.
+  // Keep the same function, so that it is found again.
   return keepWhenBound(fastifyCtxRequireLate)
 }
 
@@ -93,7 +96,7 @@ function checkOf (definition: object, policy: Policy, required: readonly string[
   }
 }
 
-/** What the handler would read: the value of the innermost scope of this request. */
+/** The value that the handler would read: that of the innermost scope of this request. */
 function valueOf (definition: object, request: FastifyRequest, name: string): unknown {
   const lifetime = lifetimeOf(request)
   if (lifetime === undefined) return undefined
@@ -110,12 +113,12 @@ function contextOf (config: unknown): unknown {
   return (config as { readonly context?: unknown } | undefined)?.context
 }
 
-/** The keys that a route requires. The types ask for a list, which `mistakeIn` checks. */
+/** The keys that a route requires. The types require a list, which `mistakeIn` checks. */
 export function requiredBy (config: unknown): readonly string[] {
   return (contextOf(config) as { readonly require?: readonly string[] } | undefined)?.require ?? []
 }
 
-/** What is wrong about a route's `config.context`: a typo there would leave the route open. */
+/** What is wrong with a route's `config.context`. A typo there would leave the route unprotected. */
 function mistakeIn (config: unknown, url: string | undefined, { names }: Policy): Error | undefined {
   const context = contextOf(config)
   if (context === undefined) return undefined

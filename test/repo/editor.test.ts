@@ -89,8 +89,8 @@ t.test('a mistake: the compiler error names it and the right form in a few words
     // A call that always throws does not compile, and the error says why.
     ["ctx.impersonate({ requestId: 'x' }, { reason: 'support' }, () => {})", ['an impersonation keeps the request id: leave it out']],
     ['createContext({ get: key<string>() })', ['request.ctx has a member of this name: choose another name for the key'], 500],
-    ['key<Date>({ carry: true })', ['JSON does not hold such a value: give carry { pack, unpack }'], 700],
-    ['key<() => void>({ carry: true })', ['JSON does not hold such a value: give carry { pack, unpack }'], 700],
+    ['key<Date>({ carry: true })', ['JSON cannot represent such a value: give carry { pack, unpack }'], 700],
+    ['key<() => void>({ carry: true })', ['JSON cannot represent such a value: give carry { pack, unpack }'], 700],
     // Each of the two overloads is reported.
     ["key<string>({ sed: () => 'acme' })", ["'sed'", "'seed'"], 700],
     ["key<string>({ log: 'yes' })", ['boolean | ((value: string) => unknown)'], 600],

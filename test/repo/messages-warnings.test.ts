@@ -110,13 +110,13 @@ const CASES: Readonly<Record<string, Case>> = {
   },
   FST_CTX_REQUEST_ID: {
     program: (t) => asked(t, newContext(), () => {}, () => {}, { generate: (() => 42) as never }),
-    names: /the generator of request ids returned something that is no safe id/,
+    names: /the generator of request ids returned an unsafe id/,
     out: /until it returns 1 to 128 visible ASCII characters$/
   },
   FST_CTX_ENVELOPE: {
     program: () => newContext().hydrate({ tenant: 'acme' }, () => {}),
-    names: /ctx\.hydrate was given what is no envelope: it is no string\. Its work runs in a scope without values/,
-    out: /hand on the string that ctx\.dehydrate\(\) made as it is$/
+    names: /ctx\.hydrate got an invalid envelope: it is not a string\. Its work runs in a scope without values/,
+    out: /pass on the string from ctx\.dehydrate\(\) unchanged$/
   },
   FST_CTX_ENVELOPE_KEY: {
     async program () {
@@ -129,7 +129,7 @@ const CASES: Readonly<Record<string, Case>> = {
   FST_CTX_ENVELOPE_ID: {
     program: () => newContext().hydrate(JSON.stringify({ v: 1, requestId: '<canary>', values: {} }), () => {}),
     names: /a request id that requestId\.pattern does not allow/,
-    out: /Sign envelopes \(envelope\.secrets\), or let the pattern allow what makes the ids$/
+    out: /Sign envelopes \(envelope\.secrets\), or let the pattern allow the ids that you generate$/
   },
   FST_CTX_HEADER: {
     async program (t) {
@@ -139,8 +139,8 @@ const CASES: Readonly<Record<string, Case>> = {
       const ctx = createContext({ user: key<object>({ header: 'x-user' }) }, { propagate: { [url]: ['user'] } })
       await ctx.run({ user: { name: 'canary' } }, async () => { await (await fetch(url)).text() })
     },
-    names: /the value of 'user' was not sent by its header: it is no string, number or boolean/,
-    out: /give the key carry with a pack that makes one$/
+    names: /the value of 'user' was not sent in its header: it is not a string, number or boolean/,
+    out: /give the key carry with a pack that returns one$/
   },
   FST_CTX_NOT_REPLACED: {
     async program () {

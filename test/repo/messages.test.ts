@@ -69,7 +69,7 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
   FST_CTX_DECORATED: {
     program: async () => { await Fastify().decorateRequest('ctx', null as never).register(newContext().plugin) },
     names: /'ctx'/,
-    out: /rename that one/,
+    out: /rename that decorator/,
     elsewhere: true
   },
   FST_CTX_REQUEST_CONTEXT_REGISTERED: {
@@ -99,7 +99,7 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
       throw await failed.promise
     },
     names: /'tenant'/,
-    out: /use it before, await the work that needs it, or start that work by ctx\.detach\(\)/
+    out: /use it before, await the work that needs it, or start that work with ctx\.detach\(\)/
   },
   FST_CTX_NOT_SET: { program: (t) => answered(t, (ctx) => ctx.require('user')), names: /'user'/, out: /give the key a seed, or set it before/ },
   FST_CTX_REQUEST_ID_FIXED: { program: (t) => answered(t, (ctx) => { ctx.set('requestId' as never, CANARY as never) }), names: /'requestId'/, out: /leave it out, or .* inherit: false/ },
@@ -107,7 +107,7 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
     // eslint-disable-next-line prefer-promise-reject-errors -- the test covers a seed that rejects with a non-error
     program: (t) => answered(t, () => {}, createContext({ tenant: key<string>({ seed: () => Promise.reject() }) }) as never),
     names: /the seed of key 'tenant'/,
-    out: /threw or rejected without an error: throw an Error, with a statusCode for the answer if you like$/,
+    out: /threw or rejected without an error: throw an Error, optionally with a statusCode for the response$/,
     elsewhere: true
   },
   FST_CTX_INVALID_VALUE: {
@@ -120,7 +120,7 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
     names: /schema of 'tenant' validates asynchronously/,
     out: /use a schema without async checks$/
   },
-  FST_CTX_LOCKED: { program: (t) => answered(t, (ctx) => { ctx.set('tenant', 'globex') }), names: /'tenant'/, out: /set it once, or act as somebody else by ctx\.impersonate\(\)/ },
+  FST_CTX_LOCKED: { program: (t) => answered(t, (ctx) => { ctx.set('tenant', 'globex') }), names: /'tenant'/, out: /set it once, or act as somebody else with ctx\.impersonate\(\)/ },
   // For the client, which gets no internals of the program.
   FST_CTX_MISSING: { program: (t) => answered(t, () => {}, newContext(), ['user']), names: /'user'/, out: /is required$/, status: 401, elsewhere: true },
   FST_CTX_CLIENT_GONE: {
@@ -157,19 +157,19 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
   FST_CTX_NOT_CARRIABLE: { program: (t) => answered(t, (ctx) => { ctx.set('order', CANARY); ctx.dehydrate() }), names: /'order' cannot be carried: its pack threw/, out: /Give the key carry: \{ pack, unpack \}/ },
   FST_CTX_ENVELOPE_TOO_LARGE: {
     program: (t) => answered(t, (ctx) => { ctx.set('user', { name: CANARY.repeat(50) }); ctx.dehydrate() }),
-    names: /more than 256: the fattest keys are 'user' \(\d+ bytes\)/,
-    out: /by pack and unpack, or raise envelope\.maxBytes on both sides$/
+    names: /\(limit 256\)\. Largest keys: 'user' \(\d+ bytes\)/,
+    out: /with pack and unpack, or raise envelope\.maxBytes on both sides$/
   },
   FST_CTX_ENVELOPE_REFUSED: {
     program: (t) => answered(t, (ctx, given) => ctx.hydrate(given, () => {}), createContext({}, { envelope: { secrets: SECRETS } }) as never),
-    names: /the envelope was refused, as it has no valid signature/,
-    out: /hand on what ctx\.dehydrate\(\) made as it is, with the same envelope\.secrets on both sides/,
+    names: /the envelope was refused, because it has no valid signature/,
+    out: /pass on the string from ctx\.dehydrate\(\) unchanged, with the same envelope\.secrets on both sides/,
     status: 400
   },
   FST_CTX_UNPACK_FAILED: {
     program: (t) => answered(t, (ctx) => ctx.hydrate(JSON.stringify({ v: 1, requestId: 'r-1', values: { order: CANARY } }), () => {})),
-    names: /the unpack of key 'order'/,
-    out: /mend what its cause tells and try again, or return undefined/
+    names: /unpack\(\) of key 'order' failed/,
+    out: /fix its cause and try again, or return undefined/
   },
   FST_CTX_INSPECT_UNGUARDED: {
     program: async () => { await Fastify().register(newContext().plugin).register(inspect, { path: '/_ctx' }) },

@@ -77,7 +77,7 @@ t.test('invalid propagation options are refused by name', async (t) => {
     'https://api.example/path', 'https://api.example?', 'https://api.example#', 'https://user@api.example', 'https://api.example:port', 'https://api.example:99999', 'https://a b',
     'https://.example', 'https://*..example', 'https://a..example', 'https://api.example\\', ' https://api.example', 'null', '__proto__ '
   ]) refused({ [pattern]: ['tenant'] }, /propagate\['/)
-  for (const pattern of ['https://*.127.0.0.1', 'https://*.[::1]']) refused({ [pattern]: ['tenant'] }, /propagate\['.*address|is no origin/)
+  for (const pattern of ['https://*.127.0.0.1', 'https://*.[::1]']) refused({ [pattern]: ['tenant'] }, /propagate\['.*address|is not an origin/)
   for (const keys of ['tenant', undefined, null, { 0: 'tenant' }]) refused({ 'https://api.example': keys }, /takes a list/)
-  for (const key of ['token', 'tenat', '__proto__', '', 7, undefined]) refused({ 'https://api.example': ['requestId', key] }, /no key with a header/)
+  for (const key of ['token', 'tenat', '__proto__', '', 7, undefined]) refused({ 'https://api.example': ['requestId', key] }, /not a key with a header/)
 })

@@ -55,7 +55,7 @@ t.test('the signature counts towards the size limit', async (t) => {
 t.test('over the limit, the error names the three largest keys in bytes, largest first, and no value', async (t) => {
   const values = { small: 1, fat: 'x'.repeat(3000), fattest: '日'.repeat(2000), middle: 'x'.repeat(1000) }
   t.throws(() => writeEnvelope({ requestId: 'r', values }, OPEN), {
-    code: 'FST_CTX_ENVELOPE_TOO_LARGE', message: /^the envelope has 100\d\d bytes, more than 8192: the fattest keys are 'fattest' \(6002 bytes\), 'fat' \(3002 bytes\), 'middle' \(1002 bytes\)\./
+    code: 'FST_CTX_ENVELOPE_TOO_LARGE', message: /^the envelope has 100\d\d bytes \(limit 8192\)\. Largest keys: 'fattest' \(6002 bytes\), 'fat' \(3002 bytes\), 'middle' \(1002 bytes\)\./
   })
   const actor = { reason: 'because '.repeat(500), values: { user: 'x'.repeat(5000) }, unset: [] }
   t.throws(() => writeEnvelope({ requestId: 'r', values: { user: 'ada' }, actor }, OPEN), {
@@ -68,9 +68,9 @@ t.test('an invalid envelope yields nothing, with one warning per reason', async 
   const valid = '{"v":1,"requestId":"r-1","values":{"tenant":"acme"}}'
   const nested = (depth: number): string => '{"a":'.repeat(depth) + '1' + '}'.repeat(depth)
   const bad: Readonly<Record<string, readonly unknown[]>> = {
-    'it is no string': [undefined, null, 7, true, {}, [], JSON.parse(valid), [valid], Buffer.from(valid), new String(valid), Symbol('envelope'), { toString: () => valid }], // eslint-disable-line no-new-wrappers -- the test covers a String object
+    'it is not a string': [undefined, null, 7, true, {}, [], JSON.parse(valid), [valid], Buffer.from(valid), new String(valid), Symbol('envelope'), { toString: () => valid }], // eslint-disable-line no-new-wrappers -- the test covers a String object
     'it has more than 8192 bytes': [valid.padEnd(8193), `${valid.slice(0, -2)},"x":"${'日'.repeat(2720)}"}}`],
-    'it is no safe JSON': [
+    'it is not safe JSON': [
       '', 'acme', '{', '{]', valid.slice(0, -1), `${valid}}`, `${valid}${valid}`, `${valid}//`, "{'v':1}", '{"v":01}', 'undefined', 'NaN', '\u0000', '\ufeff', '{"v":1,}',
       '{"__proto__":{"polluted":1},"v":1}', '{"v":1,"requestId":"r","values":{"__proto__":{"polluted":1}}}', '{"v":1,"requestId":"r","values":{"\\u005f_proto__":{"polluted":1}}}',
       '{"v":1,"requestId":"r","values":{"tenant":{"a":[{"__proto__":1}]}}}', '{"v":1,"requestId":"r","values":{"tenant":{"constructor":{"prototype":{"polluted":1}}}}}',
@@ -81,10 +81,10 @@ t.test('an invalid envelope yields nothing, with one warning per reason', async 
       '{"v":1,"v":1,"requestId":"r","values":{}}', '{"v":1,"requestId":"r","requestId":"s","values":{}}', '{"v":1,"requestId":"r","values":{},"values":{"tenant":"acme"}}',
       '{"v":1,"requestId":"r","values":{"tenant":"acme","tenant":"globex"}}', '{"v":1,"requestId":"r","values":{"\\u0063onstructor":1}}', `{"v":1,"requestId":"r","values":{"tenant":${2 ** 53}1}}`
     ],
-    'it is no object': ['null', 'true', '7', '"acme"', '[]', `[${valid}]`, JSON.stringify(valid)],
+    'it is not an object': ['null', 'true', '7', '"acme"', '[]', `[${valid}]`, JSON.stringify(valid)],
     'it has another version': ['{}', valid.replace('1', '2'), valid.replace('1', '0'), valid.replace('1', '"1"'), valid.replace('1', 'null'), valid.replace('1', '[1]'), '{"requestId":"r","values":{}}'],
     'it is nested too deep': [`{"v":1,"requestId":"r","values":{"a":${nested(MAX_DEPTH - 1)}}}`, `{"v":1,"requestId":"r","values":{"a":${'['.repeat(1000)}${']'.repeat(1000)}}}`],
-    'it has a member of the wrong type, or one too many': [
+    'it has a member of the wrong type, or an unknown one': [
       '{"v":1}', '{"v":1,"values":{}}', '{"v":1,"requestId":"r"}', ...['null', '7', '""', '"a b"', '"a\\nb"', '"é"', `"${'r'.repeat(129)}"`, '["r"]'].map((id) => `{"v":1,"requestId":${id},"values":{}}`),
       ...['null', '[]', '"acme"', '7'].map((values) => `{"v":1,"requestId":"r","values":${values}}`),
       ...['extra', 'toString', 'prototype', 'signature', 'hasOwnProperty', ''].map((name) => `${valid.slice(0, -1)},${JSON.stringify(name)}:1}`),
@@ -107,7 +107,7 @@ t.test('an invalid envelope yields nothing, with one warning per reason', async 
     }
   }
   await turns()
-  t.same(told.map(({ message }) => /no envelope: (.*)\. Its work/.exec(message)?.[1]), Object.keys(bad), 'no warning contains any of the input')
+  t.same(told.map(({ message }) => /an invalid envelope: (.*)\. Its work/.exec(message)?.[1]), Object.keys(bad), 'no warning contains any of the input')
 })
 
 t.test('a missing or unusual but valid part is accepted', async (t) => {

@@ -77,7 +77,7 @@ t.test('seeds', async (t) => {
   })
 })
 
-const WITHOUT_ERROR = "the seed of key 'tenant' threw or rejected without an error: throw an Error, with a statusCode for the answer if you like"
+const WITHOUT_ERROR = "the seed of key 'tenant' threw or rejected without an error: throw an Error, optionally with a statusCode for the response"
 
 t.test('a seed that fails makes the request fail', async (t) => {
   const failures: Record<string, [() => string | Promise<string>, number, string]> = {
