@@ -1,6 +1,4 @@
-import type { FastifyInstance } from 'fastify'
 import { showAs } from '../common/inspection.ts'
-import { pinoSymbols } from './pino-seams.ts'
 import type { Lifetime } from '../scope/scope.ts'
 import { kTie } from '../common/symbols.ts'
 
@@ -23,59 +21,6 @@ class Tie {
 showAs(Tie.prototype, () => 'Tie {}')
 
 export type { Tie }
-
-type Factory = FastifyInstance['childLoggerFactory']
-
-/** Factories of ours, and those that they call. */
-const wrapped = new WeakMap<Factory, Factory>()
-
-/**
- * Ties each logger that Fastify makes for a request to that request: its lines are the request's wherever they are written.
- * The factory that makes these loggers is wrapped, and so is each one that is set later; `childLoggerFactory` still returns
- * what was set.
- *
- * @returns what undoes it, except for the factory itself, which Fastify sets only before the application has started
- */
-export function tieRequestLoggers (instance: FastifyInstance): () => void {
-  if (pinoSymbols(instance.log) === undefined) return () => {}
-  const before = ['setChildLoggerFactory', 'childLoggerFactory'].map((name) => [name, Object.getOwnPropertyDescriptor(instance, name)] as const)
-  const setFactory = instance.setChildLoggerFactory
-  setFactory.call(instance, tying(instance.childLoggerFactory))
-  instance.setChildLoggerFactory = function setChildLoggerFactory (this: FastifyInstance, factory) {
-    return setFactory.call(this, typeof factory === 'function' ? tying(factory) : factory)
-  }
-  const { get } = accessorOf(instance, 'childLoggerFactory')
-  Object.defineProperty(instance, 'childLoggerFactory', {
-    configurable: true,
-    get (this: FastifyInstance) {
-      const factory = get.call(this) as Factory
-      return wrapped.get(factory) ?? factory
-    }
-  })
-  return () => {
-    for (const [name, descriptor] of before) {
-      if (descriptor === undefined) Reflect.deleteProperty(instance, name)
-      else Object.defineProperty(instance, name, descriptor)
-    }
-  }
-}
-
-/** A property that an object or one of its prototypes reads by a getter. */
-function accessorOf (object: object, name: string): { readonly get: () => unknown } {
-  let holder = object
-  while (!Object.hasOwn(holder, name)) holder = Object.getPrototypeOf(holder) as object
-  return Object.getOwnPropertyDescriptor(holder, name) as { readonly get: () => unknown }
-}
-
-function tying (factory: Factory): Factory {
-  const childLoggerFactory: Factory = function (logger, bindings, options, raw) {
-    const made = factory.call(this, logger, bindings, options, raw)
-    tieLogger(made, logger, raw, undefined)
-    return made
-  }
-  wrapped.set(childLoggerFactory, factory)
-  return childLoggerFactory
-}
 
 /**
  * Ties the logger of a request to it.

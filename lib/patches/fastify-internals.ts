@@ -61,10 +61,14 @@ export function wrappedErrorHandlers ({ errorHandler }: RouteContext, wrap: (han
   return Object.create(wrappedErrorHandlers({ errorHandler: outer } as RouteContext, wrap) ?? outer, { func: { value: wrap(func), writable: true, enumerable: true, configurable: true } }) as object
 }
 
+/** What writes Fastify's own lines, which an application may replace by the option `logController`. Fastify 5.0 to 5.9 has none. */
+export function logController (instance: FastifyInstance): { requestIdLogLabel?: string } | undefined {
+  return read(instance, symbolOf(instance, 'fastify.logController')) as { requestIdLogLabel?: string } | undefined
+}
+
 /** The name of the field that carries the request id on Fastify's lines. Without its log controller: Fastify 5's option. */
 export function requestIdLabel (instance: FastifyInstance): string {
-  const controller = read(instance, symbolOf(instance, 'fastify.logController')) as { requestIdLogLabel?: string } | undefined
-  return controller?.requestIdLogLabel ?? instance.initialConfig.requestIdLogLabel ?? 'reqId'
+  return logController(instance)?.requestIdLogLabel ?? instance.initialConfig.requestIdLogLabel ?? 'reqId'
 }
 
 /** Whether Fastify was given a generator of request ids. Without its options: no, then ids of a counter like its own are made new. */

@@ -1,8 +1,11 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { correlate } from '../logging/correlate.ts'
 import { kFormatters } from '../common/symbols.ts'
 import { pinoSymbols } from '../logging/pino-seams.ts'
-import { tieRequestLoggers } from '../logging/request-logger.ts'
+import { tieLogger } from '../logging/request-logger.ts'
+import { enter } from '../scope/storage.ts'
+import { logController } from './fastify-internals.ts'
+import { replaceMethod } from './replace-method.ts'
 
 /** Makes log lines carry the fields of the scope they are written in. */
 export const logLines = {
@@ -20,20 +23,43 @@ export const logLines = {
   }
 }
 
-/** Ties each logger that Fastify makes for a request to that request. */
+/**
+ * Ties the logger of each request to it before Fastify's first line: Fastify calls its log controller as soon as it has made a
+ * request. A route keeps the factory of loggers that was set when it was declared, so wrapping the factory would leave out the
+ * routes that are declared before the plugin has loaded, and Fastify would check each logger that a wrapped factory returns.
+ */
 export const requestLoggers = {
-  target: 'fastify',
-  property: 'childLoggerFactory, setChildLoggerFactory',
-  reason: 'Fastify has one factory, and another plugin may set it later, see https://fastify.dev/docs/latest/Reference/Server/#childloggerfactory',
-  without: 'a line that request.log writes in the scope of another request carries the fields of that request',
+  target: 'the log controller of Fastify',
+  property: 'incomingRequest, serviceUnavailable',
+  reason: 'Fastify writes its first line before any hook; an application may replace what writes it, see https://fastify.dev/docs/latest/Reference/Server/#logcontroller',
+  without: 'until the scope of a request opens, lines of request.log carry the fields of the scope they are written in',
 
-  available ({ log, setChildLoggerFactory }: FastifyInstance): boolean {
-    return isReadable(log) && typeof setChildLoggerFactory === 'function'
+  available (instance: FastifyInstance): boolean {
+    const controller = logController(instance)
+    return isReadable(instance.log) && (controller === undefined ? /^5\.\d\./.test(instance.version) : Object.isExtensible(controller))
   },
 
   install (instance: FastifyInstance): () => void {
-    return tieRequestLoggers(instance)
+    const controller = logController(instance)
+    // Fastify 5.0 to 5.9 has none: loggers are tied when the scope opens.
+    if (controller === undefined || pinoSymbols(instance.log) === undefined) return () => {}
+    const undo = [
+      replaceMethod(controller, 'incomingRequest', (before) => function (this: unknown, ...args: [FastifyRequest, ...unknown[]]) {
+        const { server, log, raw } = args[0]
+        if (isWithin(instance, server)) tieLogger(log, server.log, raw, undefined)
+        return before.apply(this, args)
+      }),
+      replaceMethod(controller, 'serviceUnavailable', (before) => function (this: unknown, ...args: unknown[]) {
+        return enter(undefined, () => before.apply(this, args) as unknown)
+      })
+    ]
+    return () => { for (const revert of undo) revert() }
   }
+}
+
+/** Whether the hooks of an instance hold in another one. */
+function isWithin (instance: object, other: object): boolean {
+  return instance === other || Object.prototype.isPrototypeOf.call(instance, other)
 }
 
 /** A logger that is no pino is left alone: its lines have what Fastify binds, the request id. */

@@ -13,10 +13,17 @@ export function replaceMethod (object: object, name: string, make: (before: Meth
   const before = holder[name]!
   const ours = make(before)
   Object.defineProperties(ours, { name: { value: before.name }, length: { value: before.length } })
-  holder[name] = ours
+  Object.defineProperty(object, name, { value: ours, writable: true, configurable: true, enumerable: isEnumerable(object, name) })
   return () => {
     if (holder[name] !== ours) return
     if (descriptor === undefined) Reflect.deleteProperty(holder, name)
     else Object.defineProperty(holder, name, descriptor)
   }
+}
+
+/** Whether a property is enumerable where it stands: on an object or on one of its prototypes. */
+function isEnumerable (object: object, name: string): boolean {
+  let holder = object
+  while (!Object.hasOwn(holder, name)) holder = Object.getPrototypeOf(holder) as object
+  return Object.prototype.propertyIsEnumerable.call(holder, name)
 }

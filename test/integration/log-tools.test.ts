@@ -6,7 +6,7 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyServerOptions } from 'f
 import pino, { type Logger } from 'pino'
 import t from 'tap'
 import { createContext, key } from '../../lib/index.ts'
-import { gate, Lines, listen, repeatedNames, turns, warnings, type Gate, type LogLine, type Tap } from '../support/support.ts'
+import { fastifyHas, gate, Lines, listen, repeatedNames, turns, warnings, type Gate, type LogLine, type Tap } from '../support/support.ts'
 
 const { streamSym, timeSym, asJsonSym, writeSym } = pino.symbols as unknown as Record<string, symbol>
 
@@ -96,6 +96,39 @@ t.test('"incoming request" of an injected request has no field of the request th
   await lines.until('request completed', 2)
   t.same(lines.all('incoming request').map(({ reqId, tenant }) => ({ reqId, tenant } as LogLine)), [{ reqId: 'A', tenant: undefined }, { reqId: 'B', tenant: undefined }])
   t.same(lines.all('request completed').map(({ reqId, tenant }) => ({ reqId, tenant } as LogLine)), [{ reqId: 'B', tenant: 'B' }, { reqId: 'A', tenant: 'A' }])
+})
+
+if (fastifyHas('LogController')) {
+  for (const reenter of [true, false]) {
+    t.test(`what is written before the scope opens carries no fields, on routes that are declared before the plugin has loaded, too, with reenter: ${reenter}`, async (t) => {
+      const ctx = makeContext()
+      const lines = new Lines(t)
+      const app: FastifyInstance = Fastify({ logger: { stream: lines } })
+      app.addHook('onRequest', async (request) => { request.log.info('hook before the plugin') })
+      app.register(ctx.plugin, { reenter })
+      app.get('/', async () => (await app.inject({ url: '/inner', headers: { 'x-request-id': 'B', 'x-tenant-id': 'B' } })).body)
+      app.get('/inner', async (request) => { request.log.info('handler'); return 'ok' })
+      // A server that is started in a scope takes connections in it.
+      const { url } = await ctx.run({ tenant: 'starter' }, () => listen(t, app))
+      t.equal(await (await fetch(url, { headers: { 'x-request-id': 'A', 'x-tenant-id': 'A' } })).text(), 'ok')
+      t.equal((await fetch(`${url}/none`, { headers: { 'x-request-id': 'C' } })).status, 404)
+      await lines.until('request completed', 3)
+      for (const message of ['incoming request', 'hook before the plugin']) t.same(lines.all(message).map(({ reqId, tenant }) => [reqId, tenant] as unknown[]), [['A', undefined], ['B', undefined], ['C', undefined]], message)
+      t.match(lines.one('handler'), { reqId: 'B', tenant: 'B' })
+      t.same(lines.all('request completed').map(({ reqId, tenant }) => [reqId, tenant] as unknown[]), [['B', 'B'], ['A', 'A'], ['C', undefined]])
+    })
+  }
+}
+
+t.test('request.log of a route outside the plugin carries the fields of the scope that the route opens', async (t) => {
+  const ctx = makeContext()
+  const lines = new Lines(t)
+  const app: FastifyInstance = Fastify({ logger: { stream: lines } })
+  await app.register(async (app) => { await app.register(ctx.plugin) })
+  app.get('/', async (request) => ctx.run({ tenant: 'of the run' }, () => { request.log.info('in the run'); return 'ok' }))
+  const { url } = await listen(t, app)
+  await fetch(url)
+  t.equal(lines.one('in the run').tenant, 'of the run')
 })
 
 t.test('a tool that marks loggers and subscribes to the channel, as Sentry does, sees the mark of the logger that wrote', async (t) => {

@@ -1,8 +1,7 @@
 import { inspect } from 'node:util'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import t from 'tap'
-import { tieLogger, tieOf, tieRequestLoggers } from '../../../lib/logging/request-logger.ts'
+import { tieLogger, tieOf } from '../../../lib/logging/request-logger.ts'
 import type { Lifetime } from '../../../lib/scope/scope.ts'
 
 const lifetime = {} as Lifetime
@@ -68,47 +67,4 @@ t.test('a tie prints nothing of the request that it references', async (t) => {
   const logger = newRoot().child({})
   tieLogger(logger, newRoot(), raw, lifetime)
   t.equal(inspect(tieOf(logger)), 'Tie {}')
-})
-
-t.test('tieRequestLoggers', async (t) => {
-  const seen: unknown[] = []
-  const factory = function (this: FastifyInstance, logger: FastifyBaseLogger, bindings: object, options: object, request: object): FastifyBaseLogger {
-    seen.push(this, request)
-    return logger.child({ ...bindings, made: true }, options)
-  }
-
-  t.test('the factory is called as before, and childLoggerFactory still returns it', async (t) => {
-    const app = Fastify({ logger: { stream: { write () {} } } })
-    const before = app.childLoggerFactory
-    tieRequestLoggers(app)
-    t.equal(app.childLoggerFactory, before)
-    t.equal(app.setChildLoggerFactory(factory), app)
-    t.equal(app.childLoggerFactory, factory)
-    app.get('/', async (request) => {
-      t.equal(tieOf(request.log)?.raw, request.raw)
-      return 'ok'
-    })
-    app.register(async (app) => {
-      t.equal(app.childLoggerFactory, factory)
-      app.get('/child', async (request) => String(tieOf(request.log)?.raw === request.raw))
-    })
-    t.equal((await app.inject('/')).body, 'ok')
-    t.equal(seen[0], app)
-    t.equal((await app.inject('/child')).body, 'true')
-    t.equal(tieOf(app.log), undefined)
-  })
-
-  t.test('a value that is not a function is not changed', async (t) => {
-    const app = Fastify({ logger: { stream: { write () {} } } })
-    tieRequestLoggers(app)
-    app.setChildLoggerFactory(undefined as unknown as typeof factory)
-    t.equal(app.childLoggerFactory, undefined)
-  })
-
-  t.test('without pino nothing is replaced', async (t) => {
-    const app = Fastify()
-    const before = app.setChildLoggerFactory
-    tieRequestLoggers(app)
-    t.equal(app.setChildLoggerFactory, before)
-  })
 })

@@ -80,7 +80,6 @@ t.test('closing the application restores the whole process', async (t) => {
   const theirs = [...changed(plainFastify, ownOf(plain)).map((name) => `fastify: ${name}`), ...changed(plainServer, ownOf(plain.server)).map((name) => `server: ${name}`)]
   t.same(differences().filter((name) => !theirs.includes(name)), [
     // Decorators and the id generator: public API, which Fastify never reverts.
-    'fastify: Symbol(fastify.childLoggerFactory)',
     'fastify: Symbol(fastify.genReqId)',
     'fastify: requestContext',
     'fastify: Symbol(fastify-ctx.registered)'

@@ -1,8 +1,11 @@
-import Fastify, { type FastifyBaseLogger } from 'fastify'
+import Fastify, * as fastify from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import t from 'tap'
+import { tieOf } from '../../../lib/logging/request-logger.ts'
+import { logController } from '../../../lib/patches/fastify-internals.ts'
 import { logLines, requestLoggers } from '../../../lib/patches/log-wiring.ts'
-import { Lines } from '../../support/support.ts'
+import { fastifyHas, Lines } from '../../support/support.ts'
 
 t.test('the log wiring is available for pino, for another logger, and without a logger', async (t) => {
   for (const logger of [{ stream: new Lines(t) }, false]) {
@@ -15,28 +18,53 @@ t.test('the log wiring is available for pino, for another logger, and without a 
 
 t.test('the log wiring is unavailable if pino has renamed what we need', async (t) => {
   const log = { [Symbol.for('pino.formatters')]: {}, constructor: class Renamed {} }
-  const app = { log, setChildLoggerFactory () {} } as never
+  const app = { log, version: '5.0.0' } as never
   t.same([logLines.available(app), requestLoggers.available(app)], [false, false])
 })
 
-t.test('undoing the log wiring restores the logger and the instance', async (t) => {
+t.test('undoing the log wiring restores the logger, and the log controller', async (t) => {
   const given = pino({ mixin: () => ({ a: 1 }) }, new Lines(t))
   const shape = (object: object): string[] => Reflect.ownKeys(object).map(String).sort()
   const app = Fastify({ loggerInstance: given as FastifyBaseLogger })
-  const [before, setFactory] = [[shape(given), shape(app)], app.setChildLoggerFactory]
+  const controller = logController(app)
+  const shapes = (): string[][] => [given, app, ...controller === undefined ? [] : [controller]].map(shape)
+  const before = shapes()
   const mixin = Object.getOwnPropertySymbols(given).find(({ description }) => description === 'pino.mixin')!
   const value = (given as never)[mixin]
   const undo = [logLines.install(app), requestLoggers.install(app)]
   t.not((given as never)[mixin], value)
   for (const revert of undo.reverse()) revert()
-  t.same([shape(given), shape(app)], before)
+  t.same(shapes(), before)
   t.equal((given as never)[mixin], value)
-  t.equal(app.setChildLoggerFactory, setFactory)
-
-  const child = Fastify({ loggerInstance: given as FastifyBaseLogger })
-  child.register(async (child) => {
-    requestLoggers.install(child)()
-    t.same(['setChildLoggerFactory', 'childLoggerFactory'].filter((name) => Object.hasOwn(child, name)), [])
-  })
-  await child.ready()
 })
+
+if (fastifyHas('LogController')) {
+  t.test('a log controller that cannot be extended, or that is not where it was, is left alone', async (t) => {
+    const stream = new Lines(t)
+    const frozen = Fastify({ logger: { stream }, logController: Object.freeze(new fastify.LogController()) })
+    t.equal(requestLoggers.available(frozen), false)
+    for (const [version, available] of [['5.0.0', true], ['5.9.3', true], ['5.10.0', false], ['6.0.0', false]] as const) {
+      const app = { log: Fastify({ logger: { stream } }).log, version } as FastifyInstance
+      t.equal(requestLoggers.available(app), available, version)
+      requestLoggers.install(app)()
+    }
+  })
+
+  t.test('a log controller of the application is called with its own arguments, and shows no more properties', async (t) => {
+    const seen: unknown[] = []
+    class Quiet extends fastify.LogController {
+      override incomingRequest (...args: Parameters<fastify.LogController['incomingRequest']>): void { seen.push(this, args.length, tieOf(args[0].log as object)?.raw === args[0].raw) }
+      override serviceUnavailable (...args: unknown[]): void { seen.push(this, args.length) }
+    }
+    const controller = new Quiet()
+    const app: FastifyInstance = Fastify({ logger: { stream: new Lines(t) }, logController: controller })
+    const keys = Object.keys(controller)
+    requestLoggers.install(app)
+    t.same(Object.keys(controller), keys)
+    app.get('/', async () => 'ok')
+    await app.inject('/')
+    t.same(seen, [controller, 2, true])
+    ;(controller as unknown as { serviceUnavailable: (...args: unknown[]) => void }).serviceUnavailable(app.log, app)
+    t.same(seen.slice(3), [controller, 2])
+  })
+}
