@@ -26,7 +26,18 @@ app.get('/invoices/:customer', async (request) => {
   return `${shown}; then ${ctx.require('user').id} of ${ctx.require('tenant')} again`
 })
 
+// A support session: every route of this part of the application works as the customer named in the URL.
+await app.register(async (support) => {
+  support.addHook('preHandler', async (request) => {
+    const { customer } = request.params as { customer: string }
+    ctx.impersonate({ user: { id: customer }, tenant: 'globex' }, { reason: 'ticket 4712', rest: true })
+  })
+  support.get('/as/:customer/invoices', async () => invoices())
+})
+
 const url = await app.listen({ host: '127.0.0.1', port: 0 })
 const answer = await fetch(`${url}/invoices/ada`, { headers: { 'x-tenant-id': 'acme', 'x-request-id': 'demo-1' } })
 console.log(await answer.text())
+const session = await fetch(`${url}/as/lin/invoices`, { headers: { 'x-tenant-id': 'acme', 'x-request-id': 'demo-2' } })
+console.log(await session.text())
 await app.close()

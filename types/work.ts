@@ -1,5 +1,5 @@
 import fastify, { type FastifyRequest } from 'fastify'
-import context, { createContext, ctx, key, type Cache, type Explanation, type PolicyRow, type RunOptions } from '../lib/index.ts'
+import context, { createContext, ctx, key, type Cache, type Explanation, type ImpersonateRestOptions, type PolicyRow, type RunOptions } from '../lib/index.ts'
 import type { User } from './augment.ts'
 import { expectEqual, expectType, type AnyIn } from './expect.ts'
 
@@ -42,6 +42,25 @@ export function runTakesLimits () {
   // A controller instead of a signal.
   // @ts-expect-error
   ctx.run({}, () => {}, { signal: new AbortController() })
+}
+
+export function impersonateHoldsForTheRestOfTheRequest () {
+  expectType<void>().of(ctx.impersonate({ user }, { reason: 'ticket', rest: true }))
+  expectType<void>().of(request.ctx.impersonate({ user, tenant: 'globex' }, { reason: 'ticket', rest: true }))
+  const options: ImpersonateRestOptions = { reason: 'ticket', rest: true }
+  own.impersonate({ count: 2 }, options)
+
+  // It lasts as long as the request, not as a function.
+  // @ts-expect-error
+  ctx.impersonate({ user }, { reason: 'ticket', rest: true }, () => {})
+
+  // A missing reason.
+  // @ts-expect-error
+  ctx.impersonate({ user }, { rest: true })
+
+  // Neither a function nor the rest.
+  // @ts-expect-error
+  ctx.impersonate({ user }, { reason: 'ticket', rest: false })
 }
 
 export function impersonateReturnsWhatItsFunctionReturns () {

@@ -10,7 +10,7 @@ import type { DehydrateOptions, HydrateOptions } from './envelopes.ts'
 import type { Explanation, PolicyRow } from './explain.ts'
 import type { InFlight, InFlightOptions } from './in-flight.ts'
 import type { MemoOptions } from './memo.ts'
-import type { ImpersonateOptions } from './nested.ts'
+import type { ImpersonateOptions, ImpersonateRestOptions } from './nested.ts'
 
 /** The calls that `ctx` and `request.ctx` share. They differ in the scope they act on: the current one, or one of that request. */
 export interface ContextApi<V> {
@@ -87,6 +87,22 @@ export interface ContextApi<V> {
    * await ctx.impersonate({ user: customer }, { reason: 'ticket 4711' }, () => showInvoices())
    */
   impersonate<R> (values: ImpersonatedValues<V>, options: ImpersonateOptions, fn: () => R): R
+
+  /**
+   * Acts as somebody else for the rest of the request: the hooks after this one, the handler, the error handler, the streams and
+   * the log lines, "request completed" among them. Call it in a hook before the handler. The rest of this hook itself still
+   * runs in the scope as it was.
+   *
+   * @throws FST_CTX_NO_SCOPE no scope is open, so there is nobody to act for
+   * @throws FST_CTX_INVALID_ARGUMENT the reason is missing
+   * @throws FST_CTX_REST_REFUSED it could not hold: outside a request, in the handler, in a nested scope, with `reenter: false`
+   * @example
+   * app.addHook('preHandler', async (request) => {
+   *   const customer = await customerFor(request)
+   *   ctx.impersonate({ user: customer }, { reason: 'ticket 4711', rest: true })
+   * })
+   */
+  impersonate (values: ImpersonatedValues<V>, options: ImpersonateRestOptions): void
 
   /** Returns the real value of a key, ignoring any impersonation, or `undefined` if it is not set. Never throws. */
   actor<K extends KeyOf<V>> (key: K): ValueOf<V, K> | undefined

@@ -21,7 +21,7 @@ import { inFlightOf, type InFlight, type InFlightOptions } from './in-flight.ts'
 import { signalIn, timeLeft } from './limits.ts'
 import { loggerIn, mixinOf } from './loggers.ts'
 import { cacheIn, memoize, type MemoOptions } from './memo.ts'
-import { actorOf, impersonate, runNested, type ImpersonateOptions } from './nested.ts'
+import { actorOf, impersonate, runNested, type ImpersonateOptions, type ImpersonateRestOptions } from './nested.ts'
 import { entriesIn, hasValue, isMistake, scopeIn, setValue, throwUnset, warnMistake } from './values.ts'
 import type { Entry, ImpersonatedValues, KeyOf, ValueOf, Values, WritableKeyOf } from '../types.ts'
 
@@ -70,7 +70,9 @@ export abstract class ContextBase<V> implements ContextApi<V> {
 
   run<R> (values: Values<V>, fn: () => R, options?: RunOptions): R { return runNested(this[kDefinition], this[kCurrentStore](), values, fn, options) }
 
-  impersonate<R> (values: ImpersonatedValues<V>, options: ImpersonateOptions, fn: () => R): R { return impersonate(this[kDefinition], this[kCurrentStore](), values, options, fn) }
+  impersonate (values: ImpersonatedValues<V>, options: ImpersonateRestOptions): void
+  impersonate<R> (values: ImpersonatedValues<V>, options: ImpersonateOptions, fn: () => R): R
+  impersonate (values: ImpersonatedValues<V>, options: ImpersonateOptions | ImpersonateRestOptions, fn?: () => unknown): unknown { return impersonate(this[kDefinition], this[kCurrentStore](), values, options, fn) }
 
   actor<K extends KeyOf<V>> (key: K): ValueOf<V, K> | undefined { return actorOf(this[kDefinition], this[kCurrentStore](), key) as ValueOf<V, K> | undefined }
 

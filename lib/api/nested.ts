@@ -1,15 +1,24 @@
-import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
+import { FST_CTX_INVALID_ARGUMENT, FST_CTX_REST_REFUSED } from '../common/errors.ts'
 import { ownOptions } from '../common/own-options.ts'
 import type { ContextDefinition } from '../lifecycle/context-definition.ts'
+import { continueIn, whyNotForRest } from '../lifecycle/rest-of-request.ts'
 import { checkRun, openScope, runIn, type RunOptions } from '../lifecycle/run.ts'
 import { impersonationOf } from '../scope/lookup.ts'
-import type { Store } from '../scope/scope.ts'
+import type { Scope, Store } from '../scope/scope.ts'
 import { requireScope, scopeIn } from './values.ts'
 
 /** Why somebody acts as somebody else. */
 export interface ImpersonateOptions {
   /** For the audit: log lines within carry it as `reason`. */
   readonly reason: string
+  /** Not with a function: the impersonation lasts as long as that runs. */
+  readonly rest?: false
+}
+
+/** The same for the rest of a request. */
+export interface ImpersonateRestOptions extends Omit<ImpersonateOptions, 'rest'> {
+  /** From the next hook on, until the request ends. */
+  readonly rest: true
 }
 
 /** Calls `fn` in a new scope below the current one: `ctx.run`. */
@@ -19,17 +28,25 @@ export function runNested<R> (definition: ContextDefinition, store: Store | unde
   return runIn(openScope(definition, parent, values, 'ctx.run'), fn, own)
 }
 
-/** Calls `fn` in a new scope that remembers the values it hides as those of the actor: `ctx.impersonate`. */
-export function impersonate<R> (definition: ContextDefinition, store: Store | undefined, values: Readonly<Record<string, unknown>>, options: ImpersonateOptions | undefined, fn: () => R): R {
+/** Calls `fn` in a new scope that remembers the values it hides as those of the actor, or lets the request go on in it: `ctx.impersonate`. */
+export function impersonate (definition: ContextDefinition, store: Store | undefined, values: Readonly<Record<string, unknown>>, options: ImpersonateOptions | ImpersonateRestOptions | undefined, fn: (() => unknown) | undefined): unknown {
   const scope = requireScope(definition, store, 'ctx.impersonate')
-  const reason = ownOptions(options)?.reason
+  const { reason, rest = false } = ownOptions(options ?? {}) as Partial<ImpersonateRestOptions>
   if (typeof reason !== 'string' || reason === '') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', '{ reason } second, a string that is not empty')
-  if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', 'a function to call third, after the reason')
+  if (typeof rest !== 'boolean') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', "a boolean as 'rest'")
+  if (rest ? fn !== undefined : typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.impersonate', 'a function to call third, after the reason, or { rest: true } without one')
+  if (rest) checkRest(scope)
   const inner = openScope(definition, scope, values, 'ctx.impersonate')
   const actors = new Map(impersonationOf(scope)?.actors)
   for (const name of Object.keys(values)) if (!actors.has(name)) actors.set(name, scope.store[name])
   inner.state().impersonation = { actors, reason }
-  return runIn(inner, fn, undefined)
+  // The function of the rest returns at once, and the scope ends with the request that goes on in it.
+  return runIn(inner, fn ?? (() => { continueIn(inner) }), undefined)
+}
+
+function checkRest (scope: Scope): void {
+  const why = whyNotForRest(scope)
+  if (why !== undefined) throw new FST_CTX_REST_REFUSED(why)
 }
 
 /** The real value of a key, ignoring any impersonation. */

@@ -56,6 +56,9 @@ export const FST_CTX_NOT_SET = createError('FST_CTX_NOT_SET', "'%s' is not set i
 /** The request id of a scope is fixed when the scope opens. */
 export const FST_CTX_REQUEST_ID_FIXED = createError('FST_CTX_REQUEST_ID_FIXED', "'requestId' is fixed when its scope opens: leave it out, or open a new root with ctx.run({ requestId }, fn, { inherit: false })")
 
+/** `ctx.impersonate(values, { reason, rest: true })` was called where it could not hold for the rest of the request. */
+export const FST_CTX_REST_REFUSED = createError('FST_CTX_REST_REFUSED', 'an impersonation cannot hold for the rest of the request, because %s: call it in a hook before the handler and outside of ctx.run, or give ctx.impersonate() a function')
+
 /** A seed threw or rejected with a falsy value (`undefined`, `null`, `false`…), which Fastify would treat as success. */
 export const FST_CTX_SEED_FAILED = createError('FST_CTX_SEED_FAILED', "the seed of key '%s' threw or rejected without an error: throw an Error, optionally with a statusCode for the response")
 

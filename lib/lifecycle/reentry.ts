@@ -1,6 +1,6 @@
-import { scopeOfStore, type Lifetime, type Store } from '../scope/scope.ts'
+import { scopeOfStore, type Lifetime, type Scope, type Store } from '../scope/scope.ts'
 import { currentStore, enter } from '../scope/storage.ts'
-import { lifetimeAround } from '../scope/lookup.ts'
+import { contains, lifetimeAround } from '../scope/lookup.ts'
 
 /**
  * Where a request goes on. Re-entry mends a store that is lost or another request's; a scope that somebody opened within
@@ -34,12 +34,18 @@ export function resumeHook<A extends unknown[], R> (lifetime: Lifetime, since: n
   return scope !== undefined && scope.number <= since && scope.store !== lifetime.current ? enter(lifetime.current, fn, ...args) : resumeWithin(lifetime, fn, ...args)
 }
 
-/** Whether what runs in this store is code of the request. */
+/** Whether what runs in this store is code of the request, and not around the scope in which the request goes on. */
 export function isWithinRequest (lifetime: Lifetime, store: Store | undefined): boolean {
   if (store === lifetime.current) return true
   if (store === undefined) return false
   const scope = scopeOfStore(store)
-  return scope === undefined ? firstIn.get(store) === lifetime : lifetimeAround(scope) === lifetime
+  if (scope === undefined) return firstIn.get(store) === lifetime
+  return lifetimeAround(scope) === lifetime && !isLeft(lifetime, scope)
+}
+
+/** Whether the request goes on in a scope that was opened within this one: what is called next belongs there. */
+function isLeft ({ innermost }: Lifetime, scope: Scope): boolean {
+  return scope !== innermost && contains(scope, innermost)
 }
 
 /** A store that was current before the scope opened is not one that was opened within it. */

@@ -3,6 +3,7 @@ import { hasNotFoundContext, notFoundContext, wrappedErrorHandlers, type RouteCo
 import { callWithin, resumeHook } from '../lifecycle/reentry.ts'
 import { lastOpened } from '../scope/scope.ts'
 import { lifetimeOf } from '../lifecycle/carrier.ts'
+import { BEFORE_HANDLER } from '../lifecycle/rest-of-request.ts'
 import { HookCall, isThenable, Settling } from './hook-call.ts'
 import { isOpener } from './opener.ts'
 import { watchedHook } from '../scope/misuse-warnings.ts'
@@ -14,9 +15,6 @@ type Hook = (...args: any[]) => unknown
 /** Hooks of `(request, reply, done)`, and of `(request, reply, payload, done)`; onRequestAbort takes `(request, done)`. */
 const PLAIN = ['onRequest', 'preValidation', 'preHandler', 'onResponse', 'onTimeout']
 const WITH_PAYLOAD = ['preParsing', 'preSerialization', 'onError', 'onSend']
-
-/** Hooks before the handler: one that answers need not call `done`. */
-const BEFORE_HANDLER: ReadonlySet<string> = new Set(['onRequest', 'preParsing', 'preValidation', 'preHandler'])
 
 /** Hooks that run beside the others. */
 const ASIDE: ReadonlySet<string> = new Set(['onTimeout'])

@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest, HookHandlerDoneFunction } from 'fastify'
 import { abortLate, cancelAt } from '../lifecycle/cancellation.ts'
-import { FST_CTX_SEED_FAILED } from '../common/errors.ts'
+import { FST_CTX_REST_REFUSED, FST_CTX_SEED_FAILED } from '../common/errors.ts'
 import { publishOpen } from '../scope/diagnostics-channel.ts'
 import { routeContext, type RouteContext } from '../patches/fastify-internals.ts'
 import { checkedId, isSafeId } from '../config/request-id.ts'
@@ -8,7 +8,7 @@ import type { SeedRequest } from '../config/key.ts'
 import { tieLogger } from '../logging/request-logger.ts'
 import { Scope, type Registration } from '../scope/scope.ts'
 import { currentStore, enter } from '../scope/storage.ts'
-import { scopeOf } from '../scope/lookup.ts'
+import { impersonationOf, scopeOf } from '../scope/lookup.ts'
 import { openTrace } from '../scope/active-trace.ts'
 import { noteOutside } from '../lifecycle/reentry.ts'
 import { lifetimeOf, setLifetime } from '../lifecycle/carrier.ts'
@@ -35,6 +35,8 @@ export function openOnRequest (definition: object, registration: Registration, r
       return done()
     }
 
+    // This scope opens around it: whoever acts as somebody else would act as themselves again.
+    if (around !== undefined && around.innermost !== around.scope && impersonationOf(around.innermost) !== undefined) return done(new FST_CTX_REST_REFUSED('another context opens its scope after it'))
     const lifetime = around ?? new RequestLifetime(reply)
     const scope = new Scope(definition, registration, undefined, around?.scope, lifetime)
     lifetime.open(scope)

@@ -62,6 +62,10 @@ export interface Lifetime {
   readonly innermost: Scope
   /** Which kind of hook ran last, or that it was the handler. */
   phase: string
+  /** Whether the request re-enters its scope: Fastify's and Node's functions are replaced for it. */
+  readonly reenters: boolean
+  /** Whether its hooks and handlers are wrapped. */
+  readonly watched: boolean
   /** Whether the connection was lost before the answer was complete. */
   readonly aborted: boolean
   /** The request goes on in another store from now on. */

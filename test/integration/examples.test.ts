@@ -27,7 +27,10 @@ const PRINTED: Readonly<Record<string, ReadonlyArray<string | RegExp | object>>>
   'impersonate.ts': [
     'invoices of ada of globex, shown to support of acme; then support of acme again',
     { reqId: 'demo-1', tenant: 'globex', user: 'ada', actor: { tenant: 'acme', user: 'support' }, reason: 'ticket 4711', msg: 'invoices read' },
-    { reqId: 'demo-1', tenant: 'acme', user: 'support', actor: undefined, reason: undefined, msg: 'afterwards' }
+    'invoices of lin of globex',
+    { reqId: 'demo-1', tenant: 'acme', user: 'support', actor: undefined, reason: undefined, msg: 'afterwards' },
+    { reqId: 'demo-2', tenant: 'globex', user: 'lin', actor: { tenant: 'acme' }, reason: 'ticket 4712', msg: 'invoices read' },
+    { reqId: 'demo-2', tenant: 'globex', user: 'lin', actor: { tenant: 'acme' }, reason: 'ticket 4712', msg: 'request completed' }
   ],
   'jobs.ts': [
     "[ 'acme billed', 'globex billed' ]",
