@@ -15,7 +15,7 @@ export const PICTURES = filesIn(join(ROOT, 'docs')).filter((name) => name.endsWi
 const GROUPS = {
   Start: ['index', 'concepts', 'keys', 'api', 'faq', 'errors', 'incident'],
   'A scope': ['scope', 'work', 'where-context-holds', 'internals'],
-  'Leaving the process': ['logging', 'jobs', 'workers', 'outgoing-calls', 'tracing', 'database', 'security'],
+  'Leaving the process': ['logging', 'jobs', 'workers', 'outgoing-calls', 'tracing', 'database', 'security', 'audit'],
   Recipes: ['recipes', 'recipes-hosts', 'recipes-shared', 'recipes-operations'],
   'Prove it': ['testing', 'inspect'],
   'Take it': ['moving', 'comparison', 'performance', 'versions', 'toolchains', 'dependencies'],

@@ -79,10 +79,11 @@ export interface ContextApi<V> {
   /**
    * Calls `fn` as somebody else. Like `run`, but locked keys may be shadowed, `actor` returns the real values, and log lines
    * carry `actor` and `reason`. The scope around it stays as it was, however `fn` ends. It does not check permissions. Your
-   * code decides who may impersonate whom.
+   * code decides who may impersonate whom, here or in the option `onImpersonate`.
    *
    * @throws FST_CTX_NO_SCOPE no scope is open, so there is nobody to act for
    * @throws FST_CTX_INVALID_ARGUMENT the reason or the function is missing
+   * @throws FST_CTX_IMPERSONATION_REFUSED the option `onImpersonate` refused it
    * @example
    * await ctx.impersonate({ user: customer }, { reason: 'ticket 4711' }, () => showInvoices())
    */

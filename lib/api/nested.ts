@@ -5,6 +5,7 @@ import { continueIn, whyNotForRest } from '../lifecycle/rest-of-request.ts'
 import { checkRun, openScope, runIn, type RunOptions } from '../lifecycle/run.ts'
 import { impersonationOf } from '../scope/lookup.ts'
 import type { Scope, Store } from '../scope/scope.ts'
+import { beginImpersonation } from './audit.ts'
 import { requireScope, scopeIn } from './values.ts'
 
 /** Why somebody acts as somebody else. */
@@ -41,7 +42,8 @@ export function impersonate (definition: ContextDefinition, store: Store | undef
   for (const name of Object.keys(values)) if (!actors.has(name)) actors.set(name, scope.store[name])
   inner.state().impersonation = { actors, reason }
   // The function of the rest returns at once, and the scope ends with the request that goes on in it.
-  return runIn(inner, fn ?? (() => { continueIn(inner) }), undefined)
+  const work = fn ?? (() => { continueIn(inner) })
+  return runIn(inner, beginImpersonation(inner, store, Object.keys(values), reason, work), undefined)
 }
 
 function checkRest (scope: Scope): void {

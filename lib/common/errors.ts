@@ -71,6 +71,9 @@ export const FST_CTX_ASYNC_SCHEMA = createError('FST_CTX_ASYNC_SCHEMA', "the sch
 /** A locked key was written again in a scope that has it. */
 export const FST_CTX_LOCKED = createError('FST_CTX_LOCKED', "'%s' is locked and already set: set it once, or act as somebody else with ctx.impersonate()")
 
+/** The option `onImpersonate` refused an impersonation: what it threw is the `cause`. */
+export const FST_CTX_IMPERSONATION_REFUSED = createError('FST_CTX_IMPERSONATION_REFUSED', 'onImpersonate refused this impersonation: %s. It allows one by returning nothing, or true', 403)
+
 /** A route requires a key that the request does not have. Its status code is the key's `missing`. */
 export const FST_CTX_MISSING = createError('FST_CTX_MISSING', "'%s' is required", 400)
 

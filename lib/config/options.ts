@@ -4,6 +4,25 @@ import { readPropagate, type KeysFor, type Propagate } from './propagation-rules
 import type { Policy } from './key-policies.ts'
 import type { Tracing } from '../tracing/trace-context.ts'
 
+/** An impersonation that is about to begin. Of its values it has what log lines carry, and no others. */
+export interface ImpersonateRequest {
+  /** The id of the request or job. */
+  readonly requestId: string
+  /** The pattern of the route; `undefined` outside a request. */
+  readonly route: string | undefined
+  /** The reason that `ctx.impersonate` was given. */
+  readonly reason: string
+  /** The names of the keys that get another value, with those that are not logged. */
+  readonly keys: readonly string[]
+  /** What log lines within carry of the values, by name. */
+  readonly fields: Readonly<Record<string, unknown>>
+  /** What log lines within carry as `actor`: the real values of impersonated keys, by name. */
+  readonly actor: Readonly<Record<string, unknown>>
+}
+
+/** What the option `onImpersonate` takes. */
+export type OnImpersonate = (request: ImpersonateRequest) => boolean | undefined | void
+
 /** How envelopes are created, and which are accepted. */
 export interface EnvelopeOptions {
   /** The maximum size of an envelope in bytes. Default 8,192. */
@@ -24,6 +43,11 @@ export interface LateOptions {
   readonly trace?: boolean | Tracing
   /** Whether common mistakes emit process warnings. Default: unless `NODE_ENV` is `production`. */
   readonly diagnostics?: boolean
+  /**
+   * Called before each impersonation, in the scope of the caller. `ctx.impersonate` throws FST_CTX_IMPERSONATION_REFUSED, and calls
+   * nothing, if it throws or returns anything but `undefined` or `true`. So it cannot be async. Default: none.
+   */
+  readonly onImpersonate?: OnImpersonate
 }
 
 /** The options of `createContext` besides the keys: what leaves and enters the process, and whether common mistakes emit warnings. */
@@ -51,6 +75,8 @@ export interface Settings {
   readonly readsTrace: boolean
   readonly tracing: Tracing | undefined
   readonly diagnostics: boolean
+  /** All of them must allow an impersonation. */
+  readonly impersonateHooks: readonly OnImpersonate[]
 }
 
 export interface EnvelopeSettings {
@@ -62,10 +88,10 @@ export interface EnvelopeSettings {
 }
 
 /** The names of the options. */
-export const CREATE_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics'])
+export const CREATE_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics', 'onImpersonate'])
 
 /** The names of options that may be given later than the keys. A scope reads them when it opens, or when something leaves it. */
-export const LATE_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics'])
+export const LATE_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics', 'onImpersonate'])
 
 /** Marks an option that will be given late. */
 const LATE = 'late'
@@ -84,17 +110,19 @@ const SECRET_LENGTH = 32
  * @throws FST_CTX_INVALID_OPTION
  */
 export function readSettings (options: CreateOptions, policy: Policy): Settings {
-  const { envelope = {}, propagate, trace = true, diagnostics = process.env.NODE_ENV !== 'production' } = ownOptions(options)
+  const { envelope = {}, propagate, trace = true, diagnostics = process.env.NODE_ENV !== 'production', onImpersonate } = ownOptions(options)
   const tracing = typeof trace === 'boolean' ? undefined : trace
   if (tracing !== undefined) checkTracing(tracing, policy)
   if (typeof diagnostics !== 'boolean') throw new FST_CTX_INVALID_OPTION('diagnostics', 'takes a boolean')
+  if (onImpersonate !== undefined && typeof onImpersonate !== 'function') throw new FST_CTX_INVALID_OPTION('onImpersonate', 'takes a function')
   return {
     envelope: envelope === LATE ? { ...readEnvelopeOptions({}), isLate: true as const } : readEnvelopeOptions(envelope),
     propagate: propagate === LATE ? {} : propagate ?? {},
     keysFor: propagate === undefined ? undefined : propagate === LATE ? refuseLate : readPropagate(propagate, policy),
     readsTrace: trace !== false,
     tracing,
-    diagnostics
+    diagnostics,
+    impersonateHooks: onImpersonate === undefined ? [] : [onImpersonate]
   }
 }
 

@@ -83,6 +83,7 @@ function strictestSettings (all: readonly Settings[], policy: Policy): Settings 
     },
     readsTrace: all.every(({ readsTrace }) => readsTrace),
     tracing: traced ? tracing : undefined,
-    diagnostics: all.some(({ diagnostics }) => diagnostics)
+    diagnostics: all.some(({ diagnostics }) => diagnostics),
+    impersonateHooks: [...new Set(all.flatMap(({ impersonateHooks }) => impersonateHooks))]
   }
 }

@@ -101,6 +101,15 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
     names: /'tenant'/,
     out: /use it before, await the work that needs it, or start that work with ctx\.detach\(\)/
   },
+  FST_CTX_IMPERSONATION_REFUSED: {
+    program () {
+      const ctx = createContext({ tenant: key<string>() }, { onImpersonate: () => { throw new Error(CANARY) } })
+      ctx.run({}, () => ctx.impersonate({ tenant: CANARY }, { reason: 'ticket' }, () => {}))
+    },
+    names: /onImpersonate refused this impersonation: it threw/,
+    out: /It allows one by returning nothing, or true$/,
+    status: 403
+  },
   FST_CTX_NOT_SET: { program: (t) => answered(t, (ctx) => ctx.require('user')), names: /'user'/, out: /give the key a seed, or set it before/ },
   FST_CTX_REQUEST_ID_FIXED: { program: (t) => answered(t, (ctx) => { ctx.set('requestId' as never, CANARY as never) }), names: /'requestId'/, out: /leave it out, or .* inherit: false/ },
   FST_CTX_REST_REFUSED: {

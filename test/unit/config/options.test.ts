@@ -73,6 +73,7 @@ const WRONG: ReadonlyArray<[options: object, name: string]> = [
   [{ trace: { ...tracing, attributes: new Map([['unknown', 'app.unknown']]) } }, 'trace.attributes.unknown'],
   [{ propagate: { 'https://api.example': ['token'] } }, "propagate['https://api.example']"],
   [{ propagate: null }, 'propagate'],
+  ...[null, true, 'no', {}].map((onImpersonate) => [{ onImpersonate }, 'onImpersonate'] as [object, string]),
   ...[null, 'yes', 1].map((diagnostics) => [{ diagnostics }, 'diagnostics'] as [object, string])
 ]
 
