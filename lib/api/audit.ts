@@ -37,7 +37,7 @@ const impersonations = channel('fastify-ctx:impersonate')
 export function beginImpersonation<R> (scope: Scope, around: Store | undefined, keys: readonly string[], reason: string, fn: () => R): () => R {
   const { settings: { impersonateHooks }, idLabel } = scope.registration
   if (impersonateHooks.length === 0 && !impersonations.hasSubscribers) return fn
-  const { [idLabel]: _id, actor = {}, reason: _reason, ...fields } = writtenFields(scope, 'own') as Record<string, unknown> & { actor?: ImpersonateRequest['actor'] }
+  const { [idLabel]: _requestId, actor = {}, reason: _reason, ...fields } = writtenFields(scope, 'own') as Record<string, unknown> & { actor?: ImpersonateRequest['actor'] }
   const request: ImpersonateRequest = { requestId: scope.store.requestId as string, route: scope.root.route, reason, keys, fields, actor }
   const message = { impersonation: Object.freeze({}), ...request }
   try {

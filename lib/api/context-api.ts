@@ -96,6 +96,7 @@ export interface ContextApi<V> {
    *
    * @throws FST_CTX_NO_SCOPE no scope is open, so there is nobody to act for
    * @throws FST_CTX_INVALID_ARGUMENT the reason is missing
+   * @throws FST_CTX_IMPERSONATION_REFUSED the option `onImpersonate` refused it
    * @throws FST_CTX_REST_REFUSED it could not hold: outside a request, in the handler, in a nested scope, with `reenter: false`
    * @example
    * app.addHook('preHandler', async (request) => {
