@@ -26,6 +26,7 @@ import { scopeOf } from './scope/lookup.ts'
 import { checkRequestContext } from './scope/copies.ts'
 import { registrationsOf } from './scope/registrations.ts'
 import { currentScope } from './scope/storage.ts'
+import { Stores } from './scope/stores.ts'
 import type { ContextValues, RequestValues, RequiredKeys, ValueOf, WritableKeyOf } from './types.ts'
 import { kRegistered, kRequestContext } from './common/symbols.ts'
 
@@ -107,7 +108,7 @@ function register (definition: ContextDefinition, instance: Registered, given: C
   checkRequestContext()
 
   const registration: Registration = {
-    policy, settings, idLabel, log: instance.log, idHeader, idPattern: idPattern(requestId), pending: new Set(), onWrite: attributeWriter(settings.tracing)
+    policy, stores: new Stores(policy), settings, idLabel, log: instance.log, idHeader, idPattern: idPattern(requestId), pending: new Set(), onWrite: attributeWriter(settings.tracing)
   }
   definition.register(registration)
   registrationsOf(instance.server).add(registration)

@@ -5,6 +5,7 @@ import { interceptorOf, type Interceptor } from '../propagation/undici-intercept
 import { checkName, NO_KEYS, readKeys, type Policy } from '../config/key-policies.ts'
 import { DEFAULT_HEADER, idPattern } from '../config/request-id.ts'
 import type { Registration } from '../scope/scope.ts'
+import { Stores } from '../scope/stores.ts'
 import { CREATE_OPTIONS, isGiven, readSettings, type CreateOptions, type LateOptions } from '../config/options.ts'
 import { strictestOf } from './strictest.ts'
 
@@ -41,7 +42,7 @@ export class ContextDefinition {
     const settings = readSettings(options, policy)
     this.#rules = { policy, settings }
     this.#outside = {
-      policy, settings, log: undefined, idLabel: 'reqId', idHeader: DEFAULT_HEADER, idPattern: idPattern({}), pending: new Set(), onWrite: attributeWriter(settings.tracing)
+      policy, stores: new Stores(policy), settings, log: undefined, idLabel: 'reqId', idHeader: DEFAULT_HEADER, idPattern: idPattern({}), pending: new Set(), onWrite: attributeWriter(settings.tracing)
     }
   }
 

@@ -10,7 +10,7 @@ import { checkNow } from '../config/schema.ts'
 import { openJobTrace } from '../scope/active-trace.ts'
 import { noteFailure } from '../scope/failures.ts'
 import { Scope } from '../scope/scope.ts'
-import { currentScope, enter } from '../scope/storage.ts'
+import { currentScope, currentStore, enterNew } from '../scope/storage.ts'
 import { tallyOf } from '../scope/tally.ts'
 import { lifetimeAround, scopeOf } from '../scope/lookup.ts'
 
@@ -52,13 +52,16 @@ export function openScope (definition: ContextDefinition, parent: Scope | undefi
     else definition.checkKey(name)
     if (call === 'ctx.run') checkLock(name, parent)
   }
+  if (parent === undefined) registration.stores.expect(names.length)
   const scope = new Scope(definition, registration, parent, outerOf(definition, parent), lifetime)
   if (parent === undefined) {
     scope.store.requestId = randomUUID()
     openJobTrace(scope)
   }
   try {
-    for (const name of names) writeChecked(scope, name, values[name])
+    const { schemas } = registration.policy
+    scope.begin(names)
+    for (const name of names) scope.first(name, schemas.size === 0 ? values[name] : checkNow(name, values[name], schemas.get(name)))
   } catch (error) {
     // A getter of the values threw, or a schema refused a value.
     scope.settle()
@@ -73,7 +76,7 @@ export function runIn<R> (scope: Scope, fn: () => R, options: RunOptions | undef
   scope.work = fn
   if (scope.parent === undefined) publishOpen(scope)
   else tallyOf(scope.definition)?.begin(scope)
-  return enter(scope.store, call, scope, fn)
+  return enterNew(scope.store, call, scope, fn) as R
 }
 
 /** Within the scope, so that the promise is made there: a rejection that nobody handles is reported where its promise was made. */
@@ -150,6 +153,8 @@ function finish (scope: Scope): void {
 
 /** The scope of another context that stays current around a new one. */
 function outerOf (definition: ContextDefinition, parent: Scope | undefined): Scope | undefined {
+  // So it is but for `request.ctx.run`: one look is enough.
+  if (parent !== undefined && parent.store === currentStore()) return parent.enclosing
   let around = currentScope()
   if (parent !== undefined && scopeOf(definition, around) !== parent) return parent.enclosing
   while (around?.definition === definition) around = around.enclosing

@@ -5,6 +5,7 @@ import type { Settings } from '../config/options.ts'
 import { everyOf } from '../config/schema.ts'
 import { attributeWriter } from '../logging/fields.ts'
 import type { Registration } from '../scope/scope.ts'
+import { Stores } from '../scope/stores.ts'
 
 type Log = Policy['logged'][number]['log']
 
@@ -21,6 +22,7 @@ export function strictestOf (registrations: readonly Registration[]): Registrati
   return {
     ...last,
     policy,
+    stores: new Stores(policy),
     settings,
     idPattern: { test: (id) => registrations.every(({ idPattern }) => idPattern.test(id)) },
     onWrite: attributeWriter(settings.tracing)

@@ -23,7 +23,10 @@ export function lifetimeAround (scope: Scope): Lifetime | undefined {
 
 /** Whether `inner` is `scope`, or was opened within it, in the scopes of this or of another context. */
 export function contains (scope: Scope, inner: Scope | undefined): boolean {
-  const around = new Set([inner])
+  // Most scopes are in those of one context only.
+  for (; inner !== undefined && inner.enclosing === undefined; inner = inner.parent) if (inner === scope) return true
+  if (inner === undefined) return false
+  const around = new Set<Scope | undefined>([inner])
   // A set is walked with what is added on the way.
   for (const from of around) if (from !== undefined) around.add(from.parent).add(from.enclosing)
   return around.has(scope)

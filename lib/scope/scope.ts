@@ -6,6 +6,7 @@ import type { Settings } from '../config/options.ts'
 import type { Trace } from '../tracing/trace-context.ts'
 import { describe, warn } from '../common/warnings.ts'
 import { SettledScopes } from './settled-scopes.ts'
+import { namesIn, type Shape, type Stores } from './stores.ts'
 import { kScope } from '../common/symbols.ts'
 
 /** A constant of this module: V8 loads an imported binding on each use, which adds 7 instructions (4 %) to a read of a key. */
@@ -26,6 +27,8 @@ export interface Store {
 export interface Registration {
   /** Which keys there are, what seeds them, and which of them log lines carry. */
   readonly policy: Policy
+  /** Makes the stores of its scopes. */
+  readonly stores: Stores
   /** The logger of the application, if it has one. */
   readonly log: Logger | undefined
   /** The name of the field that carries the request id on log lines. */
@@ -103,6 +106,8 @@ export class Scope {
   readonly root: Scope
   /** The scope of another context around this one: both are current. */
   readonly enclosing: Scope | undefined
+  /** Makes the stores of this scope and those below. */
+  private readonly shape: Shape
   readonly store: Store
   /** Which scope of the process it is, in the order in which they were opened. */
   readonly number = ++opened
@@ -130,10 +135,12 @@ export class Scope {
   /** Of a child whose function has settled, or one of very many: whether writes around it no longer reach it, until `refresh`. */
   unlinked = false
   private settled = false
-  /** Of a child: the keys that it was given values of its own for. */
+  /** Of a child: the keys that it was given values of its own for. Of a root: those that were set to `undefined`. */
   private own: string[] | undefined = undefined
-  /** The scopes below that writes here reach at once: those whose function runs, and those around them. */
-  private children: Set<Scope> | undefined = undefined
+  /** The scopes below that writes here reach at once: those whose function runs, and those around them. Most often there is one. */
+  private children: Scope | Set<Scope> | undefined = undefined
+  /** Of an unlinked scope: the values of the scope around it when it was up to date. What differs from them is its own. */
+  private seen: Store | undefined = undefined
   /** Of a root: how often a value was written in it and below. Of an unlinked scope: how often when it was up to date. */
   private writes = 0
   /** Of a root: the scope that was used last after its function had settled, as all of a request may go on in it. */
@@ -152,11 +159,12 @@ export class Scope {
     this.root = parent === undefined ? this : parent.root
     this.enclosing = enclosing
     this.lifetime = lifetime
-    this.store = new NewStore(this)
-    if (parent !== undefined) this.openBelow(parent)
+    this.shape = parent === undefined ? registration.stores.shape : parent.shape
+    this.store = (parent === undefined ? this.shape.open(this) : this.openBelow(parent)) as Store
   }
 
-  private openBelow (parent: Scope): void {
+  /** Takes its place among the scopes, and returns its store. */
+  private openBelow (parent: Scope): object {
     if (parent.settled) {
       const around = parent.nearestOpen()
       if (around === undefined) parent.relink()
@@ -165,15 +173,28 @@ export class Scope {
         this.lift(around)
       }
     } else if (parent.unlinked) parent.relink()
-    const { store } = parent
-    const { locked } = this.registration.policy
-    if (locked.size === 0) for (const name in store) this.store[name] = store[name]
-    else for (const name in store) this.put(name, store[name])
     if (!this.root.ended) this.parent!.adopt(this)
+    return this.shape.below(this, parent.store)
   }
 
   private adopt (child: Scope): void {
-    (this.children ??= new Set()).add(child)
+    const { children } = this
+    if (children === undefined) this.children = child
+    else if (children instanceof Set) children.add(child)
+    else if (children !== child) this.children = new Set([children, child])
+  }
+
+  private disown (child: Scope): void {
+    if (this.children === child) this.children = undefined
+    else if (this.children instanceof Set) {
+      this.children.delete(child)
+      if (this.children.size === 0) this.children = undefined
+    }
+  }
+
+  private eachChild (): Iterable<Scope> {
+    const { children } = this
+    return children === undefined ? [] : children instanceof Set ? children : [children]
   }
 
   /**
@@ -185,9 +206,9 @@ export class Scope {
     this.settled = true
     const { root } = this
     if (root.lifetime !== undefined && !root.ended) this.group = (root.settledBelow ??= new SettledScopes()).add(this)
-    if (this.children !== undefined && this.children.size > 0) {
+    if (this.children !== undefined) {
       const around = this.nearestOpen()
-      if (around !== undefined) for (const child of this.children) child.lift(around)
+      if (around !== undefined) for (const child of this.eachChild()) child.lift(around)
     }
     this.unlink()
   }
@@ -195,14 +216,21 @@ export class Scope {
   /** Takes a settled scope out of its parent's children, and the settled scopes around it that were there for it alone. */
   private unlink (): void {
     let scope: Scope = this
-    while (scope.settled && !scope.unlinked && !scope.root.ended && (scope.children === undefined || scope.children.size === 0)) {
+    while (scope.settled && !scope.unlinked && !scope.root.ended && scope.children === undefined) {
       const parent = scope.parent!
-      scope.ownWhatDiffers(parent.store)
+      scope.remember(parent.store)
       scope.unlinked = true
       scope.writes = scope.root.writes
-      parent.children?.delete(scope)
+      parent.disown(scope)
       scope = parent
     }
+  }
+
+  /** Finds what is its own: most scopes are never used again, so where a copy is cheap that is left for later. */
+  private remember (around: Store): void {
+    const { snapshot } = this.shape
+    if (snapshot !== undefined) this.seen = snapshot(around) as Store
+    else this.ownWhatDiffers(around)
   }
 
   /** What somebody wrote to the store itself, as `requestContext.set` does, is the scope's own. */
@@ -210,7 +238,7 @@ export class Scope {
     const { store } = this
     for (const name in store) {
       const value = store[name]
-      if (value !== around[name] && !this.owns(name) && !Object.is(value, around[name])) (this.own ??= []).push(name)
+      if (value !== around[name] && !Object.is(value, around[name])) this.addOwn(name)
     }
   }
 
@@ -218,6 +246,7 @@ export class Scope {
   private relink (): void {
     for (const scope of this.unlinkedAround()) {
       scope.pull()
+      scope.seen = undefined
       scope.unlinked = false
       scope.parent!.adopt(scope)
     }
@@ -247,11 +276,13 @@ export class Scope {
 
   private pull (): void {
     const { store } = this.parent!
+    if (this.seen !== undefined) this.ownWhatDiffers(this.seen)
     for (const name in store) {
       if (this.owns(name) || Object.is(this.store[name], store[name])) continue
       this.version++
       this.put(name, store[name])
     }
+    this.remember(store)
     this.writes = this.root.writes
   }
 
@@ -275,13 +306,13 @@ export class Scope {
     let deadline: number | undefined
     let impersonation: Impersonation | undefined
     for (let scope = this.parent!; scope !== around; scope = scope.parent!) {
-      for (const name of scope.own ?? []) if (!this.owns(name)) (this.own ??= []).push(name)
+      for (const name of scope.own ?? []) this.addOwn(name)
       impersonation ??= scope.lazyState?.impersonation
       deadline ??= scope.lazyState?.cancellation?.deadline
     }
     if (impersonation !== undefined) this.state().impersonation ??= impersonation
     if (deadline !== undefined) this.state().cancellation ??= { deadline, controller: undefined, followers: undefined, release: undefined }
-    this.parent!.children?.delete(this)
+    this.parent!.disown(this)
     this.parent = around
     around.adopt(this)
   }
@@ -293,7 +324,7 @@ export class Scope {
   end (last: (scope: Scope) => void): void {
     if (this.ended) return
     const scopes: Scope[] = [this]
-    for (const scope of scopes) for (const child of scope.children ?? []) scopes.push(child)
+    for (const scope of scopes) scopes.push(...scope.eachChild())
     for (let scope = this.usedLast; scope?.unlinked === true; scope = scope.parent) scopes.push(scope)
     // A timer or a listener may keep one that nothing here references.
     for (const scope of this.settledBelow ?? []) scopes.push(scope)
@@ -317,10 +348,23 @@ export class Scope {
       if ((onEndCallbacks ?? cancellation) !== undefined) Object.assign(this.state(), { onEndCallbacks, cancellation })
     }
     this.origins = undefined
+    this.seen = undefined
     this.done = true
     this.ended = true
     this.unlinked = false
     for (const name in this.store) this.put(name, undefined)
+  }
+
+  /** The keys that the first values of this scope are for: each gets its own by `first`. */
+  begin (names: string[]): void {
+    if (this.parent !== undefined) this.own = names
+  }
+
+  /** Gives a key its first value, before anything can be opened below or see another. */
+  first (name: string, value: unknown): void {
+    if (value === undefined && this.parent === undefined) this.addOwn(name)
+    this.put(name, value)
+    if (this.registration.onWrite !== undefined) this.registration.onWrite(this, name)
   }
 
   /** Gives a key its value in this scope, and in those below that have none of their own. */
@@ -329,16 +373,27 @@ export class Scope {
     this.version++
     this.root.writes++
     if (this.unlinked) this.writes = this.root.writes
-    if (this.parent !== undefined && !this.owns(name)) (this.own ??= []).push(name)
-    if (this.children !== undefined && this.children.size > MAX_CHILDREN) this.letGo()
-    else if (this.children !== undefined && this.children.size > 0) this.handDown(name, value)
+    if (this.parent !== undefined) this.addOwn(name)
+    else {
+      if (value === undefined) this.addOwn(name)
+      this.registration.stores.expect(this.version)
+    }
+    if (this.children !== undefined) {
+      if (this.children instanceof Set && this.children.size > MAX_CHILDREN) this.letGo()
+      else this.handDown(name, value)
+    }
     this.put(name, value)
     if (this.registration.onWrite !== undefined && !this.ended) this.registration.onWrite(this, name)
   }
 
+  private addOwn (name: string): void {
+    if (this.own === undefined) this.own = [name]
+    else if (!this.own.includes(name)) this.own.push(name)
+  }
+
   /** Whether a key was given its value here, not in a scope around this one. */
   owns (name: string): boolean {
-    return this.parent === undefined ? Object.hasOwn(this.store, name) : this.own?.includes(name) === true
+    return this.own?.includes(name) === true || (this.parent === undefined && this.store[name] !== undefined)
   }
 
   /** Gives a value to the scopes below. One that has another than this scope was given it by whoever wrote to its store. */
@@ -346,7 +401,7 @@ export class Scope {
     const before = this.store[name]
     const scopes: Scope[] = [this]
     for (const scope of scopes) {
-      for (const child of scope.children ?? []) {
+      for (const child of scope.eachChild()) {
         if (child.owns(name) || !Object.is(child.store[name], before)) continue
         child.version++
         child.put(name, value)
@@ -359,8 +414,8 @@ export class Scope {
   private letGo (): void {
     const scopes: Scope[] = [this]
     for (const scope of scopes) {
-      for (const child of scope.children ?? []) {
-        child.ownWhatDiffers(scope.store)
+      for (const child of scope.eachChild()) {
+        child.remember(scope.store)
         child.unlinked = true
         child.writes = this.root.writes - 1
         scopes.push(child)
@@ -371,17 +426,14 @@ export class Scope {
 
   /** The scopes below, at any depth, whose function runs, or in which others run. */
   * below (): Generator<Scope> {
-    for (const child of this.children ?? []) {
+    for (const child of this.eachChild()) {
       yield child
       yield * child.below()
     }
   }
 
-  /** A locked key stays as it is for whoever writes to the store itself. */
   private put (name: string, value: unknown): void {
-    const { locked } = this.registration.policy
-    if (locked.size === 0 || !locked.has(name)) this.store[name] = value
-    else Object.defineProperty(this.store, name, { value, writable: value === undefined, enumerable: true, configurable: true })
+    this.registration.stores.put(this.store, name, value)
   }
 
   /** What only some scopes have, made for this one now. */
@@ -393,25 +445,7 @@ export class Scope {
   }
 }
 
-/** Stores have no prototype but another store: a key may have any name, and no method is taken for a value. */
-const bare = Object.create(null) as object
-showAs(bare, (store) => `Store { ${namesIn(store as Store)} }`)
-Object.freeze(bare)
-
 showAs(Scope.prototype, ({ store }) => `Scope { ${namesIn(store)} }`)
-
-/** The names of the keys that have a value, for people. */
-function namesIn (store: Store): string {
-  return Object.keys(store).filter((name) => store[name] !== undefined).join(', ')
-}
-
-function StoreOf (this: Store, scope: Scope): void {
-  this[kOwnScope] = scope
-}
-StoreOf.prototype = bare
-
-/** A constructor, so that all stores have one shape, which makes a read cheap. */
-const NewStore = StoreOf as unknown as new (scope: Scope) => Store
 
 /** Whether something is a copy of a scope's store: `{ ...store }`, or an object that inherits from it. */
 export function isCopiedStore (store: object | undefined): boolean {

@@ -28,6 +28,11 @@ export function enter<A extends unknown[], R> (store: Store | undefined, fn: (..
   return storage.run(store, fn, ...args)
 }
 
+/** The same for the store of a scope that was just opened, which is current nowhere. */
+export function enterNew<A, B, R> (store: Store, fn: (a: A, b: B) => R, a: A, b: B): R {
+  return storage.run(store, fn, a, b)
+}
+
 /** Code that reads the store itself, as `requestContext.get` does, sees what was set around a scope that has settled. */
 function refresh (store: Store | undefined): void {
   const scope = scopeOfStore(store)

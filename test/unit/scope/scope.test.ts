@@ -333,7 +333,7 @@ t.test('with very many open children, each sees an outer write on its next use, 
   t.equal(children.reduce((sum, { version }) => sum + version, 0), 1, 'each child was written only by itself')
   for (const scope of [...children, grandchild]) scope.refresh()
   t.same([...new Set(children.map(({ store }) => store.tenant))], ['of write 99', 'own'])
-  t.equal(grandchild.store.tenant, 'after write 99')
+  t.equal(grandchild.store.tenant, 'of write 99')
 
   const opened = child(children[2]!)
   root.write('tenant', 'later')
