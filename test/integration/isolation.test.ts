@@ -7,7 +7,7 @@ import { Checker, type Kind } from './isolation/checker.ts'
 import { Clients } from './isolation/client.ts'
 import { plan } from './isolation/plan.ts'
 import { serve } from './isolation/server.ts'
-import { Shuffle } from './isolation/shuffle.ts'
+import { Shuffle } from '../support/shuffle.ts'
 import { moduleVariable, ours, plainStorage, type Subject } from './isolation/subjects.ts'
 
 const SEED = Number(process.env.SEED ?? Date.now() % 1e9)

@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import type { Shuffle } from '../integration/isolation/shuffle.ts'
+import type { Shuffle } from '../support/shuffle.ts'
 import type { Ctx } from './context.ts'
 import type { Looker } from './look.ts'
 import type { Fault } from './options.ts'

@@ -1,4 +1,4 @@
-import { canary } from '../integration/isolation/checker.ts'
+import { canary } from '../support/canary.ts'
 import { bindByHand, type Served } from './bench.ts'
 import { visitOf } from './visit.ts'
 

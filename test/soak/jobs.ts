@@ -1,5 +1,5 @@
-import type { Shuffle } from '../integration/isolation/shuffle.ts'
-import { canary } from '../integration/isolation/checker.ts'
+import type { Shuffle } from '../support/shuffle.ts'
+import { canary } from '../support/canary.ts'
 import type { Ctx } from './context.ts'
 import type { Looker } from './look.ts'
 import type { Tally } from './tally.ts'

@@ -1,6 +1,6 @@
 import { requestContext } from '@fastify/request-context'
 import type { FastifyRequest } from 'fastify'
-import { canary } from '../integration/isolation/checker.ts'
+import { canary } from '../support/canary.ts'
 import type { Ctx } from './context.ts'
 import type { Tally } from './tally.ts'
 import { visitOf, type Expected, type Visit } from './visit.ts'

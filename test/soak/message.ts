@@ -1,4 +1,5 @@
-import { canary } from '../integration/isolation/checker.ts'
+import { canary } from '../support/canary.ts'
+import type { Message } from '../support/client.ts'
 import type { Planned } from './shapes.ts'
 import { identityOf } from './visit.ts'
 
@@ -10,11 +11,15 @@ const TYPES: Readonly<Record<string, string>> = {
   multipart: `multipart/form-data; boundary=${BOUNDARY}`
 }
 
-/** The method and headers of a request: who sends it, and what it does. */
-export function headersOf ({ n, name, parts, abort }: Planned): { readonly method: 'GET' | 'POST', readonly headers: Record<string, string> } {
+/** A planned request as it is sent: who sends it, and what it does. */
+export function messageOf (planned: Planned): Message {
+  const { n, name, via, parts, abort } = planned
   const { requestId, tenant } = identityOf(n)
   const type = TYPES[name]
   return {
+    via,
+    abort,
+    path: `/${name}`,
     method: type === undefined ? 'GET' : 'POST',
     headers: {
       'x-number': String(n),
@@ -24,12 +29,13 @@ export function headersOf ({ n, name, parts, abort }: Planned): { readonly metho
       'x-tenant-id': tenant,
       'x-token': canary(n, 'token'),
       ...(type === undefined ? undefined : { 'content-type': type })
-    }
+    },
+    body: bodyOf(planned),
+    patience: parts * 4
   }
 }
 
-/** The parts of a request body, each sent separately. */
-export function bodyOf ({ n, name, parts }: Planned): string[] {
+function bodyOf ({ n, name, parts }: Planned): string[] {
   const texts = Array.from({ length: parts }, () => `${canary(n, 'body')} `)
   if (name === 'json') return ['"', ...texts, '"']
   if (name === 'parts') return texts

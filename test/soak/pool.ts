@@ -1,6 +1,6 @@
 import { Piscina } from 'piscina'
 import { carry, type Carried } from '../../lib/worker.ts'
-import { canary } from '../integration/isolation/checker.ts'
+import { canary } from '../support/canary.ts'
 import { threadOf } from '../integration/workers/start.ts'
 import type { Ctx } from './context.ts'
 import type { Tally } from './tally.ts'

@@ -1,7 +1,5 @@
 import type { Random } from '../../lib/testing/random.ts'
-
-export type Via = 'keep-alive' | 'pipelined' | 'http2'
-export type Abort = 'never' | 'in the body' | 'while it waits' | 'in the answer'
+import type { Abort, Via } from '../support/client.ts'
 
 /** A kind of request: its route and transport, how its client may leave it, and its response. */
 export interface Shape {

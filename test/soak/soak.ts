@@ -1,10 +1,10 @@
 import { EventEmitter } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
-import { Shuffle } from '../integration/isolation/shuffle.ts'
+import { Shuffle } from '../support/shuffle.ts'
 import { Accidents } from './accidents.ts'
 import type { Bench } from './bench.ts'
-import { Client } from './client.ts'
+import { SoakClient } from './client.ts'
 import { makeContext } from './context.ts'
 import { Faults } from './faults.ts'
 import { heapUsed, slopeOf } from './heap.ts'
@@ -44,7 +44,7 @@ export async function soak (options: Options, tell: (text: string) => void): Pro
   }
   const http1 = await serve(bench, false)
   const http2 = await serve(bench, true)
-  const client = new Client({ http1: originOf(http1), http2: originOf(http2) }, tally, shuffle)
+  const client = new SoakClient({ http1: originOf(http1), http2: originOf(http2) }, tally, shuffle)
   const isIdle = (): boolean => bench.load.open === 0 && bench.jobs.idle && tally.work.begun === tally.work.done
 
   const begin = Date.now()

@@ -1,4 +1,4 @@
-import { canary } from '../integration/isolation/checker.ts'
+import { canary } from '../support/canary.ts'
 import { repeatedNames } from '../support/support.ts'
 import { ownersIn, type Visit } from './visit.ts'
 

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import http, { type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Shuffle } from '../integration/isolation/shuffle.ts'
+import type { Shuffle } from '../support/shuffle.ts'
 import type { Tally } from './tally.ts'
 import { identityOf } from './visit.ts'
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http'
-import { canary } from '../integration/isolation/checker.ts'
+import { canary } from '../support/canary.ts'
 
 /** What is known about one request without its context. */
 export interface Visit {

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { canary } from '../integration/isolation/checker.ts'
+import { canary } from '../support/canary.ts'
 import { planned, tell, type Served } from './bench.ts'
 import { visitOf } from './visit.ts'
 

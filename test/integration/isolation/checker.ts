@@ -13,11 +13,6 @@ const CANARY = /canary-(\d+)-\w+/g
 const REQUEST_ID = /"reqId":"request-(\d+)"/g
 const MESSAGE = /"msg":"look (\d+) (early )?/
 
-/** The value that belongs to one request only. A test looks for it wherever it may appear. */
-export function canary (n: number, what: string): string {
-  return `canary-${n}-${what}`
-}
-
 /** Compares every observation of a run with the request that it must belong to. */
 export class Checker {
   readonly problems: Problem[] = []

@@ -1,17 +1,7 @@
-/** Random numbers from 0 to below 1, the same ones for the same seed (mulberry32). */
-export function random (seed: number): () => number {
-  let state = seed >>> 0
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1)
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61)
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
+import { Random } from '../../../lib/testing/random.ts'
+import type { Abort, Via } from '../../support/client.ts'
 
 export type Shape = 'get' | 'json' | 'chunked' | 'stream' | 'sse' | 'error' | 'missing' | 'hijack' | 'nested' | 'timeout' | 'websocket' | 'proxied'
-export type Via = 'keep-alive' | 'pipelined' | 'http2'
-export type Abort = 'never' | 'in the body' | 'while it waits' | 'in the answer'
 
 /** One request of a run. */
 export interface Planned {
@@ -41,8 +31,8 @@ const SHAPES: Readonly<Record<Shape, { readonly via: readonly Via[], readonly ab
 
 /** `count` requests, shuffled by a seed. Each shape, transport and ending occurs. */
 export function plan (seed: number, count: number): Planned[] {
-  const next = random(seed)
-  const pick = <T>(list: readonly T[]): T => list[Math.floor(next() * list.length)]!
+  const random = new Random(seed)
+  const pick = <T>(list: readonly T[]): T => list[random.below(list.length)]!
   const names = Object.keys(SHAPES) as Shape[]
   return Array.from({ length: count }, (_, n) => {
     // The first ones are one of each, so that a small run has all of them.
@@ -50,7 +40,7 @@ export function plan (seed: number, count: number): Planned[] {
     const via = pick(SHAPES[shape].via)
     const aborts = SHAPES[shape].aborts
     // A pipelined request that is aborted aborts the requests behind it as well.
-    const abort = aborts !== undefined && via !== 'pipelined' && next() < 0.25 ? pick(aborts) : 'never'
-    return { n, shape, via, abort, parts: 2 + Math.floor(next() * 3) }
+    const abort = aborts !== undefined && via !== 'pipelined' && random.fraction() < 0.25 ? pick(aborts) : 'never'
+    return { n, shape, via, abort, parts: 2 + random.below(3) }
   })
 }

@@ -5,8 +5,9 @@ import websocket from '@fastify/websocket'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import pino from 'pino'
 import { fastifyHas } from '../../support/support.ts'
-import { canary, type Checker } from './checker.ts'
-import type { Shuffle } from './shuffle.ts'
+import { canary } from '../../support/canary.ts'
+import type { Checker } from './checker.ts'
+import type { Shuffle } from '../../support/shuffle.ts'
 import { accessOf, type Subject } from './subjects.ts'
 
 export interface Run {

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { createContext, key } from '../../../lib/index.ts'
-import type { Shuffle } from './shuffle.ts'
+import type { Shuffle } from '../../support/shuffle.ts'
 
 type Name = 'tenant' | 'user' | 'requestId'
 

@@ -1,4 +1,4 @@
-import { random } from './plan.ts'
+import { Random } from '../../lib/testing/random.ts'
 
 /**
  * A place where requests wait. Each arrival wakes a waiting one, chosen by the seed, in its own code. So hooks and callbacks
@@ -6,17 +6,17 @@ import { random } from './plan.ts'
  */
 export class Shuffle {
   readonly #waiting: Array<() => void> = []
-  readonly #next: () => number
+  readonly #random: Random
 
   constructor (seed: number) {
-    this.#next = random(seed)
+    this.#random = new Random(seed)
   }
 
   /** Calls `callback` later, in the code of the request that arrives then. */
   later (callback: () => void): void {
     this.#waiting.push(callback)
     setImmediate(() => {
-      const [woken] = this.#waiting.splice(Math.floor(this.#next() * this.#waiting.length), 1)
+      const [woken] = this.#waiting.splice(this.#random.below(this.#waiting.length), 1)
       woken!()
     })
   }
