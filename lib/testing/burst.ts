@@ -1,5 +1,6 @@
 import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
 import type { Client } from './client.ts'
+import { gate } from './gate.ts'
 import type { Lockstep } from './lockstep.ts'
 import type { Burst } from './plan.ts'
 import type { SentRequest } from './sent-request.ts'
@@ -23,8 +24,8 @@ async function sendTogether ({ requests }: Burst, client: Client): Promise<void>
 }
 
 async function sendGated ({ requests, release, oneByOne }: Burst, client: Client): Promise<void> {
-  const gates = new Map(requests.map((sent) => [sent, openable()]))
-  const answers = new Map(requests.map((sent) => [sent, client.send(sent, gates.get(sent)!.opened)]))
+  const gates = new Map(requests.map((sent) => [sent, gate()]))
+  const answers = new Map(requests.map((sent) => [sent, client.send(sent, gates.get(sent)!.promise)]))
   await soon(Promise.all(requests.map(({ arrived }) => arrived)))
   for (const sent of release) {
     gates.get(sent)!.open()
@@ -68,10 +69,4 @@ async function soon (promise: Promise<unknown>): Promise<void> {
     promise.then(done)
     return () => {}
   })
-}
-
-function openable (): { readonly opened: Promise<void>, readonly open: () => void } {
-  let open!: () => void
-  const opened = new Promise<void>((resolve) => { open = resolve })
-  return { opened, open }
 }

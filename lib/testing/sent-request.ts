@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeaders } from 'node:http'
+import { gate } from './gate.ts'
 
 /** A request that `assertIsolated` fires. */
 export interface IsolationRequest {
@@ -58,11 +59,11 @@ export class SentRequest {
     this.pieces = sending.pieces
     this.chunked = sending.chunked
     this.wait = sending.wait
-    let arrive!: () => void
-    this.arrived = new Promise((resolve) => { arrive = resolve })
+    const { promise, open } = gate()
+    this.arrived = promise
     this.arrive = () => {
       this.hasArrived = true
-      arrive()
+      open()
     }
   }
 

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import pino from 'pino'
+import { OUTSIDE } from '../support/processes.ts'
 import { gate, listen, turns, type Tap } from '../support/support.ts'
 import { PEERS, type Cleanup, type Options, type Peer } from './comparison-peers.ts'
 
@@ -166,8 +167,7 @@ const ROWS: Record<string, (t: Cleanup, peer: Peer, name: string) => Promise<str
 /** This throws where no caller can catch it. */
 async function twiceInAChild (): Promise<string> {
   const program = "const plugin = (await import('@fastify/request-context')).default; const app = (await import('fastify')).default(); try { await app.register(plugin); await app.register(plugin); await app.ready() } catch {}"
-  const { NODE_OPTIONS: _, ...env } = process.env
-  const run = promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], { cwd: fileURLToPath(new URL('../..', import.meta.url)), env })
+  const run = promisify(execFile)(process.execPath, ['--input-type=module', '-e', program], { cwd: fileURLToPath(new URL('../..', import.meta.url)), env: OUTSIDE })
   return await run.then(() => 'as if once', ({ stderr }: { stderr: string }) => stderr.includes('FST_ERR_DEC_ALREADY_PRESENT') ? 'ends the process' : stderr)
 }
 

@@ -4,18 +4,14 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { LOADER, OUTSIDE } from '../support/processes.ts'
 
 type Table = Readonly<Record<string, Readonly<Record<string, string>>>>
 
-/** Node 20 needs help with TypeScript. */
-const LOADER = (process.features as { typescript?: unknown }).typescript ? [] : ['--import', 'tsx']
-
 /** The measured table, by row and peer, from a process without the test runner. */
 async function measured (): Promise<Table> {
-  const { NODE_OPTIONS: _, NODE_V8_COVERAGE: __, ...inherited } = process.env
-  const env = { ...inherited, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
   const child = fileURLToPath(new URL('comparison-child.ts', import.meta.url))
-  const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', ...LOADER, child], { env, timeout: 60_000 })
+  const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', ...LOADER, child], { env: OUTSIDE, timeout: 60_000 })
   return JSON.parse(stdout) as Table
 }
 

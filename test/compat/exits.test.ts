@@ -3,17 +3,15 @@ import { execFile } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { LOADER, OUTSIDE } from '../support/processes.ts'
 
 /** Node 20 needs help with TypeScript. */
-const LOADER = (process.features as { typescript?: unknown }).typescript ? [] : ['--import', 'tsx']
 const PROXY = fileURLToPath(new URL('exits/proxy.ts', import.meta.url))
 
 t.test('a process exits after closing an upstream of @fastify/reply-from that speaks HTTP/2', async (t) => {
-  const { NODE_OPTIONS: _, NODE_V8_COVERAGE: __, ...inherited } = process.env
-  const env = { ...inherited, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
   // The first run is the control. A process that does not exit is killed, and rejects.
   const outputs = await Promise.all(['bare', 'plugin'].map(async (variant) => {
-    const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', ...LOADER, PROXY, variant], { env, timeout: 60_000 })
+    const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', ...LOADER, PROXY, variant], { env: OUTSIDE, timeout: 60_000 })
     return stdout
   }))
   t.same(outputs, Array(2).fill('200 {"from":"2.0"}\n200 {"from":"2.0"}\nclosed\n'))

@@ -6,6 +6,7 @@ import awsLambdaFastify from '@fastify/aws-lambda'
 import t from 'tap'
 import { ctx } from './recipes/context.ts'
 import { headersOf, TENANTS, Watch } from './recipes/watch.ts'
+import { LOADER, OUTSIDE } from '../support/processes.ts'
 
 t.test('NestJS: if the plugin is registered on the Fastify instance first, middleware, guards, controllers and providers have the context', async (t) => {
   const { answers, seen } = await runProgram('nest') as { answers: string[], seen: string[][] }
@@ -49,9 +50,7 @@ t.test('a cluster: each worker process has its own context', async (t) => {
 
 /** The output of a program of `recipes/`, parsed as JSON. */
 async function runProgram (name: string): Promise<unknown> {
-  const { NODE_OPTIONS: _, NODE_V8_COVERAGE: __, ...inherited } = process.env
-  const loader = (process.features as { typescript?: unknown }).typescript ? [] : ['--import', 'tsx']
   const file = fileURLToPath(new URL(`recipes/${name}.ts`, import.meta.url))
-  const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', ...loader, file], { env: { ...inherited, _TAPJS_PROCESSINFO_COVERAGE_: '0' }, timeout: 60_000 })
+  const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', ...LOADER, file], { env: OUTSIDE, timeout: 60_000 })
   return JSON.parse(stdout) as unknown
 }

@@ -6,6 +6,7 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
 import { createContext, key } from '../../lib/index.ts'
 import { listen, turns, type Tap } from '../support/support.ts'
+import { LOADER, OUTSIDE } from '../support/processes.ts'
 
 /**
  * The maximum cost of a request, in counts that do not depend on the machine. Lower a number when a change makes it cheaper.
@@ -41,9 +42,6 @@ const COSTS = {
 const LINE = Number(process.versions.node.split('.')[0]) as keyof typeof COSTS.bytes
 
 const CHILD = fileURLToPath(new URL('costs-child.ts', import.meta.url))
-
-/** Node 20 needs help with TypeScript. */
-const LOADER = (process.features as { typescript?: unknown }).typescript ? [] : ['--import', 'tsx']
 
 const ctx = createContext({ tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'], log: true }), user: key<string>({ seed: () => 'ada' }) })
 
@@ -104,10 +102,8 @@ t.test('the plugin adds only the hooks of the table to each request', async (t) 
 interface Measured { readonly allocated: number, readonly held: number, readonly resources: Readonly<Record<string, number>> }
 
 t.test('memory of a request', async (t) => {
-  const { NODE_OPTIONS, NODE_V8_COVERAGE, ...inherited } = process.env
-  const env = { ...inherited, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
   const flags = ['--expose-gc', '--no-opt', '--no-maglev', '--no-sparkplug', '--min-semi-space-size=64', '--max-semi-space-size=64']
-  const { stdout } = await promisify(execFile)(process.execPath, [...flags, ...LOADER, CHILD], { env })
+  const { stdout } = await promisify(execFile)(process.execPath, [...flags, ...LOADER, CHILD], { env: OUTSIDE })
   const { bare, 'one key': one, 'fifty keys': fifty } = JSON.parse(stdout) as Record<string, Measured> as { readonly bare: Measured, readonly 'one key': Measured, readonly 'fifty keys': Measured }
 
   t.test('creates only the async resources of the table', async (t) => {

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream'
 import websocket from '@fastify/websocket'
 import t from 'tap'
 import { WebSocket } from 'ws'
-import { fastifyHas } from '../support/support.ts'
+import { fastifyHas, gate } from '../support/support.ts'
 import { Ended, gates, hooksOf, TENANTS, type Gates, type Options } from './endings.ts'
 
 interface Ending {
@@ -182,18 +182,17 @@ t.test('inject: ends after all hooks', async (t) => {
 })
 
 t.test('an aborted request ends only after a hook that has begun', async (t) => {
-  const gate = gates(2)
+  const both = gates(2)
   const ended = await Ended.open(t)
-  let finish = (): void => {}
-  const waiting = new Promise<void>((resolve) => { finish = resolve })
-  ended.app.addHook('onRequestAbort', async (_request) => { gate.reach(); await waiting })
-  ended.app.get('/', async (request, reply) => { reply.raw.destroy(); await gate.gone(request) })
+  const { promise: waiting, open: finish } = gate()
+  ended.app.addHook('onRequestAbort', async (_request) => { both.reach(); await waiting })
+  ended.app.get('/', async (request, reply) => { reply.raw.destroy(); await both.gone(request) })
   const port = await ended.listen()
   for (const tenant of TENANTS) {
     const socket = net.connect(port, '127.0.0.1').on('error', () => {})
     socket.write(`GET / HTTP/1.1\r\nHost: x\r\nx-tenant: ${tenant}\r\n\r\n`)
   }
-  await gate.reached
+  await both.reached
   for (let i = 0; i < 5; i++) await new Promise((resolve) => { setImmediate(resolve) })
   for (const tenant of TENANTS) t.equal(ended.probes.get(tenant)!(), true)
   finish()

@@ -5,6 +5,7 @@ import Fastify, { type FastifyInstance, type FastifyRequest, type FastifyServerO
 import type { Test } from 'tap'
 import { FST_CTX_ENDED } from '../../lib/common/errors.ts'
 import { createContext, key } from '../../lib/index.ts'
+import { gate } from '../support/support.ts'
 import { portOf } from './points/bench.ts'
 
 export const TENANTS = ['alpha', 'beta'] as const
@@ -33,8 +34,7 @@ export interface Gates {
 }
 
 export function gates (size: number): Gates {
-  let open = (): void => {}
-  const reached = new Promise<void>((resolve) => { open = resolve })
+  const { promise: reached, open } = gate()
   let left = size
   return {
     reach () { if (--left === 0) open() },

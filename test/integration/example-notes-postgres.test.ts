@@ -73,11 +73,12 @@ t.test('a query that nobody awaited and that arrives after its transaction does 
     import { ctx } from './examples/notes/context.ts'
     import * as database from './examples/notes/database.ts'
     database.open(process.env.DATABASE_URL)
-    let begin, late
-    const begun = new Promise((resolve) => { begin = resolve })
-    await ctx.run({ tenant: 'acme' }, () => database.transaction(async () => { late = begun.then(() => database.query('select * from notes')) }))
+    import { gate } from './test/support/support.ts'
+    let late
+    const begun = gate()
+    await ctx.run({ tenant: 'acme' }, () => database.transaction(async () => { late = begun.promise.then(() => database.query('select * from notes')) }))
     const own = await ctx.run({ tenant: 'globex' }, () => database.transaction(async () => {
-      begin()
+      begun.open()
       await database.query('select 1')
       return database.query('select * from notes')
     }))
@@ -93,7 +94,8 @@ t.test('work started by ctx.after and ctx.detach in a transaction does not read 
     import { ctx } from './examples/notes/context.ts'
     import * as database from './examples/notes/database.ts'
     database.open(process.env.DATABASE_URL)
-    const [rows, gate] = [() => database.query('select * from notes'), () => { let open; return { promise: new Promise((resolve) => { open = resolve }), open } }]
+    import { gate } from './test/support/support.ts'
+    const rows = () => database.query('select * from notes')
     const [begun, after, detached, own] = [gate(), gate(), gate(), gate()]
     await ctx.run({ tenant: 'acme' }, () => database.transaction(async () => {
       ctx.detach(async () => { await begun.promise; detached.open(await rows()) })

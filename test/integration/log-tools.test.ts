@@ -6,6 +6,7 @@ import type { FastifyBaseLogger, FastifyInstance, FastifyServerOptions } from 'f
 import pino, { type Logger } from 'pino'
 import t from 'tap'
 import { createContext, key } from '../../lib/index.ts'
+import { OUTSIDE } from '../support/processes.ts'
 import { fastifyHas, gate, Lines, listen, repeatedNames, turns, warnings, type Gate, type LogLine, type Tap } from '../support/support.ts'
 
 const { streamSym, timeSym, asJsonSym, writeSym } = pino.symbols as unknown as Record<string, symbol>
@@ -357,8 +358,6 @@ for (const redacts of [false, true]) {
 
 t.test('"request completed" never crashes the process, even if a value throws when it is written', async (t) => {
   const lib = new URL('../../lib/index.ts', import.meta.url).href
-  // The child compiles files with tsx, so its coverage does not fit this process.
-  const { NODE_OPTIONS: _, NODE_V8_COVERAGE: __, ...inherited } = process.env
   const child = spawnSync(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', `
     import Fastify from 'fastify'
     const { createContext, key } = await import(${JSON.stringify(lib)})
@@ -376,7 +375,7 @@ t.test('"request completed" never crashes the process, even if a value throws wh
     await new Promise((resolve) => setTimeout(resolve, 50))
     await app.close()
     process.exitCode = response.status === 200 ? 0 : 2
-  `], { cwd: fileURLToPath(new URL('../..', import.meta.url)), env: { ...inherited, _TAPJS_PROCESSINFO_COVERAGE_: '0' }, encoding: 'utf8' })
+  `], { cwd: fileURLToPath(new URL('../..', import.meta.url)), env: OUTSIDE, encoding: 'utf8' })
   t.equal(child.status, 0, child.stderr)
   const completed = child.stdout.split('\n').filter((line) => line.includes('request completed')).map((line) => JSON.parse(line) as LogLine)
   t.match(completed, [{ tenant: 'acme', circular: { self: '[Circular]' }, mapped: { self: '[Circular]' }, big: 1 }])

@@ -9,18 +9,14 @@ import Fastify, { type FastifyInstance } from 'fastify'
 import pino from 'pino'
 import t from 'tap'
 import { createContext, key } from '../../lib/index.ts'
+import { Lines, type Tap } from '../support/support.ts'
+import { LOADER, OUTSIDE } from '../support/processes.ts'
 
 const CHILD = fileURLToPath(new URL('memory-child.ts', import.meta.url))
 
-/** Node 20 needs help with TypeScript. */
-const LOADER = (process.features as { typescript?: unknown }).typescript ? [] : ['--import', 'tsx']
-
 /** Runs scenarios of memory-child.ts in a separate process without the test runner. */
 async function measure<R> (...scenarios: string[]): Promise<Record<string, R>> {
-  const { NODE_OPTIONS, NODE_V8_COVERAGE, ...inherited } = process.env
-  // tsx shifts the lines of lib, so the child must not add to the coverage.
-  const env = { ...inherited, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
-  const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', ...LOADER, CHILD, ...scenarios], { env })
+  const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', ...LOADER, CHILD, ...scenarios], { env: OUTSIDE })
   return JSON.parse(stdout) as Record<string, R>
 }
 
@@ -61,8 +57,6 @@ t.test('10,000 requests with a nested scope each leave nothing in memory', async
   t.ok(growth!.grownBytes < 4_000_000, 'less than 500 bytes for each of 8,000 requests')
 })
 
-type Tap = typeof t
-
 interface User { readonly id: string }
 
 const ctx = createContext({
@@ -72,14 +66,14 @@ const ctx = createContext({
 })
 
 interface Late {
-  readonly lines: string[]
+  readonly lines: Lines
   /** Answers one request of the route with this handler, and waits for the end of its scope. */
   answer (path: string): Promise<void>
 }
 
-async function serve (t: Pick<Tap, 'teardown'>, routes: (app: FastifyInstance) => void): Promise<Late> {
-  const lines: string[] = []
-  const app = Fastify({ logger: { stream: { write (line: string) { lines.push(line) } } }, forceCloseConnections: true })
+async function serve (t: Tap, routes: (app: FastifyInstance) => void): Promise<Late> {
+  const lines = new Lines(t)
+  const app = Fastify({ logger: { stream: lines }, forceCloseConnections: true })
   await app.register(ctx.plugin)
   routes(app)
   await app.listen({ port: 0, host: '127.0.0.1' })
@@ -157,8 +151,8 @@ t.test('a late require and a late set throw FST_CTX_ENDED', async (t) => {
 })
 
 t.test('a late log line has the fields that its request had', async (t) => {
-  const mixed: string[] = []
-  const other = pino({ mixin: ctx.mixin }, { write (line: string) { mixed.push(line) } })
+  const mixed = new Lines(t)
+  const other = pino({ mixin: ctx.mixin }, mixed)
   let late = (): void => {}
   const { lines, answer } = await serve(t, (app) => {
     const child = app.log.child({ part: 'child of the application' })
@@ -175,11 +169,11 @@ t.test('a late log line has the fields that its request had', async (t) => {
     })
   })
   await answer('/')
-  const before = lines.length
+  const before = lines.raw.length
   late()
-  const written = [...lines.slice(before), ...mixed]
+  const written = [...lines.raw.slice(before), ...mixed.raw]
   t.equal(written.length, 11)
-  const { reqId: id } = JSON.parse(lines.find((line) => line.includes('request completed'))!) as { reqId: string }
+  const { reqId: id } = JSON.parse(lines.raw.find((line) => line.includes('request completed'))!) as { reqId: string }
   for (const line of written) {
     const { msg } = JSON.parse(line) as { msg: string }
     const fields = { reqId: id, tenant: msg === 'inner' ? 'inner' : 'acme', user: 'ann', roles: ['reader'] }

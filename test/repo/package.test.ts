@@ -1,9 +1,9 @@
-import { execFile } from 'node:child_process'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import { runWithoutTap, type Outcome } from '../support/processes.ts'
 
 // The package as a user gets it: packed (after `npm run build`) and installed in an empty project.
 
@@ -311,15 +311,7 @@ async function compiles (t: Tap, folder: string, compilerOptions: object = {}): 
 
 type Tap = Pick<typeof t, 'same'>
 
-interface Outcome { readonly code: number, readonly stdout: string, readonly stderr: string }
-
 /** Runs a program without tap's loader, with which TypeScript 7 does not start (ERR_REQUIRE_CYCLE_MODULE). */
 async function run (program: string, args: string[], cwd: string = project): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    // Use `env`, because tap restores NODE_OPTIONS in every process spawned from here.
-    execFile('env', ['-u', 'NODE_OPTIONS', program, ...args], { cwd, maxBuffer: 2 ** 26 }, (error, stdout, stderr) => {
-      if (error === null || typeof error.code === 'number') resolve({ code: Number(error?.code ?? 0), stdout, stderr })
-      else reject(error)
-    })
-  })
+  return await runWithoutTap(program, args, { cwd })
 }

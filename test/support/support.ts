@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import net, { type AddressInfo } from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
+import { gate, type Gate } from '../../lib/testing/gate.ts'
 
 export type Tap = Test
 
@@ -67,14 +68,7 @@ export class Lines {
   }
 }
 
-export interface Gate<T = void> { readonly promise: Promise<T>, readonly open: (value: T) => void }
-
-/** A promise that the test resolves. */
-export function gate<T = void> (): Gate<T> {
-  let open!: (value: T) => void
-  const promise = new Promise<T>((resolve) => { open = resolve })
-  return { promise, open }
-}
+export { gate, type Gate }
 
 /** Starts an application on a socket for one test, and returns its address. */
 export async function listen (t: Tap, app: FastifyInstance<any, any, any, any, any>): Promise<{ readonly url: string, readonly port: number }> {

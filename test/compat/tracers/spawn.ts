@@ -8,14 +8,12 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { createGunzip } from 'node:zlib'
 import type { Seen } from './probe.ts'
+import { LOADER, OUTSIDE } from '../../support/processes.ts'
 
-/** Node 20 needs help with TypeScript. */
-const LOADER = (process.features as { typescript?: unknown }).typescript ? [] : ['--import', 'tsx']
 const AGENT = fileURLToPath(new URL('agent.ts', import.meta.url))
 
 /** Settings that keep agents from contacting other machines. */
 const OFFLINE = {
-  _TAPJS_PROCESSINFO_COVERAGE_: '0',
   DD_INSTRUMENTATION_TELEMETRY_ENABLED: 'false',
   DD_REMOTE_CONFIGURATION_ENABLED: 'false',
   DD_TRACE_AGENT_URL: 'http://127.0.0.1:9',
@@ -37,11 +35,10 @@ export async function under (agent: string, variant: 'bare' | 'plugin'): Promise
 
 /** The lines of JSON that a program under an agent printed, and what the agent sent to its collector. */
 export async function output (program: string, args: readonly string[]): Promise<{ readonly lines: Array<Record<string, any>>, readonly received: Array<Record<string, any>> }> {
-  const { NODE_OPTIONS: _, NODE_V8_COVERAGE: __, ...inherited } = process.env
   const received: Array<Record<string, any>> = []
   const collector = await collect(received)
   try {
-    const env = { ...inherited, ...OFFLINE, COLLECTOR: `http://127.0.0.1:${(collector.address() as AddressInfo).port}` }
+    const env = { ...OUTSIDE, ...OFFLINE, COLLECTOR: `http://127.0.0.1:${(collector.address() as AddressInfo).port}` }
     const { stdout } = await promisify(execFile)(process.execPath, ['--no-warnings', ...LOADER, program, ...args], { env, timeout: 120_000, maxBuffer: 2 ** 26 })
     return { lines: stdout.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as Record<string, any>), received }
   } finally {

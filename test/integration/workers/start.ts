@@ -4,22 +4,20 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { Worker, type WorkerOptions } from 'node:worker_threads'
+import { LOADER, OUTSIDE } from '../../support/processes.ts'
 import { Lines, type Tap } from '../../support/support.ts'
 import type { Reply } from './worker.ts'
-
-/** Child processes do not add to the coverage of the suite. */
-const env = { ...process.env, _TAPJS_PROCESSINFO_COVERAGE_: '0' }
 
 /** Options that start a thread, also one of Piscina's, on a file of this folder. */
 export function threadOf (name: string, data: object = {}): { readonly filename: string, readonly options: Pick<WorkerOptions, 'execArgv' | 'env' | 'workerData'> } {
   return {
     filename: fileURLToPath(new URL('start.mjs', import.meta.url)),
-    options: { execArgv: [], env, workerData: { file: new URL(name, import.meta.url).href, ...data } }
+    options: { execArgv: [], env: OUTSIDE, workerData: { file: new URL(name, import.meta.url).href, ...data } }
   }
 }
 
-/** Options of a child process. Node 20 needs help with TypeScript. */
-export const CHILD = { execArgv: (process.features as { typescript?: unknown }).typescript ? [] : ['--import', 'tsx'], env }
+/** Options of a child process. */
+export const CHILD = { execArgv: [...LOADER], env: OUTSIDE }
 
 /** Starts a worker for one test, and returns what it writes to its stdout. */
 export interface Started { readonly remote: Remote, readonly lines: Lines }

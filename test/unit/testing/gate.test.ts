@@ -1,0 +1,13 @@
+import t from 'tap'
+import { gate } from '../../../lib/testing/gate.ts'
+
+t.test('a gate is closed until it is opened, and then has the first value it was given', async (t) => {
+  const { promise, open } = gate<string>()
+  let passed = false
+  promise.then(() => { passed = true })
+  await new Promise((resolve) => { setImmediate(resolve) })
+  t.notOk(passed)
+  open('first')
+  open('second')
+  t.equal(await promise, 'first')
+})
