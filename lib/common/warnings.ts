@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { inspect } from 'node:util'
+import { framesOf, isOwnFrame } from './stack.ts'
 
 const TYPE = 'FastifyCtxWarning'
 
@@ -75,13 +76,13 @@ export type EntryPoint = (...args: any[]) => unknown
  */
 export function callSite (entrances: readonly EntryPoint[]): string {
   const holder: { stack?: string } = {}
-  let lines: string[] = []
+  let frames: string[] = []
   for (const entrance of entrances) {
     // Leaves out the entrance and all frames above it. The stack is empty if the entrance was not called.
     Error.captureStackTrace(holder, entrance)
-    const below = holder.stack?.split('\n').filter((line) => line.startsWith('    at ')) ?? []
-    if (below.length > 0) lines = below
+    const below = framesOf(holder.stack)
+    if (below.length > 0) frames = below
   }
-  const place = lines.find((line) => !line.includes('node:') && !line.includes('node_modules'))
-  return place === undefined ? '' : ` ${place.trim()}`
+  const place = frames.find(isOwnFrame)
+  return place === undefined ? '' : ` at ${place}`
 }

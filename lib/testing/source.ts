@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url'
+import { framesOf, isOwnFrame } from '../common/stack.ts'
 
 const MAX_FRAMES = 60
 
@@ -14,9 +15,9 @@ export function rememberCall (own?: string): () => string | undefined {
   const error = new Error()
   Error.stackTraceLimit = stackTraceLimit
   return () => {
-    const frames = error.stack!.split('\n').filter((line) => line.startsWith('    at ')).map(asPath)
+    const frames = framesOf(error.stack).map(asPath)
     const ours = own ?? ownCode(frames[0] ?? '')
-    return frames.find((frame) => isOfApplication(frame, ours))
+    return frames.find((frame) => isOwnFrame(frame) && !frame.includes(ours))
   }
 }
 
@@ -31,9 +32,5 @@ function ownCode (frame: string): string {
 
 /** A frame with a path in place of a URL. */
 function asPath (line: string): string {
-  return line.trim().replace(/^at /, '').replace(/file:\/\/[^\s)]*?(?=:\d+:\d+\)?$)/, (url) => fileURLToPath(url))
-}
-
-function isOfApplication (frame: string, own: string): boolean {
-  return /[/\\]/.test(frame) && !/[/\\]node_modules[/\\]|\bnode:/.test(frame) && !frame.includes(own)
+  return line.replace(/file:\/\/[^\s)]*?(?=:\d+:\d+\)?$)/, (url) => fileURLToPath(url))
 }
