@@ -23,20 +23,29 @@ export function registerCopy (stack: string | undefined, holder: { [kCopies]?: S
   const copies = holder[kCopies]!
   const [first] = copies
   if (first !== undefined && !copies.has(place)) {
-    warnOnce('FST_CTX_SECOND_COPY', place, `fastify-ctx is loaded twice, from ${first} and from ${place}. The ctx of one copy does not see the scopes of the other: install one version, and keep fastify-ctx out of the bundle of a library`)
+    const wayOut = withoutScheme(first) === withoutScheme(place) ? 'let one loader load it (with Vitest, remove it from server.deps.inline)' : 'install one version, and keep fastify-ctx out of the bundle of a library'
+    warnOnce('FST_CTX_SECOND_COPY', place, `fastify-ctx is loaded twice, from ${first} and from ${place}. The ctx of one copy does not see the scopes of the other: ${wayOut}`)
   }
   copies.add(place)
 }
+
+/** Node.js loads ES modules by URL. Vitest evaluates the modules that it inlines by path. */
+const withoutScheme = (place: string): string => place.replace(/^file:\/\/(?:\/(?=[A-Za-z]:))?/, '')
 
 /**
  * Warns if another copy of `@fastify/request-context` is loaded, whose `requestContext` never has a value. Node.js lists
  * the CommonJS modules that are loaded; a copy within a bundle is not among them.
  */
 export function checkRequestContext (cache: NodeJS.Require['cache'] = createRequire(join(process.cwd(), 'index.js')).cache): void {
-  for (const [path, module] of Object.entries(cache)) {
-    if (!REQUEST_CONTEXT.test(path)) continue
-    const { asyncLocalStorage: other } = (module?.exports ?? {}) as { readonly asyncLocalStorage?: unknown }
-    if (other === undefined || other === asyncLocalStorage) continue
-    warnOnce('FST_CTX_SECOND_REQUEST_CONTEXT', path, `another copy of @fastify/request-context is loaded, from ${path}, and its requestContext has none of the values of fastify-ctx: install @fastify/request-context 7, so that both use one copy`)
+  const copies = Object.keys(cache).filter((path) => REQUEST_CONTEXT.test(path)).map((path) => ({ path, storage: storageOf(cache[path]) }))
+  const own = copies.find(({ storage }) => storage === asyncLocalStorage)?.path ?? 'a bundle'
+  for (const { path, storage } of copies) {
+    if (storage === undefined || storage === asyncLocalStorage) continue
+    warnOnce('FST_CTX_SECOND_REQUEST_CONTEXT', path, `@fastify/request-context is loaded twice, from ${path} and from ${own}. fastify-ctx uses the second, so requestContext of the first has no values: install @fastify/request-context 7, so that there is one copy`)
   }
+}
+
+/** What `@fastify/request-context` exports, or nothing while it loads. */
+function storageOf (module: NodeJS.Module | undefined): unknown {
+  return (module?.exports as { readonly asyncLocalStorage?: unknown } | undefined)?.asyncLocalStorage
 }

@@ -6,18 +6,27 @@ const REQUIRE = "import { createRequire as makeRequire } from 'node:module'; con
 
 const FORMATS = { ESM: 'mjs', CJS: 'cjs' }
 
-/** Cases for both formats, plain and minified. `make` writes the file, and returns `{ ok, output }`. */
+/** Any line of a bundle: a warning has no better place without a source map. */
+const inBundle = (folder, file) => new RegExp(`${folder}[\\\\/]${file.replace('.', '\\.')}:\\d+:\\d+`)
+
+/**
+ * Cases for both formats, plain and minified. `make` writes the file, and returns `{ ok, output }`. A minified bundle has a source
+ * map, and runs without it and with it: warnings must name the line of the bundle, and then the line of the application.
+ */
 function matrix (kit, folder, make) {
   const cases = {}
   for (const [format, extension] of Object.entries(FORMATS)) {
     for (const minify of [false, true]) {
       cases[`${format}${minify ? ', minified' : ''}`] = async () => {
         kit.copy('probe.mjs', join(folder, 'probe.mjs'))
-        const file = join(folder, `out-${extension}-${minify ? 'min' : 'plain'}`, `probe.${extension}`)
+        const out = `out-${extension}-${minify ? 'min' : 'plain'}`
+        const file = join(folder, out, `probe.${extension}`)
         const made = await make({ format, file, minify })
         if (!made.ok) return made.output
         const { output } = await kit.run(folder, process.execPath, [file])
-        return kit.judge(output)
+        const wrong = kit.judge(output, inBundle(out, `probe.${extension}`))
+        if (!minify || wrong.length > 0) return wrong
+        return kit.judge((await kit.run(folder, process.execPath, ['--enable-source-maps', file])).output)
       }
     }
   }
@@ -30,7 +39,7 @@ export const bundles = [
     tools: ['esbuild'],
     cases: (kit, folder) => matrix(kit, folder, ({ format, file, minify }) => kit.run(folder, 'npx', [
       '--no-install', 'esbuild', 'probe.mjs', '--bundle', '--platform=node', `--format=${format.toLowerCase()}`, `--outfile=${file}`,
-      ...minify ? ['--minify'] : [], ...format === 'ESM' ? [`--banner:js=${REQUIRE}`] : []
+      ...minify ? ['--minify', '--sourcemap'] : [], ...format === 'ESM' ? [`--banner:js=${REQUIRE}`] : []
     ]))
   },
   {
@@ -46,7 +55,7 @@ export const bundles = [
           input: 'probe.mjs',
           plugins: [resolve({ preferBuiltins: true, exportConditions: ['node'] }), commonjs({ ignoreDynamicRequires: true }), json(), ${minify ? 'terser()' : ''}],
           onwarn () {},
-          output: { file: ${JSON.stringify(file)}, format: '${format === 'ESM' ? 'es' : 'cjs'}', inlineDynamicImports: true }
+          output: { file: ${JSON.stringify(file)}, format: '${format === 'ESM' ? 'es' : 'cjs'}', sourcemap: ${minify}, inlineDynamicImports: true }
         }`)
       return kit.run(folder, 'npx', ['--no-install', 'rollup', '-c', '--silent'])
     })
@@ -60,7 +69,7 @@ export const bundles = [
         const file = ${JSON.stringify(file)}
         export default {
           mode: '${minify ? 'production' : 'development'}',
-          devtool: false,
+          devtool: ${minify ? "'source-map'" : false},
           optimization: { nodeEnv: false },
           target: 'node20',
           entry: './probe.mjs',
@@ -79,7 +88,7 @@ export const bundles = [
         kit.copy('probe.mjs', join(folder, 'probe.mjs'))
         kit.write(join(folder, 'vite.config.mjs'), "export default { ssr: { noExternal: true, target: 'node' }, build: { ssr: 'probe.mjs', outDir: 'out', minify: true, rollupOptions: { output: { entryFileNames: 'probe.mjs' } } }, logLevel: 'error' }")
         const made = await kit.run(folder, 'npx', ['--no-install', 'vite', 'build'])
-        return made.ok ? kit.judge((await kit.run(folder, process.execPath, ['out/probe.mjs'])).output) : made.output
+        return made.ok ? kit.judge((await kit.run(folder, process.execPath, ['out/probe.mjs'])).output, inBundle('out', 'probe.mjs')) : made.output
       }
     })
   },
@@ -91,7 +100,7 @@ export const bundles = [
         kit.copy('probe.mjs', join(folder, 'probe.mjs'))
         kit.write(join(folder, 'tsup.config.mjs'), "export default { entry: ['probe.mjs'], format: ['cjs'], minify: true, noExternal: [/./] }")
         const made = await kit.run(folder, 'npx', ['--no-install', 'tsup'])
-        return made.ok ? kit.judge((await kit.run(folder, process.execPath, ['dist/probe.cjs'])).output) : made.output
+        return made.ok ? kit.judge((await kit.run(folder, process.execPath, ['dist/probe.cjs'])).output, inBundle('dist', 'probe.cjs')) : made.output
       }
     })
   },
@@ -104,7 +113,7 @@ export const bundles = [
         kit.write(join(folder, '.swcrc'), { jsc: { target: 'es2022', minify: { compress: true, mangle: true } }, module: { type: 'commonjs' }, minify: true })
         kit.write(join(folder, 'out/package.json'), { type: 'commonjs' })
         const made = await kit.run(folder, 'npx', ['--no-install', 'swc', 'src/probe.mjs', '-o', 'out/probe.cjs'])
-        return made.ok ? kit.judge((await kit.run(folder, process.execPath, ['out/probe.cjs'])).output) : made.output
+        return made.ok ? kit.judge((await kit.run(folder, process.execPath, ['out/probe.cjs'])).output, inBundle('out', 'probe.cjs')) : made.output
       }
     })
   }

@@ -1,4 +1,5 @@
 // TypeScript: versions × module resolutions × strictness, with declarations; composite projects; CommonJS.
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 const VERSIONS = ['5.4', '5.9', '6', '7']
@@ -41,15 +42,19 @@ export const compilers = VERSIONS.map((version) => ({
         }
       }
     }
-    cases['composite, ctx in one project and used in another'] = async () => {
+    cases['composite: ctx in one package of a monorepo, used and augmenting in another'] = async () => {
       const project = join(folder, 'composite')
-      const compilerOptions = { target: 'es2022', lib: ['es2023'], types: ['node'], module: 'nodenext', strict: true, composite: true, skipLibCheck: false }
-      kit.copy('types/context.ts', join(project, 'a/context.ts'))
-      kit.copy('types/main.ts', join(project, 'b/main.ts'))
-      kit.write(join(project, 'b/context.ts'), "export * from '../a/context.js'\n")
-      kit.write(join(project, 'package.json'), { private: true, type: 'module' })
-      kit.write(join(project, 'a/tsconfig.json'), { compilerOptions: { ...compilerOptions, rootDir: '.', outDir: 'out' }, include: ['*.ts'] })
-      kit.write(join(project, 'b/tsconfig.json'), { compilerOptions: { ...compilerOptions, rootDir: '.', outDir: 'out' }, include: ['*.ts'], references: [{ path: '../a' }] })
+      const compilerOptions = { target: 'es2022', lib: ['es2023'], types: ['node'], module: 'nodenext', strict: true, composite: true, skipLibCheck: false, rootDir: '.', outDir: 'out' }
+      const [context, main] = ['context.ts', 'main.ts'].map((file) => readFileSync(join(kit.fixtures, 'types', file), 'utf8'))
+      const [augmentation] = /^declare module [^]*?^}\n/m.exec(context)
+      kit.write(join(project, 'a/context.ts'), context.replace(augmentation, ''))
+      kit.write(join(project, 'a/package.json'), { name: '@acme/context', type: 'module', exports: { types: './out/context.d.ts', default: './out/context.js' } })
+      kit.write(join(project, 'b/main.ts'), main.replace('./context.js', '@acme/context'))
+      kit.write(join(project, 'b/context-values.ts'), `import type { ValuesOf } from 'fastify-ctx'\nimport type { ctx } from '@acme/context'\n${augmentation}`)
+      kit.write(join(project, 'b/package.json'), { name: '@acme/app', type: 'module' })
+      kit.write(join(project, 'a/tsconfig.json'), { compilerOptions, include: ['*.ts'] })
+      kit.write(join(project, 'b/tsconfig.json'), { compilerOptions, include: ['*.ts'], references: [{ path: '../a' }] })
+      kit.link(join(project, 'a'), join(project, 'node_modules/@acme/context'))
       return await tsc('-b', join(project, 'b'))
     }
     cases['JavaScript with checkJs'] = async () => {

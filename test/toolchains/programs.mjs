@@ -32,6 +32,8 @@ const tested = (kit, folder, file, command, args, { files = {}, env = {}, expect
   return ok && expect.test(output) ? '' : output
 }
 
+const JEST_ESM = ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', '--moduleFileExtensions', 'mjs', '--moduleFileExtensions', 'js', '--moduleFileExtensions', 'json']
+
 export const runners = [
   { name: 'node:test', tools: [], cases: (kit, folder) => ({ ESM: tested(kit, folder, 'node.test.mjs', process.execPath, ['--test', 'node.test.mjs']) }) },
   { name: 'mocha', tools: ['mocha'], cases: (kit, folder) => ({ ESM: tested(kit, folder, 'mocha.test.mjs', 'npx', ['--no-install', 'mocha', 'mocha.test.mjs'], { expect: /1 passing/ }) }) },
@@ -44,9 +46,10 @@ export const runners = [
   },
   {
     name: 'jest',
-    tools: ['jest@30', '@babel/preset-env'],
+    tools: ['jest@30', '@babel/preset-env', 'node@24'],
     cases: (kit, folder) => ({
-      ESM: tested(kit, folder, 'jest.test.mjs', process.execPath, ['--experimental-vm-modules', 'node_modules/jest/bin/jest.js', '--testMatch', '**/*.test.mjs', '--moduleFileExtensions', 'mjs', '--moduleFileExtensions', 'js', '--moduleFileExtensions', 'json'], { expect: /1 passed/ }),
+      ESM: tested(kit, folder, 'jest.test.mjs', process.execPath, [...JEST_ESM, '--testMatch', '**/jest.test.mjs'], { expect: /1 passed/ }),
+      'ESM, with inject, on Node.js 24': tested(kit, folder, 'jest-inject.test.mjs', 'npx', ['--no-install', 'node', ...JEST_ESM, '--testMatch', '**/jest-inject.test.mjs'], { expect: /1 passed/ }),
       'CJS, all by babel': tested(kit, folder, 'jest.test.cjs', process.execPath, ['node_modules/jest/bin/jest.js', '-c', 'jest.config.json'], {
         files: {
           'jest.config.json': { testMatch: ['**/*.test.cjs'], moduleFileExtensions: ['cjs', 'js', 'mjs', 'json'], transform: { '\\.[cm]?js$': ['babel-jest', { presets: [['@babel/preset-env', { targets: { node: 'current' } }]] }] }, transformIgnorePatterns: ['/node_modules/(?!fastify-ctx/)'] }

@@ -26,11 +26,27 @@ t.test('a second copy emits one warning that names both files; loading the same 
   registerCopy(stackAt('Object.<anonymous> (C:\\app\\b.cjs'), holder)
   await turns()
   t.equal(emitted.length, 1)
-  t.match(emitted[0]!.message, 'from file:///app/a.js and from C:\\app\\b.cjs.')
+  t.match(emitted[0]!.message, /from file:\/\/\/app\/a\.js and from C:\\app\\b\.cjs\..*install one version/)
   t.same(Object.keys(holder), [])
 })
 
+<<<<<<< HEAD
 t.test('a second copy of @fastify/request-context is named; ours, a partially loaded one and other modules are not', async (t) => {
+=======
+t.test('one file that two loaders load: the warning says so', async (t) => {
+  const emitted = warnings(t, 'FST_CTX_SECOND_COPY')
+  for (const [url, path] of [['file:///own/copy.js', '/own/copy.js'], ['file:///C:/own/copy.js', 'C:/own/copy.js']] as const) {
+    const holder = {}
+    registerCopy(stackAt(url), holder)
+    registerCopy(stackAt(path), holder)
+  }
+  await turns()
+  t.equal(emitted.length, 2)
+  for (const { message } of emitted) t.match(message, /one loader.*server\.deps\.inline/)
+})
+
+t.test('another copy of @fastify/request-context is named, and ours beside it; a half-loaded one and other modules are not', async (t) => {
+>>>>>>> 8585998 (Toolchains: what was run is written into the docs; source maps, second copies, typescript-eslint, a monorepo and Jest with inject are cases)
   const emitted = warnings(t, 'FST_CTX_SECOND_REQUEST_CONTEXT')
   checkRequestContext()
   checkRequestContext({ '/app/node_modules/@fastify/request-context/index.js': undefined, '/app/index.js': { exports: { asyncLocalStorage: {} } } as NodeJS.Module })
@@ -45,7 +61,11 @@ t.test('a second copy of @fastify/request-context is named; ours, a partially lo
   checkRequestContext()
   await turns()
   t.equal(emitted.length, 1)
-  t.match(emitted[0]!.message, file)
+  t.match(emitted[0]!.message, `from ${file} and from ${REQUEST_CONTEXT}.`)
+  const other = createRequire(import.meta.url).cache[file]!
+  checkRequestContext({ '/app/node_modules/@fastify/request-context/index.js': other })
+  await turns()
+  t.match(emitted[1]!.message, 'from /app/node_modules/@fastify/request-context/index.js and from a bundle.', 'ours within a bundle has no file of its own')
 })
 
 t.test('a library that bundles the package: both bundle formats cause the warning', async (t) => {
