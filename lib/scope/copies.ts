@@ -1,4 +1,3 @@
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { asyncLocalStorage } from '@fastify/request-context'
 import { kCopies } from '../common/symbols.ts'
@@ -32,11 +31,14 @@ export function registerCopy (stack: string | undefined, holder: { [kCopies]?: S
 /** Node.js loads ES modules by URL. Vitest evaluates the modules that it inlines by path. */
 const withoutScheme = (place: string): string => place.replace(/^file:\/\/(?:\/(?=[A-Za-z]:))?/, '')
 
+/** The CommonJS modules that Node.js has loaded. An imported `createRequire` does not do: webpack replaces calls of it, by `undefined` here. */
+const loadedModules = (): NodeJS.Require['cache'] => process.getBuiltinModule('node:module').createRequire(join(process.cwd(), 'index.js')).cache
+
 /**
  * Warns if another copy of `@fastify/request-context` is loaded, whose `requestContext` never has a value. Node.js lists
  * the CommonJS modules that are loaded; a copy within a bundle is not among them.
  */
-export function checkRequestContext (cache: NodeJS.Require['cache'] = createRequire(join(process.cwd(), 'index.js')).cache): void {
+export function checkRequestContext (cache: NodeJS.Require['cache'] = loadedModules()): void {
   const copies = Object.keys(cache).filter((path) => REQUEST_CONTEXT.test(path)).map((path) => ({ path, storage: storageOf(cache[path]) }))
   const own = copies.find(({ storage }) => storage === asyncLocalStorage)?.path ?? 'a bundle'
   for (const { path, storage } of copies) {

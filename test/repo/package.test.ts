@@ -1,8 +1,10 @@
+import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
+import ts from 'typescript'
 import { runWithoutTap, type Outcome } from '../support/processes.ts'
 
 // The package as a user gets it: packed (after `npm run build`) and installed in an empty project.
@@ -17,10 +19,51 @@ t.teardown(() => rm(project, { recursive: true, force: true }))
 
 const packed = await packAndInstall()
 
-t.test('the package contains the built files of lib, the three that npm needs, CHANGELOG.md and SECURITY.md', async (t) => {
+t.test('the package contains the built files of lib, the docs, the three files that npm needs, CHANGELOG.md and SECURITY.md', async (t) => {
   const lib = (await readdir(join(root, 'lib'), { recursive: true })).map((file) => file.replaceAll('\\', '/'))
   const built = lib.filter((file) => file.endsWith('.ts')).flatMap((file) => [`dist/${file.replace(/ts$/, 'js')}`, `dist/${file.replace(/ts$/, 'd.ts')}`])
-  t.same(packed.toSorted(), [...built, 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json'].toSorted())
+  const pages = (await readdir(join(root, 'docs'))).filter((file) => /\.(?:md|svg)$/.test(file)).map((file) => `docs/${file}`)
+  const images = (await readdir(join(root, 'docs/images'))).map((file) => `docs/images/${file}`)
+  t.same(packed.toSorted(), [...built, ...pages, ...images, 'CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json'].toSorted())
+})
+
+t.test('the links of the README work in the installed package, except for files that only a checkout has', async (t) => {
+  const installed = join(project, 'node_modules/fastify-ctx')
+  const readme = await readFile(join(installed, 'README.md'), 'utf8')
+  const links = [...readme.matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, path]) => path!)
+  t.not(links.length, 0)
+  t.same(links.filter((path) => !/^(?:examples\/|test\/|CONTRIBUTING\.md$)/.test(path) && !existsSync(join(installed, path))), [])
+})
+
+// The package has no declaration maps and no sources. They would make the tarball 1.7 times as large, and an editor would show the same docstrings.
+t.test('go to definition in an editor shows the declaration with its docstring', async (t) => {
+  const file = join(project, 'definition.ts')
+  const text = `
+    import context, { createContext, ctx, key } from 'fastify-ctx'
+    import { withContext } from 'fastify-ctx/testing'
+    ctx.get('requestId'); ctx.run({}, () => {}); ctx.signal.aborted
+    createContext({ tenant: key<string>({ log: true }) })
+    withContext({}, () => {}); context`
+  const options: ts.CompilerOptions = { module: ts.ModuleKind.NodeNext, strict: true, types: [] }
+  const service = ts.createLanguageService({
+    fileExists: (name) => name === file || ts.sys.fileExists(name),
+    readFile: ts.sys.readFile,
+    directoryExists: ts.sys.directoryExists,
+    realpath: ts.sys.realpath!,
+    getCompilationSettings: () => options,
+    getScriptFileNames: () => [file],
+    getScriptVersion: () => '1',
+    getScriptSnapshot: (name) => ts.ScriptSnapshot.fromString(name === file ? text : ts.sys.readFile(name) ?? ''),
+    getCurrentDirectory: () => project,
+    getDefaultLibFileName: ts.getDefaultLibFilePath
+  })
+  for (const name of ['get(', 'run(', 'signal', 'createContext(', 'log', 'withContext(', 'context']) {
+    const [definition] = service.getDefinitionAtPosition(file, text.lastIndexOf(name)) ?? []
+    t.match(definition?.fileName, /fastify-ctx[\\/]dist[\\/].*\.d\.ts$/, name)
+    const { contextSpan, textSpan, fileName } = definition!
+    const above = (await readFile(fileName, 'utf8')).slice(0, (contextSpan ?? textSpan).start).trimEnd()
+    t.match(above, /\*\/$/, `${name} has a docstring`)
+  }
 })
 
 t.test('repository, homepage and bugs are in package.json together, or a release still has to add them', async (t) => {

@@ -6,7 +6,7 @@ const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/
 const LATE_READ = readFileSync(new URL('probe.mjs', import.meta.url), 'utf8').split('\n').findIndex((line) => line.includes('const anywhere')) + 1
 
 /** Where the warning must say the read is: in the file as it is written, or as a source map gives it back. */
-export const SOURCE = new RegExp(`probe\\.mt?js:${LATE_READ}:\\d+`)
+export const SOURCE = new RegExp(`probe\\.m[jt]s:${LATE_READ}:\\d+`)
 
 /**
  * Returns what is wrong with the output of probe.mjs; an empty list if nothing is.
