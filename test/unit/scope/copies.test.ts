@@ -30,10 +30,7 @@ t.test('a second copy emits one warning that names both files; loading the same 
   t.same(Object.keys(holder), [])
 })
 
-<<<<<<< HEAD
-t.test('a second copy of @fastify/request-context is named; ours, a partially loaded one and other modules are not', async (t) => {
-=======
-t.test('one file that two loaders load: the warning says so', async (t) => {
+t.test('if two loaders load the same file, the warning says so', async (t) => {
   const emitted = warnings(t, 'FST_CTX_SECOND_COPY')
   for (const [url, path] of [['file:///own/copy.js', '/own/copy.js'], ['file:///C:/own/copy.js', 'C:/own/copy.js']] as const) {
     const holder = {}
@@ -45,8 +42,7 @@ t.test('one file that two loaders load: the warning says so', async (t) => {
   for (const { message } of emitted) t.match(message, /one loader.*server\.deps\.inline/)
 })
 
-t.test('another copy of @fastify/request-context is named, and ours beside it; a half-loaded one and other modules are not', async (t) => {
->>>>>>> 8585998 (Toolchains: what was run is written into the docs; source maps, second copies, typescript-eslint, a monorepo and Jest with inject are cases)
+t.test('a second copy of @fastify/request-context is named together with ours; a partially loaded one and other modules are not', async (t) => {
   const emitted = warnings(t, 'FST_CTX_SECOND_REQUEST_CONTEXT')
   checkRequestContext()
   checkRequestContext({ '/app/node_modules/@fastify/request-context/index.js': undefined, '/app/index.js': { exports: { asyncLocalStorage: {} } } as NodeJS.Module })
