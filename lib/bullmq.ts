@@ -3,7 +3,7 @@
  *
  * @module fastify-ctx/bullmq
  */
-import type { Context } from './api/context.ts'
+import type { ContextApi } from './api/context-api.ts'
 import { FST_CTX_INVALID_ARGUMENT } from './common/errors.ts'
 import { flowProducerOf, queueOf, workerOf, type Class } from './bullmq/classes.ts'
 import { JobScopes, type BullMQOptions, type JobLike } from './bullmq/job-scopes.ts'
@@ -45,7 +45,7 @@ export type BoundBullMQ<C extends BullMQClasses> = Pick<C, keyof C & keyof BullM
  * @example
  * export const { Queue, Worker } = bindBullMQ(ctx, bullmq)
  */
-export function bindBullMQ<C extends BullMQClasses> (ctx: Context<any>, classes: C, options: BullMQOptions = {}): BoundBullMQ<C> {
+export function bindBullMQ<C extends BullMQClasses> (ctx: ContextApi<any>, classes: C, options: BullMQOptions = {}): BoundBullMQ<C> {
   const jobs = new JobScopes(ctx, options)
   const { Queue, Worker, FlowProducer } = classes
   if ((Queue ?? Worker ?? FlowProducer) === undefined) throw new FST_CTX_INVALID_ARGUMENT('bindBullMQ', "the classes of BullMQ second: { Queue, Worker, FlowProducer }, or all of import * as bullmq from 'bullmq'")

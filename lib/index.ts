@@ -5,6 +5,7 @@
  */
 import type { FastifyPluginAsync } from 'fastify'
 import { Context } from './api/context.ts'
+import type { ContextApi } from './api/context-api.ts'
 import { FST_CTX_INVALID_OPTION } from './common/errors.ts'
 import type { FreeNames, Keys, ValuesOfKeys } from './config/key.ts'
 import { ContextDefinition, type AddedOptions } from './lifecycle/context-definition.ts'
@@ -15,7 +16,7 @@ import { CREATE_OPTIONS, LATE_OPTIONS, type CreateOptions, type LateOptions } fr
 import type { ContextValues, Own } from './types.ts'
 
 /** A custom context: its methods, and the plugin that gives each request a scope of it. */
-export interface OwnContext<V> extends Context<V> {
+export interface OwnContext<V> extends ContextApi<V> {
   /** The plugin that gives each request a scope of this context: `app.register(ctx.plugin)`. */
   readonly plugin: FastifyPluginAsync<ContextOptions>
   /**
@@ -31,7 +32,7 @@ export interface OwnContext<V> extends Context<V> {
 }
 
 /** The ready-made context. */
-export interface ReadyMadeContext extends Context<ContextValues> {
+export interface ReadyMadeContext extends ContextApi<ContextValues> {
   /**
    * Gives the context its keys and options in a process without an application, such as a worker or a script. In an application, give
    * them to `app.register(context, options)`.
@@ -45,7 +46,7 @@ export interface ReadyMadeContext extends Context<ContextValues> {
 }
 
 /** The values of a context. `interface ContextValues extends ValuesOf<typeof ctx> {}` gives `request.ctx` their types. */
-export type ValuesOf<C> = C extends Context<infer V> ? V & Own<V> : never
+export type ValuesOf<C> = C extends ContextApi<infer V> ? V & Own<V> : never
 
 /**
  * Creates a custom context. Its types are inferred from its keys. It also works without a server: `ctx.run(values, fn)`.
@@ -98,8 +99,7 @@ export { key, type Carry, type CheckedValue, type FreeNames, type Key, type KeyP
 export type { Schema } from './config/schema.ts'
 export * from './common/errors.ts'
 export type * from './types.ts'
-export type { Context } from './api/context.ts'
-export type { ContextApi } from './api/context-api.ts'
+export type { ContextApi, ContextApi as Context } from './api/context-api.ts'
 export type { RequestContext } from './api/request-context.ts'
 export type { BoundIterable } from './scope/bind-iterable.ts'
 export type { Cache } from './scope/cache.ts'

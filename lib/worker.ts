@@ -3,7 +3,7 @@
  *
  * @module fastify-ctx/worker
  */
-import type { Context } from './api/context.ts'
+import type { ContextApi } from './api/context-api.ts'
 import { FST_CTX_INVALID_ARGUMENT } from './common/errors.ts'
 
 /** A message to a worker: the data of a task, and its scope. */
@@ -15,7 +15,7 @@ export interface Carried<T> {
 }
 
 /** The methods that carry a context to a worker and restore it there. */
-type Carrier = Pick<Context<any>, 'dehydrate' | 'hydrate'>
+type Carrier = Pick<ContextApi<any>, 'dehydrate' | 'hydrate'>
 
 /**
  * Adds the current scope to the data of a task: for `pool.run`, `worker.postMessage`, `child.send`.

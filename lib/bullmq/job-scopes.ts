@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import type { Context } from '../api/context.ts'
+import type { ContextApi } from '../api/context-api.ts'
 import { FST_CTX_ENVELOPE_REFUSED, FST_CTX_INVALID_OPTION } from '../common/errors.ts'
 import { ownOptions } from '../common/own-options.ts'
 import { kDefinition } from '../common/symbols.ts'
@@ -38,12 +38,12 @@ const OPTION = 'fastify-ctx'
 
 /** Takes scopes into jobs and out of them. */
 export class JobScopes {
-  readonly #ctx: Context<any>
+  readonly #ctx: ContextApi<any>
   readonly #definition: ContextDefinition
   readonly #missing: BullMQOptions['missing']
   readonly #signData: boolean
 
-  constructor (ctx: Context<any>, options: BullMQOptions) {
+  constructor (ctx: ContextApi<any>, options: BullMQOptions) {
     const { missing, signData = true, ...rest } = ownOptions(options)
     const [other] = Object.keys(rest)
     if (other !== undefined) throw new FST_CTX_INVALID_OPTION(other, 'does not exist: bindBullMQ() takes missing and signData')
@@ -79,7 +79,7 @@ export class JobScopes {
   }
 
   /** A function that calls another in the scope that is current now. */
-  snapshot (): ReturnType<Context<any>['snapshot']> {
+  snapshot (): ReturnType<ContextApi<any>['snapshot']> {
     return this.#ctx.snapshot()
   }
 

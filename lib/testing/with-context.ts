@@ -1,4 +1,5 @@
 import { Context } from '../api/context.ts'
+import type { ContextApi } from '../api/context-api.ts'
 import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
 import { ctx as readyMade } from '../index.ts'
 import type { ContextValues, Values } from '../types.ts'
@@ -21,7 +22,7 @@ type TestBody = (this: any, ...args: any[]) => unknown
  * }))
  */
 export function withContext<F extends TestBody> (values: Values<ContextValues>, fn: F): F
-export function withContext<V, F extends TestBody> (ctx: Context<V>, values: Values<V>, fn: F): F
+export function withContext<V, F extends TestBody> (ctx: ContextApi<V>, values: Values<V>, fn: F): F
 export function withContext (...given: readonly unknown[]): TestBody {
   const [ctx, values, fn] = (given[0] instanceof Context ? given : [readyMade, ...given]) as [Context<ContextValues>, Values<ContextValues>, TestBody]
   if (typeof values !== 'object' || values === null) throw new FST_CTX_INVALID_ARGUMENT('withContext', 'an object of values')

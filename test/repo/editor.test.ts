@@ -44,7 +44,7 @@ t.test('the mouse rests on a name: its docstring is shown', async (t) => {
 })
 
 t.test('completion offers exactly the valid names', async (t) => {
-  const members = ['get', 'require', 'has', 'set', 'run', 'impersonate', 'actor', 'bind', 'snapshot', 'bindEmitter', 'bindIterable', 'cache', 'memo', 'onEnd', 'detach', 'after', 'signal', 'deadline', 'log', 'mixin', 'dehydrate', 'hydrate', 'explain', 'policy', 'inFlight', 'trace', 'headersFor', 'interceptor']
+  const members = ['get', 'require', 'has', 'set', 'run', 'impersonate', 'actor', 'bind', 'snapshot', 'bindEmitter', 'bindIterable', 'cache', 'memo', 'onEnd', 'detach', 'after', 'signal', 'deadline', 'log', 'mixin', 'dehydrate', 'hydrate', 'explain', 'policy', 'inFlight', 'trace', 'headersFor', 'interceptor', 'exit', 'fields', 'entries']
   const options = ['requestId', 'closeTimeout', 'reenter', 'keys', 'envelope', 'propagate', 'trace', 'diagnostics']
   const policy = ['seed', 'schema', 'log', 'carry', 'detach', 'header', 'locked', 'missing']
   const fastifys = ['prefix', 'logLevel', 'logSerializers']
