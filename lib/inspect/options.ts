@@ -2,20 +2,20 @@ import type { preHandlerAsyncHookHandler, preHandlerHookHandler } from 'fastify'
 import { FST_CTX_INSPECT_UNGUARDED, FST_CTX_INVALID_OPTION } from '../common/errors.ts'
 import { ownOptions } from '../common/own-options.ts'
 
-/** A `preHandler` hook of Fastify: it throws, or answers, to refuse. */
+/** A `preHandler` hook of Fastify. It refuses by throwing or sending a response. */
 export type Guard = preHandlerHookHandler | preHandlerAsyncHookHandler
 
 /** Options of `app.register(inspect, options)`. */
 export interface InspectOptions {
-  /** Where the page is; its data is below, at `/data`. Default `/_ctx`. */
+  /** The path of the page. Its data is at this path plus `/data`. Default `/_ctx`. */
   readonly path?: string
-  /** Refuses who may not see it: a `preHandler` of Fastify, or several. It runs before the page and before each reading of the data. */
+  /** Refuses unauthorized requests: a `preHandler` of Fastify, or several. It runs before the page and before each read of the data. */
   readonly preHandler?: Guard | readonly Guard[]
   /** `true`: starts without a `preHandler`, because a hook of the application, a proxy or a network keeps strangers out. Default `false`. */
   readonly unsafe?: boolean
 }
 
-/** What Fastify itself hands to a plugin beside its own options. */
+/** Options that Fastify adds to those of a plugin. */
 const FASTIFY_OPTIONS: ReadonlySet<string> = new Set(['prefix', 'logLevel', 'logSerializers'])
 
 const OPTIONS: ReadonlySet<string> = new Set(['path', 'preHandler', 'unsafe'])

@@ -17,7 +17,7 @@ input[type=search] { min-width: 16rem }
 .quiet { opacity: .7 }
 `
 
-/** The page. It holds no value: its script reads the data and writes it as text. */
+/** The page. It contains no value: its script reads the data and writes it as text. */
 export const PAGE = `<!doctype html>
 <html lang="en">
 <head>
@@ -44,7 +44,7 @@ export const PAGE = `<!doctype html>
 </html>
 `
 
-/** What both answers carry: they are for those who asked, and for nobody's cache. */
+/** Headers of both responses: they are not cached or stored for others. */
 export const HEADERS: Readonly<Record<string, string>> = {
   'content-type': 'application/json; charset=utf-8',
   'cache-control': 'no-store',
@@ -53,7 +53,7 @@ export const HEADERS: Readonly<Record<string, string>> = {
   'referrer-policy': 'no-referrer'
 }
 
-/** Nothing but its own script and style, known by their digests, and its own data. Text cannot become markup or code. */
+/** Allows only its own script and style, by their digests, and its own data. Text cannot become markup or code. */
 export const PAGE_HEADERS: Readonly<Record<string, string>> = {
   ...HEADERS,
   'content-type': 'text/html; charset=utf-8',

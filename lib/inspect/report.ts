@@ -3,35 +3,35 @@ import { policyOf, type PolicyRow } from '../api/explain.ts'
 import type { ContextDefinition } from '../lifecycle/context-definition.ts'
 import { patchStates, type PatchState } from '../patches/index.ts'
 
-/** What `path/data` answers, as JSON. */
+/** The JSON response at `path/data`. */
 export interface Report {
-  /** The process that answers: of several behind one address, each shows its own requests. */
+  /** The process that responded. Of several behind one address, each shows its own requests. */
   readonly process: InspectedProcess
-  /** The contexts that are registered in the application, the first one first. */
+  /** The contexts that are registered in the application, in order. */
   readonly contexts: readonly InspectedContext[]
-  /** What the contexts replace in the application, and what cannot be replaced. */
+  /** The parts that the contexts replace in the application, and those that cannot be replaced. */
   readonly patches: readonly PatchState[]
 }
 
-/** The process that answered. */
+/** The process that responded. */
 export interface InspectedProcess {
   /** Its id. */
   readonly pid: number
   /** The version of Node.js. */
   readonly node: string
-  /** For how many seconds it has been up. */
+  /** How many seconds it has been running. */
   readonly uptime: number
 }
 
-/** One context: what it has open, and what its keys may do. */
+/** One context: its open scopes, and the policy of its keys. */
 export interface InspectedContext {
-  /** What `ctx.inFlight` returns. */
+  /** The result of `ctx.inFlight`. */
   readonly inFlight: InFlight
-  /** What `ctx.policy` returns. */
+  /** The result of `ctx.policy`. */
   readonly policy: readonly PolicyRow[]
 }
 
-/** Makes the report of the contexts of an application. */
+/** Creates the report of the contexts of an application. */
 export function reportOf (registered: ReadonlyMap<ContextDefinition, { readonly reenter?: boolean }>): Report {
   const definitions = [...registered.keys()]
   const reenters = [...registered.values()].some(({ reenter = true }) => reenter)

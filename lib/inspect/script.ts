@@ -1,6 +1,6 @@
 /**
- * The script of the page: plain JavaScript for a browser, as text, because the policy of the page names its digest.
- * Whatever comes from a request becomes a text node, never markup.
+ * The script of the page: plain JavaScript for a browser, as text, because the policy of the page has its digest.
+ * Data of requests becomes text nodes, never markup.
  */
 export const SCRIPT = `
 'use strict'

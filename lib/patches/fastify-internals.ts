@@ -2,14 +2,14 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { symbolOf } from '../common/symbols.ts'
 
 /**
- * What we need of Fastify and it does not export. Fastify keeps it under symbols, which are found here by their
- * descriptions and used nowhere else by name. Where one is not found, the feature that needs it does without, as each
- * function says. A line may be deleted on the day Fastify exports the thing.
+ * Parts of Fastify that we need and that it does not export. Fastify stores them under symbols, which this file finds by their
+ * descriptions, and no other file names. If one is not found, its feature works without it, as each function says. Delete a line
+ * once Fastify exports the part.
  */
 
 type Hook = (...args: any[]) => unknown
 
-/** The part that we use of what Fastify keeps for each route: the functions it will call. */
+/** The part that we use of Fastify's data for a route: the functions that it will call. */
 export interface RouteContext {
   readonly server: FastifyInstance
   readonly config: { readonly url?: string, readonly context?: unknown } | undefined
@@ -26,52 +26,52 @@ function read (object: object, symbol: symbol | undefined): unknown {
 let kRouteContext: symbol | undefined
 let kNotFound: symbol | undefined
 
-/** What Fastify keeps for the route of a request. Without it no hook is guarded: re-entry is left to Node. */
+/** Fastify's data for the route of a request. Without it no hook is wrapped, and re-entry depends on Node. */
 export function routeContext (request: FastifyRequest): RouteContext | undefined {
   kRouteContext ??= symbolOf(request, 'fastify.context')
-  // Without `read`, whose one place of access for all kinds of objects is slow: this is asked for each request.
+  // Does not use `read`, whose single property access sees all kinds of objects and is slow. This runs for each request.
   return kRouteContext === undefined ? undefined : (request as object as Record<symbol, unknown>)[kRouteContext] as RouteContext | undefined
 }
 
-/** What Fastify keeps for the 404 handler of a route, reached by `reply.callNotFound()`. */
+/** Fastify's data for the 404 handler of a route, which `reply.callNotFound()` calls. */
 export function notFoundContext (context: RouteContext): RouteContext | undefined {
   if (!hasNotFoundContext(context)) return undefined
   return (read(context, kNotFound) ?? undefined) as RouteContext | undefined
 }
 
-/** Whether that is where we look for it: a 404 handler itself has none there. */
+/** Whether it is where we expect it. A 404 handler itself has none. */
 export function hasNotFoundContext (context: RouteContext): boolean {
   kNotFound ??= symbolOf(context, 'fastify.404ContextKey')
   return kNotFound !== undefined
 }
 
-/** What Fastify keeps for an error handler: its function, and by its prototype the handlers around it. */
+/** Fastify's data for an error handler: its function, and by its prototype the outer handlers. */
 interface ErrorHandler { readonly func: Hook }
 
 /**
- * The error handlers of a route, each wrapped: a chain of our own, because Fastify's objects are shared by routes and
- * shown as `instance.errorHandler`. `undefined` where there is only Fastify's own.
+ * The error handlers of a route, each wrapped, as a separate chain: Fastify's objects are shared by routes, and visible as
+ * `instance.errorHandler`. `undefined` if there is only Fastify's own.
  */
 export function wrappedErrorHandlers ({ errorHandler }: RouteContext, wrap: (handler: Hook) => Hook): object | undefined {
   const outer = typeof errorHandler !== 'object' || errorHandler === null ? null : Object.getPrototypeOf(errorHandler) as object | null
-  // The outermost is Fastify's.
+  // The outermost one is Fastify's.
   if (outer === null || outer === Object.prototype) return undefined
   const { func } = errorHandler as Partial<ErrorHandler>
   if (typeof func !== 'function') return undefined
   return Object.create(wrappedErrorHandlers({ errorHandler: outer } as RouteContext, wrap) ?? outer, { func: { value: wrap(func), writable: true, enumerable: true, configurable: true } }) as object
 }
 
-/** What writes Fastify's own lines, which an application may replace by the option `logController`. Fastify 5.0 to 5.9 has none. */
+/** The object that writes Fastify's own lines. An application may replace it with the option `logController`. Fastify 5.0 to 5.9 has none. */
 export function logController (instance: FastifyInstance): { requestIdLogLabel?: string } | undefined {
   return read(instance, symbolOf(instance, 'fastify.logController')) as { requestIdLogLabel?: string } | undefined
 }
 
-/** The name of the field that carries the request id on Fastify's lines. Without its log controller: Fastify 5's option. */
+/** The name of the request id field on Fastify's lines. Without its log controller, the option of Fastify 5. */
 export function requestIdLabel (instance: FastifyInstance): string {
   return logController(instance)?.requestIdLogLabel ?? instance.initialConfig.requestIdLogLabel ?? 'reqId'
 }
 
-/** Whether Fastify was given a generator of request ids. Without its options: no, then ids of a counter like its own are made new. */
+/** Whether Fastify was given a generator of request ids. If its options are not found: no, and ids that look like its counter's are replaced. */
 export function hasOwnIds (instance: FastifyInstance): boolean {
   const options = read(instance, symbolOf(instance, 'fastify.options')) as { genReqId?: unknown } | undefined
   return typeof options?.genReqId === 'function'

@@ -3,13 +3,13 @@ import { GLOBAL_DISPATCHERS } from '../common/symbols.ts'
 
 interface Composable { compose (interceptor: Interceptor): object }
 
-/** The interceptors of all contexts that send headers. They share one dispatcher, so that they can leave in any order. */
+/** The interceptors of all contexts that send headers. They share one dispatcher, so they can be removed in any order. */
 const interceptors = new Set<Interceptor>()
 
-/** What was replaced, and by what. */
+/** The replaced dispatchers, and their replacements. */
 let replaced: ReadonlyArray<{ readonly symbol: symbol, readonly before: Composable, readonly ours: object }> = []
 
-/** Each dispatcher that was composed. Only the last of them adds headers; one that somebody has composed further stays. */
+/** Each composed dispatcher. Only the last one adds headers. One that another tool has composed further stays. */
 let current: object = {}
 
 /** The global dispatcher of undici and of Node's `fetch`. */
@@ -24,7 +24,7 @@ export const fetchDispatcher = {
     return dispatchers().length > 0
   },
 
-  /** Makes calls of `fetch` go through an interceptor. What it returns ends that, and restores the dispatcher if nobody needs ours any more. */
+  /** Makes `fetch` use an interceptor. The returned function removes it, and restores the dispatcher if it was the last one. */
   install (interceptor: Interceptor): () => void {
     interceptors.add(interceptor)
     if (!isInstalled()) compose()
@@ -49,7 +49,7 @@ function compose (): void {
   }
 }
 
-/** One that somebody else has replaced or composed since then is theirs: ours within it adds nothing any more. */
+/** A dispatcher that another tool has replaced or composed since is theirs. Ours inside it adds nothing anymore. */
 function restore (): void {
   for (const { symbol, before, ours } of replaced) if (holder[symbol] === ours) holder[symbol] = before
   replaced = []
@@ -62,7 +62,7 @@ function isInstalled (): boolean {
 const holder = globalThis as unknown as Record<symbol, unknown>
 
 function dispatchers (): Array<{ readonly symbol: symbol, readonly dispatcher: Composable }> {
-  // Node sets them when something of fetch is first touched.
+  // Node sets them on the first access to fetch.
   Reflect.get(globalThis, 'Response')
   return GLOBAL_DISPATCHERS.map((symbol) => ({ symbol, dispatcher: holder[symbol] as Composable })).filter(({ dispatcher }) => typeof dispatcher?.compose === 'function')
 }

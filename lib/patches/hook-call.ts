@@ -5,8 +5,8 @@ import { watchStream } from './streams.ts'
 type Hook = (...args: any[]) => unknown
 
 /**
- * One call of a hook, for which the end waits until it calls `done`, or until its promise settles. Fastify goes by what
- * a hook returns, not by its length, and so do we: an APM's wrapper has length 0.
+ * One call of a hook. The end of the request waits until it calls `done`, or until its promise settles. Like Fastify, this looks at
+ * the result of a hook, not at its length, because an APM's wrapper has length 0.
  */
 export class HookCall {
   private open = true
@@ -21,7 +21,7 @@ export class HookCall {
     else lifetime.hold()
   }
 
-  /** The hook called `done`, failed, or returned a promise, which is waited for instead. */
+  /** The hook called `done`, failed, or returned a promise, which is awaited instead. */
   settle (): void {
     if (!this.open) return
     this.open = false
@@ -29,7 +29,7 @@ export class HookCall {
     else this.lifetime.release()
   }
 
-  /** What Fastify gets for what the hook returned. */
+  /** Returns to Fastify what the hook returned, or a wrapper of it. */
   returned (result: unknown, sends = false): unknown {
     if (!isThenable(result)) return result
     const settling = new Settling(this.lifetime, result, sends)
@@ -44,13 +44,13 @@ export class HookCall {
 }
 
 /**
- * What a hook or handler returned, as Fastify sees it: the end of the request waits until it has settled, and Fastify goes
- * on in the scope, whatever code settles it. It hands on to the thenable itself, so there is no promise more.
+ * A thenable returned by a hook or handler, as Fastify sees it. The end of the request waits until it has settled, and Fastify
+ * continues in the scope, whichever code settles it. It calls the thenable itself, so it adds no promise.
  */
 export class Settling {
   private readonly lifetime: RequestLifetime
   private readonly result: PromiseLike<unknown>
-  /** Whether what it resolves to may be a stream to send. */
+  /** Whether it may resolve to a stream to send. */
   private readonly sends: boolean
 
   constructor (lifetime: RequestLifetime, result: PromiseLike<unknown>, sends = false) {
@@ -62,7 +62,7 @@ export class Settling {
 
   then (resolve: Hook, reject: Hook): any {
     const { lifetime } = this
-    // A thenable that calls back twice has settled once.
+    // A thenable that calls back twice settles once.
     let open = true
     const settle = (callback: Hook, value: unknown): unknown => {
       if (open) lifetime.release()
@@ -76,7 +76,7 @@ export class Settling {
   }
 }
 
-/** As Fastify asks. */
+/** The check that Fastify makes. */
 export function isThenable (result: unknown): result is PromiseLike<unknown> {
   return result !== undefined && result !== null && typeof (result as PromiseLike<unknown>).then === 'function'
 }

@@ -3,12 +3,12 @@ import { checkedIds, type RequestIds } from '../config/request-id.ts'
 import { lifetimeOfRaw } from '../lifecycle/carrier.ts'
 import { replaceMethod } from './replace-method.ts'
 
-/** Checks the ids of generators that are set after the plugin, before Fastify writes them on its first line. */
+/** Checks the ids of generators set after the plugin, before Fastify writes them on its first line. */
 export const idGenerators = {
   target: 'fastify',
   property: 'setGenReqId',
   reason: 'Fastify makes the id and its first log line before any hook, see https://fastify.dev/docs/latest/Reference/Server/#setgenreqid',
-  without: 'where a generator of request ids that is set after the plugin returns no safe id, the line "incoming request" has that id and later lines have another; one that throws ends the process',
+  without: 'if a generator of request ids that is set after the plugin returns an unsafe id, the line "incoming request" has that id and later lines have another; a generator that throws ends the process',
 
   available (instance: FastifyInstance): boolean {
     return typeof instance.setGenReqId === 'function'
@@ -21,7 +21,7 @@ export const idGenerators = {
   }
 }
 
-/** The id of a request that has one already: `app.routing()` hands it to the router again. `app.genReqId()` may be called with nothing. */
+/** The id of a request that already has one, because `app.routing()` routes it again. `app.genReqId()` may be called without a request. */
 export function idOfRaw (raw: object | undefined): string | undefined {
   return raw === undefined ? undefined : lifetimeOfRaw(raw)?.scope.store.requestId as string | undefined
 }

@@ -14,29 +14,29 @@ import { notFoundHooks, routeHooks } from './route-hooks.ts'
 import { sentStreams } from './streams.ts'
 import { websockets } from './websockets.ts'
 
-/** One thing of Fastify, Node, pino or undici that is replaced while the plugin is registered. */
+/** One part of Fastify, Node, pino or undici that is replaced while the plugin is registered. */
 export interface Patch<At = never, Rest extends unknown[] = never[]> {
   readonly target: string
   readonly property: string
-  /** Why no public seam does it, with a link. */
+  /** Why no public API does it, with a link. */
   readonly reason: string
-  /** What does not hold without it. */
+  /** What does not work without it. */
   readonly without: string
-  /** Whether it can be replaced there. */
+  /** Whether it can be replaced. */
   available (at: At): boolean
-  /** Returns what reverts it; `undefined` where it is replaced already, for what is shared by requests. */
+  /** Returns a function that reverts it; `undefined` if it is already replaced, for parts that requests share. */
   install (at: At, ...rest: Rest): (() => void) | undefined
 }
 
-/** What fills a list with what reverts each patch. */
+/** Fills a list with functions that revert each patch. */
 export type Undo = Array<() => void>
 
-/** The register: everything that we replace. docs/internals.md is this table. */
+/** The register of everything that we replace. docs/internals.md contains this table. */
 export const PATCHES: readonly Patch[] = [
   routeHooks, notFoundHooks, replySend, rawEvents, sentStreams, websockets, timeoutSignal, inject, decorators, idGenerators, fetchDispatcher, logLines, requestLoggers
 ]
 
-/** What of the register is in use in an application. */
+/** A row of the register, with its use in an application. */
 export interface PatchState {
   /** What is replaced: the row of docs/internals.md. */
   readonly target: string
@@ -44,12 +44,12 @@ export interface PatchState {
   readonly property: string
   /** `replaced`: for the application, or for each request that needs it. `off`: nothing asks for it. `not available`: it cannot be replaced here. */
   readonly state: 'replaced' | 'off' | 'not available'
-  /** What does not hold while it is not replaced. */
+  /** What does not work while it is not replaced. */
   readonly without: string
 }
 
 /**
- * The register, with what is in use. What a request brings is known once a request has been there.
+ * Returns the register with its use. Parts of a request are known only after the first request.
  *
  * @param reenter whether a context of the application re-enters its scopes
  * @param propagates whether one has `propagate`
@@ -64,13 +64,13 @@ export function patchStates (reenter: boolean, propagates: boolean): PatchState[
   }))
 }
 
-/** The log wiring, which is installed with `reenter: false`, too. */
+/** The log wiring, which is also installed with `reenter: false`. */
 export function patchLoggers (instance: FastifyInstance, isFirst: boolean, undo: Undo): void {
   install(logLines, undo, instance)
   if (isFirst) install(requestLoggers, undo, instance)
 }
 
-/** What re-entry replaces when the plugin is registered: the first context of an application that re-enters does it for all. */
+/** Patches that re-entry installs when the plugin is registered. The first context of an application that re-enters installs them for all. */
 export function patchApplication (instance: FastifyInstance, isFirst: boolean, refuses: (method: string, name: string) => boolean, undo: Undo): void {
   install(inject, undo, instance)
   if (!isFirst) return
@@ -79,7 +79,7 @@ export function patchApplication (instance: FastifyInstance, isFirst: boolean, r
   install(replySend, undo, instance)
 }
 
-/** What re-entry replaces when a request opens its scope: once for each route and server, or in the objects of the request. */
+/** Patches that re-entry installs when a request opens its scope: once per route and server, or in the objects of the request. */
 export function patchRequest (request: FastifyRequest, reply: FastifyReply, route: RouteContext | undefined, lifetime: RequestLifetime, diagnostics: boolean, undo: Undo): void {
   lifetime.reenters = true
   lifetime.watched = routeHooks.available(route)
@@ -95,16 +95,16 @@ export function patchRequest (request: FastifyRequest, reply: FastifyReply, rout
     if (revert !== undefined) undo.push(revert)
   } else warnUnavailable(rawEvents)
   wrapOwnSend(reply)
-  // An application without websockets lacks nothing.
+  // Without websockets nothing is missing.
   if (request.raw.headers.upgrade !== undefined && websockets.available(request)) install(websockets, undo, request)
 }
 
-/** What re-entry replaces where the route has a time limit. It goes with the request. */
+/** The patch that re-entry installs if the route has a time limit. It is dropped with the request. */
 export function patchSignal (signal: AbortSignal, lifetime: RequestLifetime): void {
   install(timeoutSignal, [], signal, lifetime)
 }
 
-/** Makes `fetch` go through an interceptor, until what it returns is called. */
+/** Makes `fetch` use an interceptor, until the returned function is called. */
 export function patchFetch (interceptor: Interceptor): () => void {
   if (!fetchDispatcher.available()) warnUnavailable(fetchDispatcher)
   return fetchDispatcher.install(interceptor)
@@ -123,5 +123,5 @@ function warnUnavailable (patch: Pick<Patch, 'target' | 'property' | 'without'>)
   if (warned.has(patch)) return
   warned.add(patch)
   const { target, property, without } = patch
-  warnOnce('FST_CTX_NOT_REPLACED', target, `${property} of ${target} cannot be replaced here, so this does not hold: ${without}. Required keys are checked all the same. Update fastify-ctx, or register it with reenter: false; docs/internals.md explains both`)
+  warnOnce('FST_CTX_NOT_REPLACED', target, `${property} of ${target} cannot be replaced here, so this does not hold: ${without}. Required keys are still checked. Update fastify-ctx, or register it with reenter: false; docs/internals.md explains both`)
 }

@@ -3,28 +3,28 @@ import { bound, boundAlike, currentStore, enter } from '../scope/storage.ts'
 
 type Method = (this: any, ...args: any[]) => any
 
-/** What `inject` returns without a callback: it sends the request when it is awaited, or in the next turn. */
+/** The result of `inject` without a callback. It sends the request when it is awaited, or in the next turn. */
 interface Chain { end?: Method, then?: Method, catch?: Method, finally?: Method }
 
-/** `inject` of each application that was replaced, and how many contexts need that. */
+/** The replaced `inject` of each application, and how many contexts need it. */
 const replaced = new WeakMap<object, { readonly inject: Method, readonly ours: Method, contexts: number }>()
 
 /**
- * `inject`, which dispatches a request in the asynchronous context of its caller. An injected request is a request of its
- * own: hooks before the plugin, `frameworkErrors` and Fastify's first log line must not find the scope of the caller, and
- * the callback and what follows an `await` must not find that of the injected request.
+ * `inject` dispatches a request in the async context of its caller. But an injected request is a separate request: hooks before the
+ * plugin, `frameworkErrors` and Fastify's first log line must not find the scope of the caller, and the callback and code after an
+ * `await` must not find the scope of the injected request.
  */
 export const inject = {
   target: 'fastify',
   property: 'inject',
   reason: 'no hook runs before a request is dispatched, see https://fastify.dev/docs/latest/Guides/Testing/#benefits-of-using-fastifyinject',
-  without: 'what runs before the scope of an injected request opens sees the scope of the code that injected it',
+  without: 'code that runs before the scope of an injected request opens sees the scope of the code that injected it',
 
   available (instance: FastifyInstance): boolean {
     return typeof instance.inject === 'function'
   },
 
-  /** Dispatches what is injected outside every scope, from now on, until the function that it returns is called. */
+  /** Dispatches injected requests outside every scope, until the returned function is called. */
   install (instance: FastifyInstance): () => void {
     const holder = holderOf(instance)
     const known = replaced.get(holder)
@@ -40,7 +40,7 @@ export const inject = {
   }
 }
 
-/** The application's own object, which its encapsulated instances inherit from. */
+/** The application's own object, from which its encapsulated instances inherit. */
 function holderOf (instance: FastifyInstance): { inject: Method } {
   let holder: object = instance
   while (!Object.hasOwn(holder, 'inject')) holder = Object.getPrototypeOf(holder) as object
@@ -51,7 +51,7 @@ function release (holder: { inject: Method }): void {
   const known = replaced.get(holder)
   if (known === undefined || --known.contexts > 0) return
   replaced.delete(holder)
-  // Somebody may have replaced it after us: then ours stays below, and changes nothing for what has no scope around it.
+  // If another tool has replaced it after us, ours stays below, and does nothing outside a scope.
   if (holder.inject === known.ours) holder.inject = known.inject
 }
 
@@ -61,7 +61,7 @@ function outsideScopes (before: Method): Method {
     if (store === undefined) return before.call(this, options, callback)
     const given = typeof callback === 'function' ? bound(store, callback) : callback
     const chain = enter(undefined, () => before.call(this, options, given)) as Chain | undefined
-    // The chain dispatches when it is awaited: outside the scope, and what it calls is in it again.
+    // The chain dispatches when it is awaited: outside the scope. Its callbacks run in the scope again.
     for (const name of ['end', 'then', 'catch', 'finally'] as const) {
       const method = chain?.[name]
       if (method !== undefined) Object.defineProperty(chain, name, { value: dispatching(store, method), writable: true, configurable: true })

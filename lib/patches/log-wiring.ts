@@ -7,7 +7,7 @@ import { enter } from '../scope/storage.ts'
 import { logController } from './fastify-internals.ts'
 import { replaceMethod } from './replace-method.ts'
 
-/** Makes log lines carry the fields of the scope they are written in. */
+/** Makes log lines have the fields of the scope in which they are written. */
 export const logLines = {
   target: 'the logger of the application, and the loggerInstance that it was made from',
   property: 'Symbol(pino.asJson), Symbol(pino.mixin)',
@@ -24,15 +24,15 @@ export const logLines = {
 }
 
 /**
- * Ties the logger of each request to it before Fastify's first line: Fastify calls its log controller as soon as it has made a
- * request. A route keeps the factory of loggers that was set when it was declared, so wrapping the factory would leave out the
- * routes that are declared before the plugin has loaded, and Fastify would check each logger that a wrapped factory returns.
+ * Ties the logger of each request to it before Fastify's first line: Fastify calls its log controller as soon as it has created a
+ * request. A route keeps the logger factory that was set when it was declared, so wrapping the factory would miss
+ * routes declared before the plugin has loaded, and Fastify would check each logger that a wrapped factory returns.
  */
 export const requestLoggers = {
   target: 'the log controller of Fastify',
   property: 'incomingRequest, serviceUnavailable',
   reason: 'Fastify writes its first line before any hook; an application may replace what writes it, see https://fastify.dev/docs/latest/Reference/Server/#logcontroller',
-  without: 'until the scope of a request opens, lines of request.log carry the fields of the scope they are written in',
+  without: 'until the scope of a request opens, lines of request.log have the fields of the scope in which they are written',
 
   available (instance: FastifyInstance): boolean {
     const controller = logController(instance)
@@ -57,12 +57,12 @@ export const requestLoggers = {
   }
 }
 
-/** Whether the hooks of an instance hold in another one. */
+/** Whether the hooks of an instance apply in another one. */
 function isWithin (instance: object, other: object): boolean {
   return instance === other || Object.prototype.isPrototypeOf.call(instance, other)
 }
 
-/** A logger that is no pino is left alone: its lines have what Fastify binds, the request id. */
+/** A logger other than pino is not changed: its lines have what Fastify binds, the request id. */
 function isReadable (logger: object): boolean {
   return !(kFormatters in logger) || pinoSymbols(logger) !== undefined
 }

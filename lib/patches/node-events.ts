@@ -11,10 +11,10 @@ import { currentStore, enter } from '../scope/storage.ts'
 type Emit = EventEmitter['emit']
 
 /**
- * Makes what an emitter emits reach its listeners in one store, unless it is emitted in another of the same request.
+ * Makes an emitter call its listeners in one store, unless it emits in another store of the same request.
  *
  * @param heard called after the listeners of each event
- * @returns what reverts it
+ * @returns a function that reverts this
  */
 export function emitWithin (emitter: EventEmitter, lifetime: Lifetime, store: Store, heard?: (event: string | symbol) => void): () => void {
   const { emit } = emitter
@@ -46,13 +46,13 @@ export const timeoutSignal = {
   }
 }
 
-/** Replaces a method of one object by one that looks the same: neither enumerable nor of another name or length. Returns what reverts it. */
+/** Replaces a method of one object by one that looks the same: not enumerable, with the same name and length. Returns a function that reverts this. */
 function hide (object: object, name: string, method: (...args: any[]) => unknown, original: (...args: never[]) => unknown): () => void {
   Object.defineProperties(method, { name: { value: original.name }, length: { value: original.length } })
   const before = Object.getOwnPropertyDescriptor(object, name)
   Object.defineProperty(object, name, { value: method, writable: true, enumerable: false, configurable: true })
   return () => {
-    // Somebody may have replaced ours since.
+    // Another tool may have replaced ours since.
     if (Object.getOwnPropertyDescriptor(object, name)?.value !== method) return
     if (before === undefined) Reflect.deleteProperty(object, name)
     else Object.defineProperty(object, name, before)
@@ -63,35 +63,35 @@ function emitNow (emitter: EventEmitter, emit: Emit, args: Parameters<Emit>): bo
   return emit.apply(emitter, args)
 }
 
-/** Node's classes for the objects of a request, and those of ours that stand in for them. */
+/** Node's classes for the objects of a request, and our subclasses of them. */
 type Raw = EventEmitter
 type RawClass = (new (...args: any[]) => Raw) & { readonly prototype: Raw }
 
 const plainEmit = EventEmitter.prototype.emit
 
-/** The prototypes that are ours, by those they are made from, and all of them. */
+/** Our prototypes by the original ones, and the set of ours. */
 const derived = new WeakMap<object, Raw>()
 const ours = new WeakSet<object>()
 
 /**
- * Makes the events of Node's two objects for a request reach their listeners in its scope, and its end be noticed. They
- * must carry its lifetime.
+ * Makes the events of Node's two objects for a request reach their listeners in its scope, and its end be noticed. The
+ * objects must carry the lifetime of the request.
  *
- * `emit` is on a prototype, as enumerable as Node's: the objects have no property more, and a `for…in` copy of one can
- * still emit. Changing the prototype of an object takes 5 µs on Node 24 and 26, so a server makes objects of our classes
- * from its first request on. The objects of that request, of HTTP/2 and of `inject()` change theirs.
+ * `emit` is on a prototype, as enumerable as Node's, so the objects get no extra property, and a `for…in` copy of one can
+ * still emit. Changing the prototype of an object takes 5 µs on Node 24 and 26, so a server creates objects of our classes
+ * after its first request. The prototypes of the objects of that request, of HTTP/2 and of `inject()` are changed.
  */
 export const rawEvents = {
   target: 'request.raw, reply.raw',
   property: 'emit',
   reason: 'Node emits the events of a connection where the connection was made, see https://nodejs.org/api/async_context.html#integrating-asyncresource-with-eventemitter',
-  without: 'listeners of request.raw and reply.raw run outside the scope, and so does what follows a body that arrives in parts',
+  without: 'listeners of request.raw and reply.raw run outside the scope, and so does code that runs after a body that arrives in parts',
 
   available ({ raw }: FastifyRequest): boolean {
     return typeof raw.emit === 'function'
   },
 
-  /** @returns what reverts the classes of the server; `undefined` where they are not replaced now */
+  /** @returns a function that reverts the classes of the server; `undefined` if they are already replaced */
   install ({ raw: request }: FastifyRequest, { raw: reply }: FastifyReply): (() => void) | undefined {
     const http2 = request.httpVersionMajor === 2
     const server = http2 ? undefined : (request.socket as { readonly server?: object } | undefined)?.server
@@ -110,7 +110,7 @@ function replaceClasses (server: object): () => void {
 }
 
 function emitOn (raw: Raw, emitting: (base: Raw) => Emit): void {
-  // An APM gave it an `emit` of its own, which is kept.
+  // If an APM gave it its own `emit`, keep that.
   if (Object.hasOwn(raw, 'emit')) raw.emit = emitting({ emit: raw.emit } as Raw)
   const prototype = Object.getPrototypeOf(raw) as Raw
   if (ours.has(prototype)) return
@@ -123,7 +123,7 @@ function emitOn (raw: Raw, emitting: (base: Raw) => Emit): void {
   Object.setPrototypeOf(raw, below)
 }
 
-/** Node keeps the classes of a server's objects under symbols: https://nodejs.org/api/http.html#httpcreateserveroptions-requestlistener sets them. */
+/** Node stores the classes of a server's objects under symbols: https://nodejs.org/api/http.html#httpcreateserveroptions-requestlistener sets them. */
 function replaceClass (server: object, description: string, emitting: (base: Raw) => Emit, undo: Array<() => void>): void {
   const symbol = symbolOf(server, description)
   if (symbol === undefined) return
@@ -139,8 +139,8 @@ function replaceClass (server: object, description: string, emitting: (base: Raw
 }
 
 /**
- * What nobody listens to, as most, goes nowhere; but an error must reach Node, and an `emit` that somebody replaced hears
- * of everything. This and the next do the same, in two: a function that sees objects of one kind only is much faster.
+ * Most events have no listener and need no scope. But an error must reach Node, and an `emit` that another tool installed sees every
+ * event. This function and the next do the same, because a function that sees objects of only one kind is much faster.
  */
 function emittingRequest (base: Raw): Emit {
   return function emit (this: Raw, ...args) {
@@ -150,7 +150,7 @@ function emittingRequest (base: Raw): Emit {
       if (base.emit === plainEmit && args[0] !== 'error' && this.listenerCount(args[0]) === 0) return false
       return isWithinRequest(lifetime, currentStore()) ? base.emit.apply(this, args) : enter(lifetime.current, emitNow, this, base.emit, args)
     } finally {
-      // A request closes when its body is read, too: only an aborted one is over.
+      // A request also closes when its body has been read. Only an aborted one has ended.
       if (args[0] === 'close' && (this as IncomingMessage).aborted) lifetime.close(lifetime.answered)
     }
   }
@@ -165,7 +165,7 @@ function emittingReply (base: Raw): Emit {
       if (base.emit === plainEmit && args[0] !== 'error' && this.listenerCount(args[0]) === 0) return false
       return isWithinRequest(lifetime, currentStore()) ? base.emit.apply(this, args) : enter(lifetime.current, emitNow, this, base.emit, args)
     } finally {
-      // The connection of an answer closes once: after all of it was sent, or before.
+      // The connection of a response closes once: after all of it was sent, or before.
       if (args[0] === 'close') lifetime.close(lifetime.answered)
     }
   }
@@ -178,7 +178,7 @@ function emittingHttp2Reply (base: Raw): Emit {
     try {
       return isWithinRequest(lifetime, currentStore()) ? base.emit.apply(this, args) : enter(lifetime.current, emitNow, this, base.emit, args)
     } finally {
-      // HTTP/2 emits 'finish' for a stream that was reset, too: it says no more than whether the answer was complete.
+      // HTTP/2 also emits 'finish' for a stream that was reset, so it only says whether the response was complete.
       if (args[0] === 'close') lifetime.close((this as unknown as Http2ServerResponse).writableEnded)
     }
   }

@@ -4,8 +4,8 @@ type Method = (this: any, ...args: any[]) => any
  * Replaces a method of one object by one that looks the same. Objects that inherit from it, such as the encapsulated
  * instances of an application, get the new one, too.
  *
- * @param make gets the method as it is
- * @returns what reverts it, unless somebody has replaced ours since
+ * @param make gets the current method
+ * @returns a function that reverts this, unless another tool has replaced ours since
  */
 export function replaceMethod (object: object, name: string, make: (before: Method) => Method): () => void {
   const holder = object as Record<string, Method>

@@ -8,17 +8,17 @@ import { watchStream } from './streams.ts'
 type Send = (this: FastifyReply, payload?: unknown) => FastifyReply
 
 /**
- * Makes `reply.send` run what it calls in the scope of the request, whatever code calls it: hooks, serializers, the error
- * handler. As a decorator, it is a method of the replies of this application only; Fastify's own, which all applications
- * of the process share, stays as it is.
+ * Makes `reply.send` run hooks, serializers and the error handler in the scope of the request, whichever code calls it. As a
+ * decorator, it is a method of this application's replies only. Fastify's own method, which all applications of the process
+ * share, does not change.
  */
 export const replySend = {
   target: 'the replies of the application',
   property: 'send',
   reason: 'reply.send runs hooks and serializers where it is called, see https://fastify.dev/docs/latest/Reference/Reply/#senddata',
-  without: 'what reply.send calls runs outside the scope where a shared callback calls reply.send',
+  without: 'code called by reply.send runs outside the scope if a shared callback calls reply.send',
 
-  /** Whether no other plugin has decorated replies with a `send` of its own here. */
+  /** Whether no other plugin has decorated replies with its own `send` here. */
   available (instance: FastifyInstance): boolean {
     const prototype = replyPrototype(instance)
     return prototype === undefined || !Object.hasOwn(prototype, 'send')
@@ -32,12 +32,12 @@ export const replySend = {
       return lifetime?.reenters === true ? resumeWithin(lifetime, sendNow, this, above.send, payload, lifetime) : above.send.call(this, payload)
     }
     instance.decorateReply('send', send as never)
-    // Fastify takes no decorator back. Where its prototype is not found, the decorator stays, and calls what is above it.
+    // Fastify cannot remove a decorator. If its prototype is not found, the decorator stays and calls the method above it.
     return () => { Reflect.deleteProperty(replyPrototype(instance) ?? {}, 'send') }
   }
 }
 
-/** The same for a reply whose `send` a hook before the plugin has replaced. */
+/** The same for a reply whose `send` was replaced by a hook before the plugin. */
 export function wrapOwnSend (reply: FastifyReply): void {
   if (!Object.hasOwn(reply, 'send')) return
   const { send } = reply
@@ -58,7 +58,7 @@ function sendNow (reply: FastifyReply, send: Send, payload: unknown, lifetime: R
   return reply
 }
 
-/** What a reply inherits from above the prototype that has our method. */
+/** The method that a reply inherits from above the prototype with ours. */
 function prototypeAbove (reply: object, send: unknown): { readonly send: Send } {
   let holder = reply as { send: Send }
   while (!Object.hasOwn(holder, 'send') || holder.send !== send) holder = Object.getPrototypeOf(holder) as { send: Send }

@@ -16,19 +16,19 @@ type Hook = (...args: any[]) => unknown
 const PLAIN = ['onRequest', 'preValidation', 'preHandler', 'onResponse', 'onTimeout']
 const WITH_PAYLOAD = ['preParsing', 'preSerialization', 'onError', 'onSend']
 
-/** Hooks that run beside the others. */
+/** Hooks that run next to the others, not in sequence. */
 const ASIDE: ReadonlySet<string> = new Set(['onTimeout'])
 
-/** The lists of hooks that are wrapped, and the functions that wrap them: Fastify shares some between routes. */
+/** The wrapped lists of hooks, and the functions that wrap them. Fastify shares some lists between routes. */
 const wrapped = new WeakSet<object>()
 
-/** A wrapped route is marked by a symbol. It is read for each request, and a WeakSet is too slow for that. */
+/** A symbol marks a wrapped route. It is read for each request, and a WeakSet is too slow for that. */
 interface WrappedRoute extends RouteContext { [kWrapped]?: true }
 
 /**
- * Wraps every function that Fastify will call for a route, so that it runs in the scope of its request whatever called
- * it: a timer older than the request, a callback that another request's code resumed, a body that arrived later. The end
- * of the request waits for each that began. Done at the first request of the route, when all hooks are known.
+ * Wraps every function that Fastify will call for a route, so that it runs in the scope of its request in every case: after a
+ * timer older than the request, a callback that another request's code resumed, or a body that arrived later. The end
+ * of the request waits for each one that began. Runs on the first request of the route, when all hooks are known.
  */
 export const routeHooks = {
   target: 'the route of a request',
@@ -41,8 +41,8 @@ export const routeHooks = {
   },
 
   /**
-   * @param diagnostics whether a read in a hook that runs before the scope opens is reported
-   * @returns what reverts it; `undefined` where the route is wrapped already
+   * @param diagnostics whether a read in a hook that runs before the scope opens emits a warning
+   * @returns a function that reverts this; `undefined` if the route is already wrapped
    */
   install (route: WrappedRoute, diagnostics: boolean): (() => void) | undefined {
     if (route[kWrapped] === true) return undefined
@@ -52,11 +52,11 @@ export const routeHooks = {
   }
 }
 
-/** The same for the 404 handler that `reply.callNotFound()` of a route goes to. */
+/** The same for the 404 handler that a route's `reply.callNotFound()` calls. */
 export const notFoundHooks = {
   target: 'the 404 handler of a route',
   property: 'preHandler, preSerialization, onError, onSend, onResponse, handler, errorHandler',
-  reason: 'reply.callNotFound() goes on with the hooks of another route, see https://fastify.dev/docs/latest/Reference/Reply/#callnotfound',
+  reason: 'reply.callNotFound() continues with the hooks of another route, see https://fastify.dev/docs/latest/Reference/Reply/#callnotfound',
   without: 'after reply.callNotFound(), hooks and the 404 handler may run outside the scope of their request',
 
   available (route: RouteContext): boolean {
@@ -74,7 +74,7 @@ function wrapRoute (route: WrappedRoute, diagnostics: boolean, undo: Array<() =>
   undo.push(() => { delete route[kWrapped] })
   const early = diagnostics && Array.isArray(route.onRequest) ? (route.onRequest as Hook[]).findIndex((hook) => isOpener(hook)) : 0
   for (const name of PLAIN) {
-    // A read in a hook before the one that opens the scope is reported, from the next request on: for this one they have run.
+    // A read in a hook before the one that opens the scope emits a warning, from the next request on: for this request they have already run.
     replaceHooks(route[name], (hook, i) => wrapPlain(name === 'onRequest' && i < early ? watchedHook(hook) : hook, name), undo)
   }
   for (const name of WITH_PAYLOAD) replaceHooks(route[name], (hook) => wrapWithPayload(hook, name), undo)
@@ -88,7 +88,7 @@ function replaceHooks (hooks: unknown, wrap: (hook: Hook, i: number) => Hook, un
   if (!Array.isArray(hooks) || wrapped.has(hooks)) return
   wrapped.add(hooks)
   const before = [...hooks] as Hook[]
-  // In place: Fastify is walking the list of onRequest hooks just now.
+  // In place, because Fastify is iterating over the list of onRequest hooks.
   before.forEach((hook, i) => { hooks[i] = isOpener(hook) ? hook : likeOriginal(wrap(hook, i), hook) })
   undo.push(() => {
     wrapped.delete(hooks)
@@ -105,14 +105,14 @@ function replace<K extends string> (route: Record<K, any>, name: K, wrap: (fn: a
   undo.push(() => { if (route[name] === made) route[name] = before })
 }
 
-/** What reads the name and length of a hook, as `printRoutes` and tracers do, finds those of the application's function. */
+/** Code that reads the name and length of a hook, such as `printRoutes` and tracers, gets those of the application's function. */
 export function likeOriginal<F extends Hook> (wrapper: F, original: Hook): F {
   return Object.defineProperties(wrapper, { name: { value: original.name, configurable: true }, length: { value: original.length, configurable: true } })
 }
 
 function wrapPlain (hook: Hook, name: string): Hook {
   const isBeforeHandler = BEFORE_HANDLER.has(name)
-  // What a hook beside the others is called back in is not where the request goes on.
+  // The request does not continue in the scope in which such a hook calls back.
   const isAside = ASIDE.has(name)
   return (request: FastifyRequest, reply: FastifyReply, done: Hook) => {
     const lifetime = lifetimeOf(request)
@@ -169,7 +169,7 @@ function wrapAbort (hook: Hook, name: string): Hook {
   }
 }
 
-/** A callback-style handler is waited for by its answer: without one nothing ends but by the loss of the connection. */
+/** The request waits for the response of a callback-style handler. Without a response only a disconnect ends it. */
 function wrapHandler (handler: Hook): Hook {
   return likeOriginal((request: FastifyRequest, reply: FastifyReply) => {
     const lifetime = lifetimeOf(request)

@@ -2,14 +2,14 @@ import type { Readable } from 'node:stream'
 import type { RequestLifetime } from '../lifecycle/request-lifetime.ts'
 import { emitWithin } from './node-events.ts'
 
-/** What is read of a stream's state: streams of the package readable-stream have it, too, streams of old libraries do not. */
+/** The state properties of a stream. Streams of the package readable-stream have them too, those of old libraries do not. */
 interface WithState { readonly _readableState?: { readonly emitClose?: boolean, readonly autoDestroy?: boolean } }
 
 const watched = new WeakSet<object>()
 
 /**
- * Makes a stream that is sent emit where the request goes on, whoever feeds it, and the end of the request wait until it
- * has closed: a file closes later than its answer is complete. One that will not emit 'close' is not waited for.
+ * Makes a stream that is sent emit where the request continues, whatever feeds it, and makes the end of the request wait until it
+ * has closed: a file closes later than its response is complete. A stream that never emits 'close' is not waited for.
  */
 export const sentStreams = {
   target: 'a stream that is sent',
@@ -21,11 +21,11 @@ export const sentStreams = {
     return typeof payload === 'object' && payload !== null && typeof (payload as { pipe?: unknown }).pipe === 'function' && typeof (payload as { emit?: unknown }).emit === 'function'
   },
 
-  /** @returns what reverts it, which the 'close' of the stream does, too */
+  /** @returns a function that reverts this, as the 'close' of the stream also does */
   install (stream: Readable, lifetime: RequestLifetime): () => void {
     if (emitsClose(stream)) lifetime.holdStream(stream)
     const revert = emitWithin(stream, lifetime, lifetime.current, (event) => {
-      // What can still be written to stays open after its end.
+      // A stream that is still writable stays open after its end.
       if (event === 'close' || (event === 'end' && (stream as { readonly writable?: boolean }).writable === true)) lifetime.closeStream(stream)
       if (event === 'close') revert()
     })
@@ -33,7 +33,7 @@ export const sentStreams = {
   }
 }
 
-/** The same for what may be a stream, once. */
+/** The same for a value that may be a stream, once. */
 export function watchStream (payload: unknown, lifetime: RequestLifetime): void {
   if (!sentStreams.available(payload) || watched.has(payload)) return
   watched.add(payload)

@@ -5,7 +5,7 @@ import { emitWithin } from './node-events.ts'
 
 const held = new WeakSet<object>()
 
-/** Makes the websockets of `@fastify/websocket` emit in the scope of the request that opened them, which lasts as long as they do. */
+/** Makes the websockets of `@fastify/websocket` emit in the scope of the request that opened them. The scope lasts as long as they do. */
 export const websockets = {
   target: 'a socket of @fastify/websocket',
   property: 'emit',
@@ -17,7 +17,7 @@ export const websockets = {
     return serverOf(request) !== undefined
   },
 
-  /** @returns what reverts it for later sockets; `undefined` where it is installed already */
+  /** @returns a function that reverts it for later sockets; `undefined` if it is already installed */
   install (request: FastifyRequest): (() => void) | undefined {
     const server = serverOf(request)!
     if (held.has(server)) return undefined

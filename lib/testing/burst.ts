@@ -6,11 +6,11 @@ import type { Burst } from './plan.ts'
 import type { SentRequest } from './sent-request.ts'
 import { within } from './timeout.ts'
 
-/** Milliseconds after which a request is no longer waited for by the others: the application may never answer it alone. */
+/** After how many milliseconds the others stop waiting for a request. The application may never answer it alone. */
 const PATIENCE = 100
 
 /**
- * Fires the requests of a burst at its pace, and waits until all are answered.
+ * Sends the requests of a burst at its pace, and waits until all are answered.
  *
  * @param lockstep stops the requests of a burst in the server
  */
@@ -63,7 +63,7 @@ async function sendInLockstep ({ requests, release, steps }: Burst, client: Clie
   }
 }
 
-/** Waits for a promise, but not for ever. */
+/** Waits for a promise, up to a limit. */
 async function soon (promise: Promise<unknown>): Promise<void> {
   await within(PATIENCE, (done) => {
     promise.then(done)

@@ -2,24 +2,24 @@ import { randomUUID } from 'node:crypto'
 
 const UUID = /[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}/gi
 
-/** Base64 of either alphabet, long enough to hold a canary: tokens and cookies. */
+/** Base64 of either alphabet that is long enough to contain a canary: tokens and cookies. */
 const BASE64 = /[\w-]{48,}|[A-Za-z\d+/]{48,}/g
 
-/** A mark of one request: a random UUID, which nobody can guess, most schemas take, and which is no part of another. */
+/** A mark of one request: a random UUID, which nobody can guess, most schemas accept, and no other canary contains. */
 export function makeCanary (): string {
   return randomUUID()
 }
 
-/** The canaries of one run, and whose they are. */
+/** The canaries of one run, and their owners. */
 export class Canaries<T> {
   readonly #owners = new Map<string, T>()
 
-  /** Says whose a canary is. */
+  /** Registers the owner of a canary. */
   give (canary: string, owner: T): void {
     this.#owners.set(canary, owner)
   }
 
-  /** Whose canaries are in a text, in whatever case, as they are or within base64. */
+  /** The owners of the canaries in a text, in any case, plain or in base64. */
   ownersIn (text: string): Set<T> {
     const owners = new Set<T>()
     this.#collect(text, owners)
@@ -27,7 +27,7 @@ export class Canaries<T> {
     return owners
   }
 
-  /** A text with each canary replaced by what `name` calls its owner. */
+  /** A text with each canary replaced by `name(owner)`. */
   replaceIn (text: string, name: (owner: T) => string): string {
     return text.replace(UUID, (found) => {
       const owner = this.#owners.get(found.toLowerCase())

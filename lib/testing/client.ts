@@ -7,24 +7,24 @@ import { headersOf, type Answer, type SentRequest } from './sent-request.ts'
 import type { Target } from './target.ts'
 import { within } from './timeout.ts'
 
-/** Milliseconds within which a server accepts what connections it does. */
+/** How many milliseconds a server may take to accept connections. */
 const WARM_UP = 250
 
 export interface ClientOptions {
   /** How many connections are kept alive and shared. */
   readonly connections: number
-  /** Milliseconds within which each request must be answered. */
+  /** How many milliseconds each request may take. */
   readonly timeout: number
-  /** Called before a request is sent, with the port that it will come from. */
+  /** Called before a request is sent, with its local port. */
   readonly onPort: (port: number, sent: SentRequest) => void
 }
 
-/** Sends requests over connections that are kept alive and shared. */
+/** Sends requests over shared keep-alive connections. */
 export class Client {
   readonly #target: Target
   readonly #options: ClientOptions
   readonly #agent: http.Agent
-  /** Connected, and not used yet. */
+  /** Connected, but not used yet. */
   readonly #fresh: Socket[] = []
 
   constructor (target: Target, options: ClientOptions) {
@@ -35,12 +35,12 @@ export class Client {
   }
 
   /**
-   * Opens connections until there are as many as may be used. A server accepts one in a turn: requests that are to be there
-   * in the same turn need connections that it has.
+   * Opens connections until there are as many as allowed. A server accepts one per turn, so requests that must arrive
+   * in the same turn need open connections.
    */
   async warm (): Promise<void> {
     const { server } = this.#target
-    // A name that is there has a list.
+    // Each name in it has a list.
     const usable = [...this.#fresh, ...(Object.values(this.#agent.freeSockets) as Socket[][]).flat()]
     let missing = this.#options.connections - usable.filter(({ destroyed }) => !destroyed).length
     if (missing <= 0) return
@@ -54,7 +54,7 @@ export class Client {
   }
 
   /**
-   * Sends a request, and keeps on it what came back, or what kept it from being answered. Never rejects.
+   * Sends a request, and stores the response or the failure on it. Never rejects.
    *
    * @param gate the body is not completed before it resolves
    */
@@ -81,7 +81,7 @@ export class Client {
       }, timeout)
       const fail = (error: Error): void => {
         clearTimeout(timer)
-        // Closed by the server while it was idle: the request did not reach it.
+        // The server closed it while it was idle, so the request did not reach it.
         if (request.reusedSocket && !sent.hasArrived && (error as NodeJS.ErrnoException).code === 'ECONNRESET') resolve(this.#exchange(sent, gate))
         else reject(error)
       }
@@ -118,7 +118,7 @@ export class Client {
 
   #connect (): Socket {
     const { secure, host, port } = this.#target
-    // The certificate is that of a test, and nothing but canaries is sent.
+    // The certificate belongs to a test, and only canaries are sent.
     return secure ? tls.connect({ host, port, rejectUnauthorized: false }).setNoDelay() : net.connect({ host, port, noDelay: true })
   }
 }
@@ -143,14 +143,14 @@ async function writeBody (request: ClientRequest, { pieces, chunked }: SentReque
   request.end()
 }
 
-/** An answer of which all has come. */
+/** A response that has arrived completely. */
 function answerOf (response: IncomingMessage, body: Buffer): Answer {
   const raw = [...response.rawHeaders, ...response.rawTrailers]
   const headers = Array.from({ length: raw.length / 2 }, (_, i) => [raw[2 * i]!.toLowerCase(), raw[2 * i + 1]!] as const)
   return { status: response.statusCode!, headers, body: decoded(body, response.headers['content-encoding']).toString() }
 }
 
-/** A body that the request asked to be compressed. */
+/** A body that is compressed because the request accepted it. */
 function decoded (body: Buffer, encoding: string | undefined): Buffer {
   if (encoding === undefined || body.length === 0) return body
   try {

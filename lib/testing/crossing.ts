@@ -3,42 +3,42 @@ import type { SentRequest } from './sent-request.ts'
 
 /** A request as a report names it. */
 export interface FiredRequest {
-  /** Its place in the order in which the run was planned, from 1. */
+  /** Its position in the order in which the run was planned, from 1. */
   readonly number: number
-  /** In capitals. */
+  /** In upper case. */
   readonly method: string
   /** The path, with the query. */
   readonly url: string
-  /** The pattern of its route; `undefined` where no scope of `fastify-ctx` was open for it. */
+  /** The pattern of its route; `undefined` if no scope of `fastify-ctx` was open for it. */
   readonly route: string | undefined
-  /** What it carried. */
+  /** Its canary. */
   readonly canary: string
 }
 
-/** That one request saw the value of another. */
+/** One request saw the value of another. */
 export interface Crossing {
-  /** The request that saw what is not its own. */
+  /** The request that saw a foreign value. */
   readonly reader: FiredRequest
-  /** The request whose value it is. */
+  /** The request that owns the value. */
   readonly owner: FiredRequest
-  /** In what: the body or a header of the reader's answer, one of its log lines, a value of its scope. */
+  /** The place: the body or a header of the reader's response, one of its log lines, or a value of its scope. */
   readonly where: 'body' | 'header' | 'log' | 'value'
-  /** The path in a JSON body or the offset in another; the name of the header; the message of the log line; the name of the key. */
+  /** The path in a JSON body, or the offset in another body; the name of the header; the message of the log line; or the name of the key. */
   readonly at: string
-  /** What is around the value: the canaries in it are replaced by the numbers of their requests. */
+  /** The text around the value. Canaries in it are replaced by the numbers of their requests. */
   readonly excerpt: string
   /** The level of the log line, and the name of its logger, if it has one. */
   readonly logger: string | undefined
-  /** The line of code, `handler (/app/routes.js:12:7)`, that wrote the log line or set the value, where it is known. */
+  /** The line of code, `handler (/app/routes.js:12:7)`, that wrote the log line or set the value, if it is known. */
   readonly line: string | undefined
 }
 
-/** A crossing, and the function that made the reader's request: others of the same kind are alike. */
+/** A crossing, and the function that made the reader's request. Others of the same kind are grouped with it. */
 export type Found = Crossing & { readonly index: number }
 
 const AROUND = 40
 
-/** The crossings in what a request was answered. */
+/** The crossings in the response of a request. */
 export function crossingsInAnswer (sent: SentRequest, canaries: Canaries<SentRequest>): Found[] {
   if (sent.answer === undefined) return []
   const { headers, body } = sent.answer
@@ -51,7 +51,7 @@ export function crossingsInAnswer (sent: SentRequest, canaries: Canaries<SentReq
   return [...inHeaders, ...inBody]
 }
 
-/** The others whose canaries are in a text that belongs to a request; that its own is there, too, is kept. */
+/** The other requests whose canaries are in a text that belongs to a request. Also records if its own canary is in the text. */
 export function ownersOf (text: string, sent: SentRequest, canaries: Canaries<SentRequest>): SentRequest[] {
   const owners = canaries.ownersIn(text)
   if (owners.delete(sent)) sent.seen = true
@@ -67,7 +67,7 @@ export function firedRequest ({ number, method, request: { url }, route, canary 
   return { number, method, url, route, canary }
 }
 
-/** Where in a body a canary is: `orders[0].tenant`, or the number of characters before it. */
+/** The place of a canary in a body: `orders[0].tenant`, or the number of characters before it. */
 function placeInBody (body: string, owner: SentRequest, canaries: Canaries<SentRequest>): string {
   let parsed: unknown
   try {
@@ -92,13 +92,13 @@ function pathOf (value: unknown, owner: SentRequest, canaries: Canaries<SentRequ
 
 function excerptOf (text: string, owner: SentRequest, canaries: Canaries<SentRequest>): string {
   const readable = canaries.replaceIn(text, shortName).replace(/\s+/g, ' ')
-  // Within base64 it stands nowhere as it is.
+  // In base64 the canary itself is not in the text.
   const at = Math.max(0, readable.indexOf(shortName(owner)))
   const [from, to] = [Math.max(0, at - AROUND), at + shortName(owner).length + AROUND]
   return `${from > 0 ? '…' : ''}${readable.slice(from, to)}${to < readable.length ? '…' : ''}`
 }
 
-/** What stands in a report in place of a canary. */
+/** What a report shows instead of a canary. */
 export function shortName ({ number }: SentRequest): string {
   return `<canary of ${number}>`
 }

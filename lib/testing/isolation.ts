@@ -12,49 +12,48 @@ import type { MakeRequest, SentRequest } from './sent-request.ts'
 import { openTarget, type App } from './target.ts'
 import { Observer } from './observer.ts'
 
-/** How `assertIsolated` fires, and what it lets pass. */
+/** How `assertIsolated` sends requests, and what it accepts. */
 export interface IsolationOptions {
-  /** Repeats a run: order, pauses and pieces of bodies are made of it. A whole number, 0 or more. Default: another each time. */
+  /** Repeats a run: it determines order, pauses and pieces of bodies. A whole number, 0 or more. Default: a new one each time. */
   readonly seed?: number
-  /** How often each request meets itself, and the others. Default 4: once at each pace. */
+  /** How often each request meets itself and the others. Default 4: once at each pace. */
   readonly rounds?: number
-  /** How many requests are on their way at once: 2 or more. Default 8. */
+  /** How many requests are active at once: 2 or more. Default 8. */
   readonly concurrency?: number
-  /** Within how many milliseconds each request must be answered, and the work be done that it left behind. Default 10,000. */
+  /** How many milliseconds each request may take, including the work that it leaves behind. Default 10,000. */
   readonly timeout?: number
-  /** pino loggers to watch beside `app.log`. Lines of a request are known by the request id on them. */
+  /** pino loggers to watch in addition to `app.log`. The request id on a line identifies its request. */
   readonly loggers?: readonly object[]
-  /** Returns `true` for what may be seen by all: a public list, say. */
+  /** Returns `true` for a crossing that is allowed, such as in a public list. */
   readonly ignore?: (crossing: Crossing) => boolean
 }
 
-/** What was checked, where nothing crossed. */
+/** What was checked in a run without crossings. */
 export interface Isolation {
   /** Repeats the run. */
   readonly seed: number
-  /** How many requests were fired. */
+  /** How many requests were sent. */
   readonly requests: number
-  /** How many of them had each status code: worth an assertion where they must not all be 401. */
+  /** How many of them had each status code. Assert it if they must not all be 401. */
   readonly statuses: Readonly<Record<string, number>>
 }
 
 export type Settings = Required<IsolationOptions>
 
 /**
- * Fires requests of your own at an application, many at once and in an order that is made of a seed, each with a canary of
- * its own, and rejects with an `IsolationError` where a request sees the canary of another: in the body or a header of its
- * answer, on one of its log lines, or in a value of its scope; or where one is not answered. It goes over real sockets, since
- * `inject` hides such bugs.
+ * Sends your requests to an application, many at once and in an order that depends on a seed, each with its own canary.
+ * Rejects with an `IsolationError` if a request sees the canary of another, in the body or a header of its response, on one of its log
+ * lines, or in a value of its scope; or if a request is not answered. It uses real sockets, because `inject` hides such bugs.
  *
- * An application that does not listen does so meanwhile, on a free port of 127.0.0.1, and is left ready but not closed.
- * What it cannot see: a value that shows nowhere, or in another form than it was sent.
+ * An application that does not listen is started on a free port of 127.0.0.1, and afterwards is ready but not closed.
+ * It cannot see a value that appears nowhere, or not in the form in which it was sent.
  *
- * @param requests makes a request that carries the canary it is given; or a list of such functions
- * @throws FST_CTX_INVALID_ARGUMENT a request does not carry its canary, or what carries it shows nowhere
+ * @param requests makes a request that contains the canary it is given; or a list of such functions
+ * @throws FST_CTX_INVALID_ARGUMENT a request does not contain its canary, or the canary appears nowhere
  * @example
  * await assertIsolated(app, [
- *   (canary) => ({ url: '/orders', headers: { 'x-tenant-id': canary } }),
- *   (canary) => ({ method: 'POST', url: '/orders', headers: { 'x-tenant-id': canary }, body: { sku: 'tea' } })
+ * (canary) => ({ url: '/orders', headers: { 'x-tenant-id': canary } }),
+ * (canary) => ({ method: 'POST', url: '/orders', headers: { 'x-tenant-id': canary }, body: { sku: 'tea' } })
  * ])
  */
 export async function assertIsolated (app: App, requests: MakeRequest | readonly MakeRequest[], options: IsolationOptions = {}): Promise<Isolation> {
@@ -63,23 +62,23 @@ export async function assertIsolated (app: App, requests: MakeRequest | readonly
   const { requests: sent, unseen } = await runIsolation(app, makes, settings, (seed) => ({ caller: assertIsolated, again: `assertIsolated(app, requests, { seed: ${seed} })` }))
   if (unseen[0] !== undefined) {
     const { index, method, request, answer } = unseen[0]
-    throw new FST_CTX_INVALID_ARGUMENT('assertIsolated', `requests whose canaries show, where that of request ${index + 1}, ${method} ${request.url} (status ${answer!.status}), was in no answer, on no log line and in no value of a context, so that nothing could be seen to cross: put it where the application takes a value from, and answer or log that value`)
+    throw new FST_CTX_INVALID_ARGUMENT('assertIsolated', `requests whose canaries appear somewhere, but that of request ${index + 1}, ${method} ${request.url} (status ${answer!.status}), was in no response, on no log line and in no value of a context, so no crossing could be seen: put it where the application reads a value, and return or log that value`)
   }
   return { seed: settings.seed, requests: sent.length, statuses: statusesOf(sent) }
 }
 
-/** A run in which nothing crossed and each request was answered. */
+/** A run without crossings in which each request was answered. */
 export interface Outcome {
   readonly requests: readonly SentRequest[]
-  /** For each function none of whose canaries showed anywhere, one of its requests: nothing could be seen to cross. */
+  /** One request of each function whose canaries appeared nowhere, so that no crossing could be seen. */
   readonly unseen: readonly SentRequest[]
 }
 
 /**
- * Fires requests as `assertIsolated` does.
+ * Sends requests as `assertIsolated` does.
  *
- * @param report what the error of a failed run says of its caller
- * @throws IsolationError something crossed, or a request was not answered
+ * @param report what the error of a failed run says about its caller
+ * @throws IsolationError a value crossed, or a request was not answered
  */
 export async function runIsolation (app: App, makes: readonly MakeRequest[], settings: Settings, report: (seed: number) => Pick<Run, 'caller' | 'again'>): Promise<Outcome> {
   const target = await openTarget(app)
@@ -99,7 +98,7 @@ export async function runIsolation (app: App, makes: readonly MakeRequest[], set
         await sendBurst(burst, client, lockstep)
         observer.release()
       }
-      // The last scopes end, and what waits for that starts, in the turn after their connections are done.
+      // The last scopes end, and work that waits for their end starts, in the turn after their connections close.
       await turn()
       await turn()
       await observer.settle(Date.now() + settings.timeout)
@@ -136,7 +135,7 @@ export function readMakers (requests: MakeRequest | readonly MakeRequest[]): rea
 
 const NUMBERS = { seed: [0, 2 ** 32 - 1], rounds: [1, Infinity], concurrency: [2, Infinity], timeout: [1, 2 ** 31 - 1] } as const
 
-/** The options of a run, complete. */
+/** The options of a run, with defaults. */
 export function readIsolationOptions (options: IsolationOptions): Settings {
   const given = options as Readonly<Record<string, unknown>>
   const { seed = randomInt(2 ** 31), rounds = 4, concurrency = 8, timeout = 10_000, loggers = [], ignore = () => false } = options

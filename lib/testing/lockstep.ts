@@ -6,12 +6,12 @@ import { routeContext } from '../patches/fastify-internals.ts'
 import { intercept } from './method-spy.ts'
 import type { SentRequest } from './sent-request.ts'
 
-/** A call of a handler whose result is known later. Fastify takes any object with `then` for a promise. */
+/** A call of a handler whose result is known later. Fastify treats any object with `then` as a promise. */
 interface LaterResult { then (resolve: (result: unknown) => void, reject: (error: unknown) => void): void }
 
-/** Where requests wait for each other. */
+/** A place where requests wait for each other. */
 export class Barrier {
-  /** Resolves when each request has reached the barrier, or will not reach it any more. */
+  /** Resolves when each request has reached the barrier, or can no longer reach it. */
   readonly full: Promise<void>
   readonly #missing: Set<SentRequest>
   readonly #waiting = new Map<SentRequest, () => void>()
@@ -23,7 +23,7 @@ export class Barrier {
     this.full = new Promise((resolve) => { this.#fill = resolve })
   }
 
-  /** Calls `proceed` when the barrier opens, in the async context of this call; at once where it is open already. */
+  /** Calls `proceed` when the barrier opens, in the async context of this call; at once if it is already open. */
   reach (sent: SentRequest, proceed: () => void): void {
     if (this.#isOpen) return proceed()
     this.#waiting.set(sent, AsyncResource.bind(proceed))
@@ -36,7 +36,7 @@ export class Barrier {
     if (this.#missing.size === 0) this.#fill()
   }
 
-  /** Lets requests proceed in an order. All do so in one turn: after each, as many awaits pass as `steps` says in its place. */
+  /** Lets requests proceed in the given order, all in one turn. After each one, as many awaits pass as `steps` says. */
   async open (order: readonly SentRequest[], steps: readonly number[]): Promise<void> {
     this.#isOpen = true
     for (const [i, sent] of order.entries()) {
@@ -48,8 +48,8 @@ export class Barrier {
 
 /**
  * Stops the requests of a burst twice: when Node has read their headers, before Fastify sees them, and before their handlers.
- * Nothing of the application need know: the server's `request` event is emitted later, and Fastify's channel for handlers says
- * when one is about to be called. On a Fastify without that channel, requests are only stopped the first time.
+ * The application need not know: the server's `request` event is emitted later, and Fastify's channel for handlers says
+ * when one is about to be called. On a Fastify version without that channel, requests stop only the first time.
  */
 export class Lockstep {
   readonly arrivals: Barrier
@@ -75,7 +75,7 @@ export class Lockstep {
     this.#stops.push(intercept(server, 'emit', (proceed, _server, [event, request, response]) => {
       const sent = event === 'request' ? this.#requestOf(request as IncomingMessage) : undefined
       if (sent === undefined) return proceed()
-      // A hook may answer, or the client may leave, before a handler is called.
+      // A hook may respond, or the client may leave, before a handler is called.
       ;(response as ServerResponse).once('close', () => { this.handlers.pass(sent) })
       this.arrivals.reach(sent, proceed)
       return true
@@ -98,7 +98,7 @@ export class Lockstep {
     this.#stops.push(() => { start.unsubscribe(beforeHandler) })
   }
 
-  /** Fastify treats the result as it would have without the stop: nothing is reported for a handler that returns nothing. */
+  /** Fastify treats the result as without the stop: a handler that returns nothing causes no report. */
   #callLater (sent: SentRequest, handler: () => unknown): LaterResult {
     return {
       then: (resolve, reject) => {

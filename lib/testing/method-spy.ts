@@ -11,7 +11,7 @@ const intercepted = new WeakMap<object, Map<string, Interception>>()
 
 /**
  * Calls a listener before each call of a method, with `this` and the arguments. A method may have any number of listeners. It is
- * as it was once the last is removed, in whichever order they are removed.
+ * restored once the last one is removed, in any order of removal.
  *
  * @returns removes this listener
  */
@@ -23,7 +23,7 @@ export function spyOn (holder: object, name: string, listener: Listener): () => 
 }
 
 /**
- * Calls an interceptor in place of a method. It decides when `proceed` makes the call, with the caller's `this` and arguments.
+ * Calls an interceptor instead of a method. It decides when `proceed` makes the call, with the caller's `this` and arguments.
  * Several may intercept one method: each proceeds to the next.
  *
  * @returns removes this interceptor

@@ -23,7 +23,7 @@ interface LogLine {
   readonly text: string
 }
 
-/** A value with a canary in it, as a scope was given it or had it at the end. */
+/** A value with a canary in it that a scope was given, or had at its end. */
 interface HeldValue {
   readonly lifetime: Lifetime
   readonly key: string
@@ -31,10 +31,10 @@ interface HeldValue {
   readonly text: string
 }
 
-/** How deep, and how far, a value is looked into. */
+/** How deep a value is searched, and how many of its properties. */
 const LOOK = { depth: 6, maxArrayLength: 1000, maxStringLength: 100_000, breakLength: Infinity } as const
 
-/** Watches an application from within while requests are fired at it: which of them it has, its log lines, the values of its scopes. */
+/** Watches an application while requests are sent to it: the requests that it receives, its log lines, and the values of its scopes. */
 export class Observer {
   readonly #app: App
   readonly #canaries: Canaries<SentRequest>
@@ -60,19 +60,19 @@ export class Observer {
     for (const registration of registrationsOf(app.server)) this.#stops.push(listenToWrites(registration, (scope, name) => { this.#lookAtWrite(scope, name) }))
   }
 
-  /** Says which request comes next from a port. */
+  /** Sets which request comes next from a port. */
   expect (port: number, sent: SentRequest): void {
     this.#ports.set(port, sent)
   }
 
-  /** The request that the server received, where it is one that was expected. */
+  /** The request that the server received, if it was expected. */
   requestOf (request: IncomingMessage): SentRequest | undefined {
     return this.#ports.get(request.socket.remotePort!)
   }
 
   /**
-   * Lets the scopes end of which answers are out. Until then their values are kept: what runs in the scope of another, whose
-   * answer is out already, sees the other's value, and not that there is none.
+   * Lets the scopes of answered requests end. Until then their values are kept, so that code in a foreign scope
+   * sees the other request's value, and not a missing one.
    */
   release (): void {
     for (const lifetime of this.#held.splice(0)) lifetime.release()
@@ -88,7 +88,7 @@ export class Observer {
     for (const stop of this.#stops.splice(0)) stop()
   }
 
-  /** What crossed on log lines and in the values of scopes. */
+  /** The crossings on log lines and in values of scopes. */
   crossings (): Found[] {
     const set = this.#given.flatMap((held) => this.#crossingsOf(held))
     const known = new Set(set.map(({ reader, owner, at }) => `${reader.number} ${owner.number} ${at}`))
@@ -127,7 +127,7 @@ export class Observer {
   }
 
   #watchLogger (logger: object): void {
-    // Each copy of pino has symbols of its own, under the same descriptions. Another logger has none: it is not watched.
+    // Each copy of pino has its own symbols with the same descriptions. Other loggers have none and are not watched.
     const kStream = symbolOf(logger, 'pino.stream')
     const stream = kStream === undefined ? undefined : (logger as Record<symbol, unknown>)[kStream]
     if (typeof stream !== 'object' || stream === null) return
@@ -144,7 +144,7 @@ export class Observer {
       return
     }
     const id = parsed[this.#idLabel]
-    // The first line with an id, written while its request is handed over, is that request's.
+    // The first line with an id that is written during the `request` event belongs to that request.
     if (id !== undefined && this.#arriving !== undefined && !this.#ids.has(id)) this.#ids.set(id, this.#arriving)
     if (marked) this.#lines.push({ id, message: String(parsed.msg ?? ''), logger: this.#loggerOf(parsed), line: rememberCall(), text })
   }
@@ -166,7 +166,7 @@ export class Observer {
     this.#ids.set(id, this.#ids.has(id) && this.#ids.get(id) !== sent ? undefined : sent)
   }
 
-  /** An answer is out, or its connection lost: the scopes of its request still have their values. */
+  /** A response was sent, or its connection closed. The scopes of its request still have their values. */
   #lookAtEnd (sent: SentRequest, response: ServerResponse): void {
     const lifetime = lifetimeOfRaw(response)
     if (lifetime === undefined || this.#lifetimes.has(lifetime)) return
@@ -181,7 +181,7 @@ export class Observer {
         if (this.#canaries.ownersIn(text).size > 0) this.#left.push({ lifetime, key, text, line: () => undefined })
       }
     }
-    // What was put off to the end may be what others wait for.
+    // Other code may wait for the callbacks of the end.
     if (isAwaited) return
     lifetime.hold()
     this.#held.push(lifetime)

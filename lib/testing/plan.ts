@@ -6,27 +6,27 @@ import { bytesOf, SentRequest, type IsolationRequest, type MakeRequest } from '.
 
 /**
  * How the requests of a burst meet:
- * - `together`: all are sent in one turn, and so are all in the server before one that waits for anything goes on;
- * - `gated`: no body is complete before the server has the headers of all; then one after the other is;
- * - `staggered`: each comes when the one before it has arrived, and 0 to 3 milliseconds later;
- * - `lockstep`: all are stopped in the server, before Fastify sees them and again before their handlers. Each time they proceed
+ * - `together`: all are sent in one turn, so all arrive before any handler that waits continues;
+ * - `gated`: no body is complete before the server has all headers; then the bodies are completed one after another;
+ * - `staggered`: each is sent 0 to 3 milliseconds after the previous one has arrived;
+ * - `lockstep`: all stop in the server, before Fastify sees them and again before their handlers. Each time they proceed
  *   in one turn.
  */
 export type Pace = 'together' | 'gated' | 'staggered' | 'lockstep'
 
-/** Requests that are on their way at the same time. */
+/** Requests that are active at the same time. */
 export interface Burst {
   readonly pace: Pace
   readonly requests: readonly SentRequest[]
-  /** The order in which `gated` bodies are completed, and in which requests in `lockstep` proceed. */
+  /** The order in which `gated` bodies are completed, and in which `lockstep` requests proceed. */
   readonly release: readonly SentRequest[]
-  /** How many awaits pass in `lockstep` after each of `release`, before the next proceeds. */
+  /** In `lockstep`, how many awaits pass after each request of `release` before the next one proceeds. */
   readonly steps: readonly number[]
   /** Whether each of these is answered before the next is completed. */
   readonly oneByOne: boolean
 }
 
-/** What the plan of a run depends on: the same of these, the same plan, but for the canaries. */
+/** The parameters of a plan. The same ones give the same plan, except for the canaries. */
 export interface Schedule {
   readonly seed: number
   readonly rounds: number
@@ -40,10 +40,10 @@ const MAX_WAIT = 3
 const MAX_STEPS = 3
 
 /**
- * Plans a run. In each round each request meets itself, in a burst of its own, and the others, in bursts of all; with four
- * rounds, each at each pace.
+ * Plans a run. In each round each request meets itself in a separate burst, and the others in mixed bursts. With four
+ * rounds, each pace occurs once.
  *
- * @throws FST_CTX_INVALID_ARGUMENT what was made is no request, or one that does not carry its canary
+ * @throws FST_CTX_INVALID_ARGUMENT the value is not a request, or does not contain its canary
  */
 export async function plan (makes: readonly MakeRequest[], { seed, rounds, concurrency }: Schedule, canaries: Canaries<SentRequest>): Promise<Burst[]> {
   const random = new Random(seed)
@@ -66,7 +66,7 @@ export async function plan (makes: readonly MakeRequest[], { seed, rounds, concu
   return bursts
 }
 
-/** Bursts of all requests, each of which stands at least once in one of them. */
+/** Bursts that contain each request at least once. */
 function mixed (count: number, concurrency: number, random: Random): number[][] {
   const all: number[] = []
   while (all.length < Math.max(count, concurrency)) all.push(...random.shuffled(Array.from({ length: count }, (_, i) => i)))
@@ -78,7 +78,7 @@ function mixed (count: number, concurrency: number, random: Random): number[][] 
 async function prepare (index: number, make: MakeRequest, number: number, seed: number, canaries: Canaries<SentRequest>): Promise<SentRequest> {
   const canary = makeCanary()
   const request: unknown = await make(canary)
-  if (!isRequest(request)) throw new FST_CTX_INVALID_ARGUMENT('assertIsolated', `functions that return { method, url, headers, body }, with a url that begins with '/', where request ${index + 1} is another`)
+  if (!isRequest(request)) throw new FST_CTX_INVALID_ARGUMENT('assertIsolated', `functions that return { method, url, headers, body }, with a url that begins with '/', but request ${index + 1} does not`)
   const random = new Random(seed, number)
   const sent = new SentRequest(number, canary, request, index, {
     pieces: piecesOf(bytesOf(request.body), random),
@@ -103,13 +103,13 @@ function piecesOf (bytes: Buffer, random: Random): Buffer[] {
   return [0, ...cuts].map((from, i) => bytes.subarray(from, cuts[i])).filter((piece) => piece.length > 0)
 }
 
-/** A request that is the same whatever its canary could never be told from another. */
+/** A request without a difference between canaries could never be distinguished from another. */
 function checkPlaced (makes: readonly MakeRequest[], bursts: readonly Burst[]): void {
   const requests = bursts.flatMap(({ requests }) => requests)
   for (const index of makes.keys()) {
     const [first, second] = requests.filter((sent) => sent.index === index)
     if (isDeepStrictEqual(first!.request, second!.request)) {
-      throw new FST_CTX_INVALID_ARGUMENT('assertIsolated', `requests that carry their canary, where request ${index + 1}, ${first!.method} ${first!.request.url}, is the same whatever its canary: put it where the application takes a value from`)
+      throw new FST_CTX_INVALID_ARGUMENT('assertIsolated', `requests that contain their canary, but request ${index + 1}, ${first!.method} ${first!.request.url}, is the same for every canary: put it where the application reads a value`)
     }
   }
 }

@@ -1,13 +1,13 @@
 /**
- * Numbers that look random, and are the same for the same seed. Two of them, made of one seed and other streams, do not
- * depend on how much the other was asked.
+ * A generator of random numbers that are the same for the same seed. Generators with the same seed and different streams are
+ * independent of each other.
  */
 export class Random {
   #state: number
 
   constructor (seed: number, stream = 0) {
     this.#state = (seed ^ Math.imul(stream + 1, 0x9e3779b9)) >>> 0
-    // The first numbers of neighbouring seeds are alike.
+    // The first numbers of neighbouring seeds are similar, so skip them.
     for (let i = 0; i < 4; i++) this.fraction()
   }
 
@@ -25,7 +25,7 @@ export class Random {
     return Math.floor(this.fraction() * limit)
   }
 
-  /** The same things in another order. */
+  /** The same elements in random order. */
   shuffled<T> (things: readonly T[]): T[] {
     const shuffled = [...things]
     for (let i = shuffled.length - 1; i > 0; i--) {

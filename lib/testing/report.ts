@@ -5,25 +5,25 @@ import type { SentRequest } from './sent-request.ts'
 /** How many kinds of crossings a report describes. */
 const MAX_KINDS = 10
 
-/** What `assertIsolated` rejects with: its message is the report. */
+/** The rejection of `assertIsolated`. Its message is the report. */
 export interface IsolationError extends AssertionError {
   /** Repeats the run. */
   readonly seed: number
-  /** None where a request was not answered. */
+  /** Empty if the run failed because a request was not answered. */
   readonly crossings: readonly Crossing[]
 }
 
-/** What an error says of the run it ends. */
+/** Facts about the run for its error. */
 export interface Run {
   readonly sent: number
   readonly seed: number
-  /** The function that the user called: the stack begins below it. */
+  /** The function that the user called. The stack begins below it. */
   readonly caller: (...args: any[]) => unknown
-  /** What repeats the run. */
+  /** The call that repeats the run. */
   readonly again: string
 }
 
-/** The error of a run in which something crossed. */
+/** The error of a run with crossings. */
 export function crossingError (found: readonly Found[], { sent: fired, seed, caller, again }: Run): IsolationError {
   const kinds = kindsOf(found)
   const told = kinds.slice(0, MAX_KINDS)
@@ -38,21 +38,21 @@ export function crossingError (found: readonly Found[], { sent: fired, seed, cal
   return isolationError(message, { seed, crossings }, caller)
 }
 
-/** The error of a run in which something was not answered, and so not checked. */
+/** The error of a run in which a request was not answered, and therefore not checked. */
 export function unansweredError (unanswered: readonly SentRequest[], { sent: fired, seed, caller, again }: Run): IsolationError {
   const lines = unanswered.slice(0, MAX_KINDS).map(({ number, method, request, failure }) => `request ${number}, ${method} ${request.url}: ${(failure as Error).message}`)
   const message = [`${unanswered.length} of ${fired} requests had no answer, and were not checked (seed ${seed})`, lines.join('\n'), repeat(again)].join('\n\n')
   return isolationError(message, { seed, crossings: [], cause: unanswered[0]!.failure }, caller)
 }
 
-/** Runners print what is enumerable, and Jest a sentence about each `operator` but this one: the message says it all. */
+/** Test runners print enumerable properties, and Jest adds a sentence for each `operator` except this one. The message contains everything. */
 function isolationError (message: string, details: Record<string, unknown>, caller: Run['caller']): IsolationError {
   const error = new AssertionError({ message, operator: 'fail', stackStartFn: caller })
   for (const [name, value] of Object.entries(details)) Object.defineProperty(error, name, { value, enumerable: false })
   return error as IsolationError
 }
 
-/** Crossings of one kind are told once: the same request of the list, in the same place. */
+/** Reports crossings of one kind once: the same function of the list, in the same place. */
 function kindsOf (found: readonly Found[]): Found[][] {
   const kinds = new Map<string, Found[]>()
   for (const crossing of found) {

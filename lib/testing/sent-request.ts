@@ -1,44 +1,44 @@
 import type { OutgoingHttpHeaders } from 'node:http'
 import { gate } from './gate.ts'
 
-/** A request that `assertIsolated` fires. */
+/** A request that `assertIsolated` sends. */
 export interface IsolationRequest {
   /** Default `GET`. */
   readonly method?: string
   /** The path, with the query: `/orders?page=1`. */
   readonly url: string
-  /** By name; a list where a header stands more than once. */
+  /** By name; a list for a header that is sent more than once. */
   readonly headers?: { readonly [name: string]: string | readonly string[] }
-  /** A string or bytes are sent as they are; anything else as JSON. */
+  /** A string or bytes are sent unchanged; anything else as JSON. */
   readonly body?: unknown
 }
 
 /**
- * Makes a request that carries the canary it is given where the application takes a value from: a tenant header, a token, a part
- * of the path or the body. It may be async: to log in, or to create what the request asks for.
+ * Makes a request that contains the canary where the application reads a value: a tenant header, a token, a part of the path or
+ * the body. It may be async, to log in or to create what the request reads.
  */
 export type MakeRequest = (canary: string) => IsolationRequest | Promise<IsolationRequest>
 
-/** What came back. */
+/** A response. */
 export interface Answer {
   readonly status: number
-  /** As they came: a name may stand there more than once. */
+  /** In order of arrival. A name may appear more than once. */
   readonly headers: ReadonlyArray<readonly [name: string, value: string]>
   readonly body: string
 }
 
-/** One request of a run: what the plan says of it, and what became of it. */
+/** One request of a run: its plan and its result. */
 export class SentRequest {
   readonly number: number
   readonly canary: string
   readonly request: IsolationRequest
   /** Which of the functions made it. */
   readonly index: number
-  /** The body in the pieces it is sent in; none where there is no body. */
+  /** The pieces in which the body is sent; empty without a body. */
   readonly pieces: readonly Buffer[]
-  /** Whether the body has no length that is known before. */
+  /** Whether the body has no content-length. */
   readonly chunked: boolean
-  /** Milliseconds until what follows. */
+  /** The pause before the next request, in milliseconds. */
   readonly wait: number
   /** Resolves once the server has its headers. */
   readonly arrived: Promise<void>
@@ -46,9 +46,9 @@ export class SentRequest {
   hasArrived = false
   answer: Answer | undefined = undefined
   failure: unknown = undefined
-  /** The pattern of its route, where the request had a scope. */
+  /** The pattern of its route, if the request had a scope. */
   route: string | undefined = undefined
-  /** Whether its own canary was seen where another's would have been. */
+  /** Whether its own canary appeared in a place that is checked for others. */
   seen = false
 
   constructor (number: number, canary: string, request: IsolationRequest, index: number, sending: Pick<SentRequest, 'pieces' | 'chunked' | 'wait'>) {
@@ -83,6 +83,6 @@ export function bytesOf (body: unknown): Buffer {
 export function headersOf ({ headers = {}, body }: IsolationRequest): OutgoingHttpHeaders {
   const isJson = body !== undefined && typeof body !== 'string' && !(body instanceof Uint8Array)
   const isTyped = Object.keys(headers).some((name) => name.toLowerCase() === 'content-type')
-  // Node takes a list that is read-only as well.
+  // Node accepts a read-only list as well.
   return { ...headers as OutgoingHttpHeaders, ...(isJson && !isTyped ? { 'content-type': 'application/json' } : {}) }
 }

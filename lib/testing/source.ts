@@ -4,10 +4,10 @@ import { framesOf, isOwnFrame } from '../common/stack.ts'
 const MAX_FRAMES = 60
 
 /**
- * Remembers the call it is made in, and finds the nearest line of the application's own code in it: not of Node's, of a
- * dependency, or of this package. In a bundle, no line of the bundle is taken: it may be ours.
+ * Captures the current call, and finds the nearest line of the application's own code in it: not of Node, a
+ * dependency, or this package. In a bundle it finds none, because any line of the bundle may be ours.
  *
- * @returns what gives `handler (/app/routes.js:12:7)`, or `undefined` where there is none; text is made only when it is called
+ * @returns a function that returns `handler (/app/routes.js:12:7)`, or `undefined` if there is none; it creates the text only when called
  */
 export function rememberCall (own?: string): () => string | undefined {
   const { stackTraceLimit } = Error
@@ -22,15 +22,15 @@ export function rememberCall (own?: string): () => string | undefined {
 }
 
 /**
- * Where our code is, by a frame of this file: the folder of the package, or the bundle. Not by `import.meta.url`, which a
- * bundle in CommonJS does not have.
+ * The location of our code, from a stack frame of this file: the folder of the package, or the bundle. `import.meta.url` does not
+ * exist in a CommonJS bundle.
  */
 function ownCode (frame: string): string {
   const file = frame.replace(/^.*\((.*)\)$/, '$1').replace(/:\d+:\d+$/, '')
   return file.replace(/(?<=[/\\])testing[/\\]source\.[jt]s$/, '')
 }
 
-/** A frame with a path in place of a URL. */
+/** A frame with a path instead of a URL. */
 function asPath (line: string): string {
   return line.replace(/file:\/\/[^\s)]*?(?=:\d+:\d+\)?$)/, (url) => fileURLToPath(url))
 }

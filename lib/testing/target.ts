@@ -4,10 +4,10 @@ import { Server as TlsServer } from 'node:tls'
 import type { FastifyInstance } from 'fastify'
 import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
 
-/** Any application, whatever its server, logger and type provider. */
+/** Any application, with any server, logger and type provider. */
 export type App = FastifyInstance<any, any, any, any, any>
 
-/** Where requests go. */
+/** The address for requests. */
 export interface Target {
   readonly server: Server
   readonly secure: boolean
@@ -18,11 +18,11 @@ export interface Target {
 }
 
 /**
- * Makes an application ready, and finds the port it listens on. Where it does not listen yet, its own server does until `close`,
- * on a free port of 127.0.0.1: the application is then as it was, neither listening nor closed, and its onListen hooks have not
+ * Makes an application ready, and finds the port it listens on. If it does not listen yet, its own server listens until `close`
+ * on a free port of 127.0.0.1. Afterwards the application is as before, neither listening nor closed, and its onListen hooks have not
  * run.
  *
- * @throws FST_CTX_INVALID_ARGUMENT it is no Fastify instance, or none whose requests come over HTTP/1 and a port
+ * @throws FST_CTX_INVALID_ARGUMENT it is not a Fastify instance, or not one that receives requests over HTTP/1 and a port
  */
 export async function openTarget (app: App): Promise<Target> {
   if (typeof (app as Partial<App> | undefined)?.ready !== 'function' || typeof app.server?.on !== 'function') throw new FST_CTX_INVALID_ARGUMENT('assertIsolated', 'a Fastify instance first')
@@ -43,7 +43,7 @@ function addressOf (server: Server): Pick<Target, 'host' | 'port'> {
 }
 
 async function closeServer (server: Server): Promise<void> {
-  // The application was closed meanwhile.
+  // The application was closed in the meantime.
   if (!server.listening) return
   const closed = once(server, 'close')
   server.close()

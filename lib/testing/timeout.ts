@@ -1,7 +1,7 @@
 /**
- * Waits until something is done, but no longer than some milliseconds.
+ * Waits until something is done, but not longer than this many milliseconds.
  *
- * @param start called at once, with what is to be called when it is done; returns what is called when the waiting is over
+ * @param start called at once with a callback for when it is done; returns a function that is called when the wait is over
  */
 export async function within (milliseconds: number, start: (done: () => void) => () => void): Promise<void> {
   let stop: (() => void) | undefined

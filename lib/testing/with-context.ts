@@ -7,18 +7,18 @@ import type { ContextValues, Values } from '../types.ts'
 type TestBody = (this: any, ...args: any[]) => unknown
 
 /**
- * The body of a test, or of a hook of a test, that runs in a scope with these values: of the ready-made `ctx`, or of the context
- * that is given first. Each call opens a root of its own, which sees nothing of what is around it and leaves nothing behind.
- * The runner's arguments, `this` and the result are passed on, and the runner finds as many parameters as `fn` has.
+ * Wraps the body of a test, or of a test hook, so that it runs in a scope with these values: of the ready-made `ctx`, or of the
+ * context that is given first. Each call opens a separate root, which sees no outer values and leaves nothing behind. The
+ * runner's arguments, `this` and the result are passed on, and the runner sees as many parameters as `fn` has.
  *
- * Vitest's `test` does not tell the type of its argument through it: annotate that as `TestContext`.
- * With a `done` callback the scope's `onEnd` callbacks run when `fn` returns, not when it calls `done`.
+ * Vitest's `test` does not infer the type of its argument through it: annotate it as `TestContext`. With a `done` callback the
+ * scope's `onEnd` callbacks run when `fn` returns, not when it calls `done`.
  *
  * @returns a function with the parameters and the result of `fn`
- * @throws FST_CTX_INVALID_ARGUMENT there are no values, or no function
+ * @throws FST_CTX_INVALID_ARGUMENT the values or the function are missing
  * @example
  * test('lists the orders of the tenant', withContext({ tenant: 'acme' }, async (t) => {
- *   t.assert.deepEqual(await listOrders(), ['acme-1'])
+ * t.assert.deepEqual(await listOrders(), ['acme-1'])
  * }))
  */
 export function withContext<F extends TestBody> (values: Values<ContextValues>, fn: F): F
@@ -32,9 +32,9 @@ export function withContext (...given: readonly unknown[]): TestBody {
   }
   return Object.defineProperties(inContext, {
     name: { value: fn.name, configurable: true },
-    // By it Jest, Mocha and node:test know whether a test calls `done`.
+    // Jest, Mocha and node:test read it to decide whether a test calls `done`.
     length: { value: fn.length, configurable: true },
-    // By it Vitest knows which fixtures a test takes.
+    // Vitest reads it to find the fixtures of a test.
     toString: { value: () => fn.toString(), configurable: true, writable: true }
   })
 }

@@ -149,7 +149,7 @@ const CASES: Readonly<Record<string, Case>> = {
       await app.register(newContext().plugin)
       await app.close()
     },
-    names: /inject of fastify cannot be replaced here, so this does not hold: what runs before the scope of an injected request/,
+    names: /inject of fastify cannot be replaced here, so this does not hold: code that runs before the scope of an injected request/,
     out: /Update fastify-ctx, or register it with reenter: false/
   },
   FST_CTX_BACKGROUND: {

@@ -18,10 +18,10 @@ type Factory = (...args: any[]) => unknown
 const TAKES = 'a module that exports, as default or as app, a Fastify instance, a function without parameters that returns one, or a plugin'
 
 /**
- * Loads an application from a module. Its routes are collected by `onRoute`, which is added to each instance that Fastify announces
+ * Loads an application from a module. Collects its routes with `onRoute`, which is added to each instance that Fastify announces
  * on its channel while the module is loaded.
  *
- * @throws FST_CTX_INVALID_ARGUMENT the module exports no application
+ * @throws FST_CTX_INVALID_ARGUMENT the module does not export an application
  */
 export async function loadApplication (file: string): Promise<Loaded> {
   const routesOf = new Map<object, RouteOptions[]>()
@@ -41,7 +41,7 @@ export async function loadApplication (file: string): Promise<Loaded> {
   }
 }
 
-/** An instance is handed over in an object: an async function that returned it would wait until it is ready, and for ever within itself. */
+/** The instance is wrapped in an object. An instance is thenable, so an async function that returned it would wait until it is ready, or forever during its own start. */
 async function appIn (file: string): Promise<{ readonly app: App }> {
   const { default: byDefault, app: byName } = await importFile(file)
   const exported = [byDefault, byName].find((value) => isApp(value) || typeof value === 'function')
@@ -62,7 +62,7 @@ function isApp (value: unknown): value is App {
   return typeof (value as Partial<App> | undefined)?.addHook === 'function'
 }
 
-/** What a file holds: a module's exports, or the value of a JSON file as its default. */
+/** The contents of a file: a module's exports, or a JSON file as its default export. */
 export async function importFile (file: string): Promise<Record<string, unknown>> {
   const path = resolve(file)
   if (path.endsWith('.json')) return { default: JSON.parse(await readFile(path, 'utf8')) }

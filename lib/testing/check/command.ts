@@ -33,7 +33,7 @@ const OPTIONS = {
   help: { type: 'boolean' }
 } as const
 
-/** A request to fire, and what the report calls it. */
+/** A request to send, and its name in the report. */
 interface Named {
   readonly name: string
   readonly make: MakeRequest
@@ -42,7 +42,7 @@ interface Named {
 /**
  * The command `fastify-ctx`.
  *
- * @param print takes the report, a text of some lines at a time
+ * @param print called with the report, some lines at a time
  * @returns the exit code
  */
 export async function main (args: readonly string[], print: (text: string) => void): Promise<0 | 1 | 2> {
@@ -58,7 +58,7 @@ export async function main (args: readonly string[], print: (text: string) => vo
     const loaded = await loadApplication(file)
     try {
       const { checked, skipped } = await requestsFor(loaded, headers, values.requests)
-      if (checked.length === 0) throw new FST_CTX_INVALID_ARGUMENT('fastify-ctx check', `a request that carries a canary, and none of ${skipped.length} routes has one${listed(skipped)}`)
+      if (checked.length === 0) throw new FST_CTX_INVALID_ARGUMENT('fastify-ctx check', `a request that contains a canary, but none of ${skipped.length} routes has one${listed(skipped)}`)
       const again = `npx fastify-ctx ${args.filter((_, i) => !isSeed(args, i)).map(quoted).join(' ')} --seed ${settings.seed}`
       const { requests, unseen } = await runIsolation(loaded.app, checked.map(({ make }) => make), settings, () => ({ caller: main, again }))
       print(report(checked, requests, unseen, skipped, again))
@@ -95,7 +95,7 @@ function quoted (arg: string): string {
   return /^[\w./:=@-]+$/.test(arg) ? arg : `'${arg}'`
 }
 
-/** The requests of a file, else those made of the schemas of all routes. */
+/** The requests of a file, or those generated from the schemas of all routes. */
 async function requestsFor ({ app, routes }: Loaded, headers: Record<string, string>, file: string | undefined): Promise<{ checked: Named[], skipped: CheckedRoute[] }> {
   if (file !== undefined) {
     const given = [(await importFile(file)).default].flat()
@@ -118,7 +118,7 @@ function nameOf (request: unknown, i: number): string {
   return typeof request === 'function' ? `request ${i + 1}` : `${method} ${url}`
 }
 
-/** Puts the canary wherever `{canary}` is. A UUID needs no escape in JSON. */
+/** Replaces each `{canary}` by the canary. A UUID needs no escape in JSON. */
 function filled (template: object): MakeRequest {
   const text = JSON.stringify(template)
   return (canary) => JSON.parse(text.replaceAll(CANARY, canary)) as ReturnType<MakeRequest>
@@ -129,7 +129,7 @@ function report (checked: readonly Named[], requests: readonly SentRequest[], un
   const seen = checked.flatMap(({ name }, index) => blind.has(index) ? [] : [`  ${name}: ${statusesText(requests.filter((sent) => sent.index === index))}`])
   const others = [
     ...skipped,
-    ...[...blind].map((index) => ({ name: checked[index]!.name, reason: `its canary was in no answer, on no log line and in no value of a context (${statusesText(requests.filter((sent) => sent.index === index))})` }))
+    ...[...blind].map((index) => ({ name: checked[index]!.name, reason: `its canary was in no response, on no log line and in no value of a context (${statusesText(requests.filter((sent) => sent.index === index))})` }))
   ]
   return [
     seen.length === 0 ? 'Nothing was checked.' : `No value crossed between ${requests.length} requests.\n\nchecked\n${seen.join('\n')}`,

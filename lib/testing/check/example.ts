@@ -1,7 +1,7 @@
-/** Stands in a request for its canary. */
+/** Represents the canary in a request. */
 export const CANARY = '{canary}'
 
-/** A canary as it is sent, to see what it fits. */
+/** A sample canary, to test whether it fits. */
 const SAMPLE = '00000000-0000-4000-8000-000000000000'
 
 /** How deep a schema that refers to itself is followed. */
@@ -20,7 +20,7 @@ const FORMATS: Readonly<Record<string, string>> = {
   ipv6: '2001:db8::1'
 }
 
-/** What is read of a JSON Schema. */
+/** The parts of a JSON Schema that are used. */
 export interface Schema {
   readonly [keyword: string]: any
 }
@@ -29,8 +29,8 @@ export interface Schema {
 export type Lookup = (ref: string) => Schema | undefined
 
 /**
- * A value that a JSON Schema allows. What the schema itself gives (`const`, `examples`, `example`, `default`, `enum`) wins; any other
- * string is the canary, as far as its format allows.
+ * A value that a JSON Schema allows. Values in the schema (`const`, `examples`, `example`, `default`, `enum`) take precedence. Any other
+ * string is the canary, if its format allows.
  */
 export function exampleOf (schema: unknown, lookup: Lookup, depth = 0): unknown {
   if (typeof schema !== 'object' || schema === null || depth > MAX_REFERENCES) return CANARY
@@ -65,7 +65,7 @@ function stringOf ({ format, pattern, minLength = 0, maxLength = Infinity }: Sch
   const known = FORMATS[format]
   if (known !== undefined) return known
   if (maxLength < SAMPLE.length) return 'a'.repeat(Math.max(1, minLength))
-  // A guess: most patterns that refuse a UUID want a number.
+  // A guess: most patterns that refuse a UUID require a number.
   if (pattern !== undefined && !new RegExp(pattern, 'u').test(SAMPLE)) return '1'
   return CANARY.padEnd(minLength - SAMPLE.length + CANARY.length, '-')
 }

@@ -2,10 +2,10 @@ import type { RouteOptions } from 'fastify'
 import type { IsolationRequest } from '../sent-request.ts'
 import { CANARY, exampleOf, type Lookup, type Schema } from './example.ts'
 
-/** A request in which `{canary}` stands for the canary. */
+/** A request with `{canary}` in place of the canary. */
 export type Template = Required<Pick<IsolationRequest, 'method' | 'url' | 'headers'>> & Pick<IsolationRequest, 'body'>
 
-/** A route, and the request made of its schemas; or why there is none. */
+/** A route, and the request generated from its schemas, or the reason why there is none. */
 export interface CheckedRoute {
   /** `GET /orders/:id`. */
   readonly name: string
@@ -13,12 +13,12 @@ export interface CheckedRoute {
   readonly reason: string | undefined
 }
 
-const NO_PLACE = 'nothing in its schema takes a canary: give --header or --requests'
+const NO_PLACE = 'no part of its schema accepts a canary: give --header or --requests'
 
 /**
- * Makes a request for each method of each route. `HEAD` and `OPTIONS` are left out.
+ * Generates a request for each method of each route, except `HEAD` and `OPTIONS`.
  *
- * @param headers go with each request
+ * @param headers are sent with each request
  * @param shared the schemas of `app.addSchema`, by id
  */
 export function requestsOf (routes: readonly RouteOptions[], headers: Readonly<Record<string, string>>, shared: Readonly<Record<string, unknown>>): CheckedRoute[] {
@@ -41,13 +41,13 @@ function requestOf (method: string, route: RouteOptions, headers: Readonly<Recor
   return JSON.stringify(request).includes(CANARY) ? { name, request, reason: undefined } : { name, request: undefined, reason: NO_PLACE }
 }
 
-/** Routes that differ by host or version are told apart by these headers. */
+/** Headers that distinguish routes with a host or version constraint. */
 function constraintHeaders ({ constraints }: RouteOptions): Record<string, string> {
   const { host, version } = (constraints ?? {}) as Readonly<Record<string, unknown>>
   return { ...(typeof host === 'string' ? { host } : {}), ...(typeof version === 'string' ? { 'accept-version': version } : {}) }
 }
 
-/** Fills in the parameters of a route: by its schema, else by the canary. */
+/** Fills in the parameters of a route: from its schema, or with the canary. */
 function urlOf (pattern: string, params: Readonly<Record<string, unknown>>, query: Readonly<Record<string, unknown>>): string {
   const path = pattern.replace(/::|:(\w+)(?:\([^/]*\))?\??|\*/g, (found, name: string | undefined) => {
     if (found === '::') return ':'
@@ -69,7 +69,7 @@ function objectOf (value: unknown): Record<string, unknown> {
   return typeof value === 'object' && value !== null ? value as Record<string, unknown> : {}
 }
 
-/** A body may have a schema for each content type. */
+/** A body may have one schema per content type. */
 function bodySchema (body: Schema): unknown {
   return body.content?.['application/json']?.schema ?? body
 }

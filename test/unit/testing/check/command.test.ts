@@ -17,8 +17,8 @@ t.test('check of an application without crossings prints what was checked, what 
   t.match(text, /^ {2}GET \/orders: 200 × \d+$/m)
   t.match(text, /^ {2}POST \/orders: 201 × \d+$/m)
   t.match(text, /^ {2}GET \/refused\/:id: 404 × \d+, only refused: hardly checked$/m)
-  t.match(text, /^ {2}GET \/health: nothing in its schema takes a canary: give --header or --requests$/m)
-  t.match(text, /^ {2}GET \/silent\/:id: its canary was in no answer, .* \(200 × \d+\)$/m)
+  t.match(text, /^ {2}GET \/health: no part of its schema accepts a canary: give --header or --requests$/m)
+  t.match(text, /^ {2}GET \/silent\/:id: its canary was in no response, .* \(200 × \d+\)$/m)
   t.ok(text.endsWith(`npx fastify-ctx check ${file('instance')} --rounds=1 --seed 7`))
 })
 
@@ -46,8 +46,8 @@ t.test('check sends the requests of a JSON file with the headers of --header', a
 })
 
 t.test('check exits with 2 and the reason if nothing can be checked', async (t) => {
-  t.match(await check('check', file('blind'), '--rounds', '1'), { code: 2, text: /^Nothing was checked\.\n\nnot checked\n {2}GET \/:id: its canary was in no answer/ })
-  t.match(await check('check', file('crossing')), { code: 2, text: /none of 1 routes has one\n {2}GET \/orders: nothing in its schema/ })
+  t.match(await check('check', file('blind'), '--rounds', '1'), { code: 2, text: /^Nothing was checked\.\n\nnot checked\n {2}GET \/:id: its canary was in no response/ })
+  t.match(await check('check', file('crossing')), { code: 2, text: /none of 1 routes has one\n {2}GET \/orders: no part of its schema/ })
   t.match(await check('check', file('nothing')), { code: 2, text: /exports, as default or as app[^]*Usage:/ })
 })
 
