@@ -44,6 +44,21 @@ export function runTakesLimits () {
   ctx.run({}, () => {}, { signal: new AbortController() })
 }
 
+export function rootHasTheSameCalls () {
+  expectType<typeof ctx.root>().of(ctx.root.root)
+  expectType<User | undefined>().of(ctx.root.get('user'))
+  expectType<Cache>().of(request.ctx.root.cache)
+  expectType<(id: string) => Promise<number>>().of(ctx.root.memo(async (id: string) => id.length))
+  own.root.set('count', 1)
+
+  // An unknown key.
+  // @ts-expect-error
+  ctx.root.set('usr', user)
+
+  // It is a view of a scope, not a context to register.
+  expectEqual<'plugin' extends keyof typeof own.root ? true : false, false>(true)
+}
+
 export function impersonateHoldsForTheRestOfTheRequest () {
   expectType<void>().of(ctx.impersonate({ user }, { reason: 'ticket', rest: true }))
   expectType<void>().of(request.ctx.impersonate({ user, tenant: 'globex' }, { reason: 'ticket', rest: true }))

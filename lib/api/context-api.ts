@@ -109,6 +109,18 @@ export interface ContextApi<V> {
   /** Returns the real value of a key, ignoring any impersonation, or `undefined` if it is not set. Never throws. */
   actor<K extends KeyOf<V>> (key: K): ValueOf<V, K> | undefined
 
+  /**
+   * The same calls for the whole unit of work: within a `run`, such as a transaction, they act on the scope of the request or job around
+   * it. Within an impersonation they act on that: nothing that is done for a customer becomes the agent's.
+   *
+   * `root.cache` and `root.memo` share what they keep with the runs that see the same values, apart from keys with
+   * `detach: false`. What they keep is computed in the outermost of these, which does not have the transaction of the `run`.
+   *
+   * @example
+   * ctx.root.onEnd(() => { ctx.log.info('the request is over, not just the transaction') })
+   */
+  readonly root: ContextApi<V>
+
   /** Returns a function that runs `fn` in the current scope, whenever it is called and whoever calls it. Costs nanoseconds. */
   bind<F extends (this: any, ...args: any[]) => unknown> (fn: F): F
 

@@ -30,6 +30,8 @@ export abstract class ContextBase<V> implements ContextApi<V> {
   /** The context whose calls these are. */
   protected abstract readonly [kDefinition]: ContextDefinition
 
+  abstract readonly root: ContextApi<V>
+
   /** The store these calls act on. */
   protected abstract [kCurrentStore] (): Store | undefined
 

@@ -2,7 +2,10 @@ import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
 import { ownOptions } from '../common/own-options.ts'
 import type { ContextDefinition } from '../lifecycle/context-definition.ts'
 import { Cache, Memos } from '../scope/cache.ts'
+import { scopeOf } from '../scope/lookup.ts'
 import { scopeOfStore, type Scope, type Store } from '../scope/scope.ts'
+import { currentScope, enter } from '../scope/storage.ts'
+import { storeFor } from '../scope/unit.ts'
 import { requireScope, scopeIn } from './values.ts'
 
 /** How `ctx.memo` tells calls apart. */
@@ -13,8 +16,9 @@ export interface MemoOptions<F extends (...args: any[]) => unknown> {
 
 /** The cache of the current scope, made when it is first asked for. */
 export function cacheIn (definition: ContextDefinition, store: Store | undefined): Cache {
-  const state = requireScope(definition, store, 'ctx.cache').state()
-  state.cache ??= new Cache()
+  const scope = requireScope(definition, store, 'ctx.cache')
+  const state = scope.state()
+  state.cache ??= new Cache((factory) => scopeOf(definition, currentScope()) === scope ? factory() : enter(storeFor(scope), factory))
   return state.cache
 }
 
@@ -23,10 +27,11 @@ export function memoize<F extends (this: any, ...args: any[]) => unknown> (defin
   const { keyOf } = ownOptions(options)
   if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.memo', 'a function to call once for the same arguments')
   function memoized (this: unknown, ...args: any[]): unknown {
-    const scope = innermostOpen(definition, currentStore())
+    const store = currentStore()
+    const scope = innermostOpen(definition, store)
     if (scope === undefined) return fn.apply(this, args)
     const steps = keyOf === undefined ? args : [keyOf(...args as Parameters<F>)]
-    return memosOf(scope).getOrCall([memoized, this, ...steps], () => fn.apply(this, args))
+    return memosOf(scope).getOrCall([memoized, this, ...steps], () => enter(store, () => fn.apply(this, args)))
   }
   // Same parameters, same result: it only remembers.
   return memoized as F

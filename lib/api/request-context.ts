@@ -5,6 +5,7 @@ import { scopeOfStore, type Scope, type Store } from '../scope/scope.ts'
 import { currentStore } from '../scope/storage.ts'
 import type { ContextApi } from './context-api.ts'
 import { ContextBase } from './context-base.ts'
+import { RootContext } from './root-context.ts'
 import type { HeldValue, WritableKeyOf } from '../types.ts'
 
 /** `request.ctx`: the calls of `ctx` for that request, wherever they are made, and each key as a property. */
@@ -34,6 +35,10 @@ abstract class RequestContextBase extends ContextBase<Record<string, unknown>> {
   /** Before, a name that is no declared key gives no warning: `await` and others read names that are none. */
   get [kIsOpen] (): boolean {
     return this.#root !== undefined
+  }
+
+  get root (): ContextApi<Record<string, unknown>> {
+    return new RootContext(this[kDefinition], () => this[kCurrentStore]())
   }
 
   get requestId (): string {

@@ -1,6 +1,12 @@
 /** What one scope keeps: like a Map, and gone with the scope. */
 export class Cache {
   readonly #entries = new Map<unknown, unknown>()
+  readonly #call: <R>(factory: () => R) => R
+
+  /** @param call calls a factory in the scope of the cache: what is made in another one may be another user's */
+  constructor (call: <R>(factory: () => R) => R = (factory) => factory()) {
+    this.#call = call
+  }
 
   /** What is kept under a key, or `undefined`. Keys are compared as those of a Map. */
   get (key: unknown): unknown {
@@ -30,7 +36,7 @@ export class Cache {
   getOrSet<R> (key: unknown, factory: () => R): R {
     // What is kept under a key is what its factory made; who uses two factories for one key gets what he asked for.
     if (this.#entries.has(key)) return this.#entries.get(key) as R
-    const made = factory()
+    const made = this.#call(factory)
     const kept = made instanceof Promise ? this.#forgottenIfRejected(key, made) as R : made
     this.#entries.set(key, kept)
     return kept

@@ -31,6 +31,7 @@ t.test('every name that the types refuse is also refused at run time', async (t)
     entries: true,
     exit: true,
     fields: true,
+    root: true,
     impersonate: true,
     actor: true,
     cache: true,

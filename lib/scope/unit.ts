@@ -1,0 +1,53 @@
+import { isOfRequest, scopeOf } from './lookup.ts'
+import { scopeOfStore, type Scope, type Store } from './scope.ts'
+
+/**
+ * The scope of the unit of work that a scope is in: of the request or job, in its runs, too. An impersonation is a unit of its own,
+ * so that nothing that is done or kept for the impersonated user becomes the real user's.
+ */
+export function unitOf (scope: Scope): Scope {
+  const goesOn = isOfRequest(scope.root) ? scopeOf(scope.definition, scope.root.lifetime!.innermost) : undefined
+  let unit = scope
+  while (unit.parent !== undefined && unit !== goesOn && unit.lazyState?.impersonation === undefined) unit = unit.parent
+  return unit
+}
+
+/** The store to run in for a scope: in a request that of the innermost context, which sees this scope. */
+export function storeFor (scope: Scope): Store {
+  const innermost = isOfRequest(scope.root) ? scope.root.lifetime!.innermost : scope
+  return scopeOf(scope.definition, innermost) === scope ? innermost.store : scope.store
+}
+
+/**
+ * The outermost store of the unit of work that sees the same values as `store`, but for keys with `detach: false`: what is computed
+ * there holds here. A run that gives a key another value, such as a tenant, sees others, and shares nothing with what is around it.
+ */
+export function sharedStore (definition: object, store: Store | undefined): Store | undefined {
+  const inner = scopeOfStore(store)
+  const scope = scopeOf(definition, inner)
+  if (inner === undefined || scope === undefined) return store
+  const unit = unitOf(scope)
+  let shared = store
+  for (let around = scope; around !== unit;) {
+    around = around.parent!
+    const outer = storeFor(around)
+    if (!seesTheSame(inner, scopeOfStore(outer)!)) break
+    shared = outer
+  }
+  return shared
+}
+
+/** Whether two scopes, and those of other contexts around them, have the same values. */
+function seesTheSame (inner: Scope, outer: Scope): boolean {
+  for (let scope: Scope | undefined = inner; scope !== undefined; scope = scope.enclosing) {
+    const other = scopeOf(scope.definition, outer)
+    if (other === undefined || !(hasValuesOf(scope, other) && hasValuesOf(other, scope))) return false
+  }
+  return true
+}
+
+function hasValuesOf ({ store: own }: Scope, { store, registration }: Scope): boolean {
+  const { undetached } = registration.policy
+  for (const name in store) if (!undetached.has(name) && !Object.is(own[name], store[name])) return false
+  return true
+}
