@@ -51,6 +51,19 @@ const OPTIONS: Record<string, LoggerOptions> = {
   'hooks.streamWrite': { hooks: { streamWrite: (line) => line.replace('{', '{"streamed":true,') } },
   'depthLimit and edgeLimit': { depthLimit: 2, edgeLimit: 2 },
   crlf: { crlf: true },
+  'levelComparison: DESC': { levelComparison: 'DESC', customLevels: { quiet: 5 } },
+  'many at once': {
+    base: { service: 's' },
+    nestedKey: 'payload',
+    messageKey: 'message',
+    errorKey: 'error',
+    redact: { paths: ['payload.secret', 'payload.nested.*', 'user.secret'], censor: (value) => `<${String(value).length}>` },
+    serializers: { user: ({ id }: { id: string }) => ({ id, secret: 'again' }), error: (error: Error) => error.message },
+    formatters: { level: (label) => ({ severity: label }), log: (object) => ({ ...object, formatted: true }) },
+    mixin: () => ({ mixed: true }),
+    mixinMergeStrategy: (object, mixed) => ({ ...mixed, ...object }),
+    timestamp: () => ',"at":1'
+  },
   'level: trace': { level: 'trace' },
   'level: error': { level: 'error' },
   disabled: { enabled: false }
@@ -122,13 +135,17 @@ function makeContext () {
 }
 
 /** Correlates a logger by registering an application. Returns a function that runs code in a scope, and the application's logger. */
-async function correlated (t: Tap, base: Logger): Promise<{ readonly run: (fn: () => void) => void, readonly log: Logger }> {
+async function correlated (t: Tap, base: Logger): Promise<{ readonly run: (fn: () => void) => void, readonly late: (fn: () => void) => () => void, readonly log: Logger }> {
   const ctx = makeContext()
   const app = Fastify({ loggerInstance: base as FastifyBaseLogger })
   await app.register(ctx.plugin)
   await app.ready()
   t.teardown(() => app.close())
-  return { run: (fn) => { ctx.run(VALUES, fn) }, log: app.log as Logger }
+  return {
+    run: (fn) => { ctx.run(VALUES, fn) },
+    late: (fn) => ctx.run(VALUES, () => ctx.bind(fn)),
+    log: app.log as Logger
+  }
 }
 
 for (const [what, given] of Object.entries(OPTIONS)) {
@@ -139,7 +156,7 @@ for (const [what, given] of Object.entries(OPTIONS)) {
     const bare: string[] = []
     const base = pino(options, { write (line) { ours.push(line) } })
     const reference = pino(options, { write (line) { bare.push(line) } })
-    const { run, log } = await correlated(t, base)
+    const { run, late, log } = await correlated(t, base)
     const differing: unknown[] = []
     let count = 0
     /** Records the lines that differ, or contain a name twice that pino's own line contains once. */
@@ -163,6 +180,9 @@ for (const [what, given] of Object.entries(OPTIONS)) {
           write(derive(reference))
           compare(`${whose}: ${which}, outside a scope`)
         }
+        late(() => { write(derive(log)) })()
+        write(derive(reference).child(FIELDS))
+        compare(`${whose}: ${which}, after the end of the scope`)
       }
     }
     t.same(differing, [])

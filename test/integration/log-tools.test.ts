@@ -1,5 +1,9 @@
 import { spawnSync } from 'node:child_process'
 import { tracingChannel } from 'node:diagnostics_channel'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import Fastify from 'fastify'
 import type { FastifyBaseLogger, FastifyInstance, FastifyServerOptions } from 'fastify'
@@ -304,6 +308,75 @@ t.test('a getter in what is logged is called as often as pino calls it, and what
   t.match(lines.one('err'), { reqId: 'A', tenant: 'A', err: 'got 1' })
   t.same(lines.raw.flatMap(repeatedNames), [])
 })
+
+t.test('lines after the end, by old and fresh children, need no instance of a class that the serializer calls', async (t) => {
+  class User {
+    readonly #id: string
+    constructor (id: string) { this.#id = id }
+    getId (): string { return this.#id }
+  }
+  const ctx = createContext({ user: key<User>({ seed: () => new User('ada'), log: true }), tenant: key<string>({ seed: () => 'acme', log: true }) })
+  const lines = new Lines(t)
+  const app: FastifyInstance = Fastify({
+    logger: { stream: lines, serializers: { user: (user: User) => user.getId() }, mixin: () => ({ mixed: true }), formatters: { log: (object) => ({ ...object, formatted: true }) } }
+  })
+  await app.register(ctx.plugin)
+  let late!: () => unknown
+  app.get('/', async (request) => {
+    const old = request.log.child({ part: 'old' })
+    old.info('at the time')
+    late = ctx.bind(() => {
+      request.log.info('late: request.log')
+      old.info('late: old child')
+      old.child({ more: 1 }).info('late: fresh child')
+      app.log.child({ part: 'fresh' }).info({ object: true }, 'late: of app.log')
+      return ctx.get('user')
+    })
+    return 'ok'
+  })
+  const { url } = await listen(t, app)
+  await fetch(url)
+  await lines.until('request completed')
+  await turns()
+  t.equal(late(), undefined, 'the value is gone')
+  for (const message of ['at the time', 'late: request.log', 'late: old child', 'late: fresh child', 'late: of app.log']) {
+    t.match(lines.one(message), { user: 'ada', tenant: 'acme', mixed: true, formatted: true }, message)
+  }
+})
+
+t.test('frozen children write lines with the fields', async (t) => {
+  const { lines, call } = await logging(t, (logger, app) => {
+    for (const [name, parent] of [['request.log', logger], ['app.log', app.log as Logger]] as const) Object.freeze(parent.child({ part: 1 })).info(`frozen child of ${name}`)
+  })
+  t.equal((await call()).status, 200)
+  for (const name of ['request.log', 'app.log']) t.match(lines.one(`frozen child of ${name}`), { reqId: 'A', tenant: 'A', part: 1 })
+})
+
+t.test('a timestamp function that returns no JSON does not end the start, and its text is written', async (t) => {
+  const written: string[] = []
+  const { call } = await setting(t, () => ({ logger: { timestamp: () => ',time:now', stream: { write (line: string) { written.push(line) } } } }), (app) => {
+    app.get('/', async (request) => { request.log.info('line'); return 'ok' })
+  })
+  t.equal((await call()).status, 200)
+  const line = written.find((line) => line.includes('"msg":"line"'))!
+  t.match(JSON.parse(line.replace('time:now', '"time":"now"')), { time: 'now', reqId: 'A', tenant: 'A' })
+})
+
+for (const target of ['pino/file', 'pino-pretty']) {
+  t.test(`a transport of Fastify's logger, ${target}: the lines of a request have the fields`, async (t) => {
+    const folder = mkdtempSync(join(tmpdir(), 'log-tools-'))
+    t.teardown(() => { rmSync(folder, { recursive: true }) })
+    const destination = join(folder, 'log')
+    const { call } = await logging(t, (logger) => { logger.child({ part: 1 }).warn({ nested: { a: 1 } }, 'line') }, () => ({ logger: { transport: { target, options: { destination, ...target === 'pino-pretty' ? { colorize: false, singleLine: true } : {} } } } }))
+    await call()
+    let text = ''
+    while (!text.includes('request completed')) {
+      await wait(20)
+      text = existsSync(destination) ? readFileSync(destination, 'utf8') : ''
+    }
+    for (const message of ['line', 'request completed']) t.match(text.split('\n').find((line) => line.includes(message)), /"reqId":"A".*"tenant":"A"/, message)
+  })
+}
 
 /** Values that throw when they are written. */
 const BROKEN = {
