@@ -56,7 +56,7 @@ function requestLife () {
     ...row,
     box(30, 136, 44, 34, 'box', 'seed', 'small'),
     box(80, 136, end - 86, 34, 'scope', "the scope of the request: ctx.get('tenant') is 'acme' in each phase, and on each log line"),
-    text(30, 203, 'ctx.run', 'code'), box(342, 184, 120, 30, 'inner', "tenant: 'globex'", 'code'), text(470, 203, 'a child scope, seen inside the function only', 'small'),
+    text(30, 203, 'ctx.run', 'code'), box(340, 184, 130, 30, 'inner', "tenant: 'globex'", 'code'), text(478, 203, 'a child scope, seen inside the function only', 'small'),
     text(30, 243, 'run(values, done)', 'code'), box(282, 224, end - 288, 30, 'inner', 'opened around done in a hook: it holds for the rest of the request'),
     text(30, 283, 'ctx.detach', 'code'), box(400, 264, 470, 30, 'copy', 'a copy that outlives the response: app.close() waits for it'),
     text(30, 323, 'ctx.after', 'code'), box(end + 4, 304, 870 - end - 4, 30, 'copy', 'a copy'),

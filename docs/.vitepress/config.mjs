@@ -27,7 +27,10 @@ export default defineConfig({
       md.renderer.rules.text = (...args) => text(...args).replaceAll('{{', '&#123;&#123;')
       // A long name may break after these characters, and nowhere else.
       const code = md.renderer.rules.code_inline
-      md.renderer.rules.code_inline = (...args) => code(...args).replace(/(?<=[a-z0-9])[_./](?=[a-z])(?![^<]*>)/gi, '$&<wbr>')
+      md.renderer.rules.code_inline = (tokens, i, ...rest) => {
+        const html = code(tokens, i, ...rest)
+        return tokens[i].content.length > 20 ? html.replace(/(?<=[a-z0-9])[_./](?=[a-z])(?![^<]*>)/gi, '$&<wbr>') : html
+      }
     }
   },
   themeConfig: {
