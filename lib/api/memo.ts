@@ -12,26 +12,29 @@ import { requireScope, scopeIn } from './values.ts'
 export interface MemoOptions<F extends (...args: any[]) => unknown> {
   /** One value for a call's arguments. Default: each argument by value if it is a primitive, by identity if it is an object. */
   readonly keyOf?: (...args: Parameters<F>) => unknown
+  /** How many results a scope keeps at most. For a new one it forgets the one that was not used for the longest time. Default: no limit. */
+  readonly max?: number
 }
 
 /** The cache of the current scope, made when it is first asked for. */
 export function cacheIn (definition: ContextDefinition, store: Store | undefined): Cache {
   const scope = requireScope(definition, store, 'ctx.cache')
   const state = scope.state()
-  state.cache ??= new Cache((factory) => scopeOf(definition, currentScope()) === scope ? factory() : enter(storeFor(scope), factory))
+  state.cache ??= new Cache((factory) => scopeOf(definition, currentScope()) === scope ? factory() : enter(storeFor(scope), factory), scope.registration.settings.cacheMax)
   return state.cache
 }
 
 /** A function that calls `fn` once for the same arguments in one scope: `ctx.memo`. */
 export function memoize<F extends (this: any, ...args: any[]) => unknown> (definition: ContextDefinition, currentStore: () => Store | undefined, fn: F, options: MemoOptions<F>): F {
-  const { keyOf } = ownOptions(options)
+  const { keyOf, max } = ownOptions(options)
   if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.memo', 'a function to call once for the same arguments')
+  if (max !== undefined && !(Number.isSafeInteger(max) && max > 0)) throw new FST_CTX_INVALID_ARGUMENT('ctx.memo', 'a max that is a whole number above 0')
   function memoized (this: unknown, ...args: any[]): unknown {
     const store = currentStore()
     const scope = innermostOpen(definition, store)
     if (scope === undefined) return fn.apply(this, args)
     const steps = keyOf === undefined ? args : [keyOf(...args as Parameters<F>)]
-    return memosOf(scope).getOrCall([memoized, this, ...steps], () => enter(store, () => fn.apply(this, args)))
+    return memosOf(scope).getOrCall([memoized, this, ...steps], () => enter(store, () => fn.apply(this, args)), max)
   }
   // Same parameters, same result: it only remembers.
   return memoized as F

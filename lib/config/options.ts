@@ -62,6 +62,8 @@ export interface CreateOptions extends Omit<LateOptions, 'envelope' | 'propagate
    * `ctx.configure` sets it. Until then outgoing calls in a scope fail with FST_CTX_NOT_CONFIGURED.
    */
   readonly propagate?: Propagate | 'late'
+  /** How many entries `ctx.cache` of a scope has at most. For a new one it forgets the one that was not used for the longest time. Default: no limit. */
+  readonly cacheMax?: number
 }
 
 /** The options in the form that the parts of a context read. */
@@ -75,6 +77,8 @@ export interface Settings {
   readonly readsTrace: boolean
   readonly tracing: Tracing | undefined
   readonly diagnostics: boolean
+  /** `undefined` for no limit. */
+  readonly cacheMax: number | undefined
   /** All of them must allow an impersonation. */
   readonly impersonateHooks: readonly OnImpersonate[]
 }
@@ -88,7 +92,7 @@ export interface EnvelopeSettings {
 }
 
 /** The names of the options. */
-export const CREATE_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics', 'onImpersonate'])
+export const CREATE_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics', 'onImpersonate', 'cacheMax'])
 
 /** The names of options that may be given later than the keys. A scope reads them when it opens, or when something leaves it. */
 export const LATE_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics', 'onImpersonate'])
@@ -110,11 +114,12 @@ const SECRET_LENGTH = 32
  * @throws FST_CTX_INVALID_OPTION
  */
 export function readSettings (options: CreateOptions, policy: Policy): Settings {
-  const { envelope = {}, propagate, trace = true, diagnostics = process.env.NODE_ENV !== 'production', onImpersonate } = ownOptions(options)
+  const { envelope = {}, propagate, trace = true, diagnostics = process.env.NODE_ENV !== 'production', onImpersonate, cacheMax } = ownOptions(options)
   const tracing = typeof trace === 'boolean' ? undefined : trace
   if (tracing !== undefined) checkTracing(tracing, policy)
   if (typeof diagnostics !== 'boolean') throw new FST_CTX_INVALID_OPTION('diagnostics', 'takes a boolean')
   if (onImpersonate !== undefined && typeof onImpersonate !== 'function') throw new FST_CTX_INVALID_OPTION('onImpersonate', 'takes a function')
+  if (cacheMax !== undefined && !(Number.isSafeInteger(cacheMax) && cacheMax > 0)) throw new FST_CTX_INVALID_OPTION('cacheMax', 'takes a whole number above 0')
   return {
     envelope: envelope === LATE ? { ...readEnvelopeOptions({}), isLate: true as const } : readEnvelopeOptions(envelope),
     propagate: propagate === LATE ? {} : propagate ?? {},
@@ -122,6 +127,7 @@ export function readSettings (options: CreateOptions, policy: Policy): Settings 
     readsTrace: trace !== false,
     tracing,
     diagnostics,
+    cacheMax,
     impersonateHooks: onImpersonate === undefined ? [] : [onImpersonate]
   }
 }

@@ -85,7 +85,13 @@ function strictestSettings (all: readonly Settings[], policy: Policy): Settings 
     },
     readsTrace: all.every(({ readsTrace }) => readsTrace),
     tracing: traced ? tracing : undefined,
+    cacheMax: smallest(all.map(({ cacheMax }) => cacheMax)),
     diagnostics: all.some(({ diagnostics }) => diagnostics),
     impersonateHooks: [...new Set(all.flatMap(({ impersonateHooks }) => impersonateHooks))]
   }
+}
+
+function smallest (limits: ReadonlyArray<number | undefined>): number | undefined {
+  const given = limits.filter((limit) => limit !== undefined)
+  return given.length === 0 ? undefined : Math.min(...given)
 }

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { requestContext } from '@fastify/request-context'
 import Fastify from 'fastify'
 import t from 'tap'
@@ -79,6 +81,49 @@ t.test('memo', async (t) => {
       t.equal(byNumber({ id: 'c' }, 1), 'c 1 3')
       t.equal(byNumber({ id: 'd' }, 1), 'c 1 3')
     })
+  })
+
+  t.test('with max it forgets the result that was not used for the longest time', async (t) => {
+    let calls = 0
+    const add = ctx.memo((...numbers: number[]) => `${numbers.join('+')} ${++calls}`, { max: 3 })
+    const other = ctx.memo((number: number) => `other ${number} ${++calls}`, { max: 1 })
+    ctx.run({}, () => {
+      t.same([add(1), add(1, 2), add(1, 2, 3)], ['1 1', '1+2 2', '1+2+3 3'])
+      t.equal(other(1), 'other 1 4')
+      t.equal(add(1), '1 1', 'used again')
+      t.equal(add(4), '4 5', 'takes the place of 1+2')
+      t.same([add(1), add(1, 2, 3), add(4)], ['1 1', '1+2+3 3', '4 5'])
+      t.equal(add(1, 2), '1+2 6', 'takes the place of 1')
+      t.same([add(1, 2, 3), add(4), add(1, 2)], ['1+2+3 3', '4 5', '1+2 6'])
+      t.equal(add(1), '1 7')
+      t.equal(other(1), 'other 1 4', 'each function has its own limit')
+      t.equal(ctx.run({}, () => add(1)), '1 8', 'and each scope')
+    })
+    const again = ctx.memo((number: number): number => number === 0 ? 0 : again(number - 1) + 1, { max: 1 })
+    t.equal(ctx.run({}, () => again(50)), 50, 'it may call itself')
+    for (const max of [0, -1, 1.5, '3', NaN]) t.throws(() => ctx.memo(() => 1, { max: max as number }), { code: 'FST_CTX_INVALID_ARGUMENT', message: /max/ }, String(max))
+  })
+
+  t.test('with max, a scope that lives for days stays small', async (t) => {
+    setFlagsFromString('--expose-gc')
+    const gc = runInNewContext('gc') as () => void
+    const used = async (): Promise<number> => {
+      await turns()
+      gc()
+      return process.memoryUsage().heapUsed
+    }
+    const square = ctx.memo(async (number: number, unit: object) => [number * number, unit], { max: 100 })
+    const bounded = createContext({ user: key<User>() }, { cacheMax: 100 })
+    await ctx.run({}, async () => bounded.run({}, async () => {
+      const call = async (from: number): Promise<void> => {
+        for (let i = from; i < from + 20_000; i++) bounded.cache.set(await square(i, {}), i)
+      }
+      await call(0)
+      const before = await used()
+      await call(20_000)
+      const grown = await used() - before
+      t.ok(grown < 2_000_000, `it grew by ${grown} bytes with 20,000 arguments, which would take 20 MB`)
+    }))
   })
 
   t.test('`this` is passed on, and two objects with one memoized method have separate results', async (t) => {

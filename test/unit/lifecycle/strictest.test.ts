@@ -101,3 +101,8 @@ t.test('ids, traces, diagnostics', async (t) => {
   t.equal(settings.readsTrace, false)
   t.equal(settings.diagnostics, true)
 })
+
+t.test('of the limits of caches, the smallest one', async (t) => {
+  const limitOf = (...limits: Array<number | undefined>): unknown => strictestOf(limits.map((cacheMax) => registration({}, cacheMax === undefined ? {} : { cacheMax }))).settings.cacheMax
+  t.same([limitOf(undefined, undefined), limitOf(5, undefined), limitOf(5, 3)], [undefined, 5, 3])
+})

@@ -153,3 +153,19 @@ t.test('cache: after the end of the request it throws, and its contents are drop
   const read = await late.promise
   t.throws(read, { code: 'FST_CTX_ENDED' })
 })
+
+t.test('cache: with cacheMax it forgets what was not used for the longest time', async (t) => {
+  const bounded = createContext({ tenant: key<string>() }, { cacheMax: 3 })
+  bounded.run({}, () => {
+    const { cache } = bounded
+    cache.set('a', 1).set('b', undefined).set('c', 3)
+    t.equal(cache.get('a'), 1)
+    t.equal(cache.getOrSet('b', () => 'made again'), undefined, 'undefined is a value')
+    cache.set('d', 4).set('d', 5)
+    t.same(['a', 'b', 'c', 'd'].map((name) => cache.has(name)), [true, true, false, true])
+    t.same([cache.delete('a'), cache.delete('a'), cache.has('a')], [true, false, false])
+    cache.clear()
+    t.notOk(cache.has('b'))
+  })
+  for (const cacheMax of [0, -1, 1.5, '3', Infinity]) t.throws(() => createContext({}, { cacheMax: cacheMax as number }), { code: 'FST_CTX_INVALID_OPTION', message: /cacheMax/ }, String(cacheMax))
+})

@@ -347,3 +347,21 @@ t.test('with very many open children, each sees an outer write on its next use, 
   for (const scope of [...children, grandchild, opened]) scope.refresh()
   t.same([...children, grandchild, opened].filter(({ store }) => store.tenant !== undefined), [])
 })
+
+t.test('what 50,000 runs leave behind costs nothing: a write reaches no scope but its own', async (t) => {
+  for (const root of [request(), new Scope(definition, registration)]) {
+    const kept: Scope[] = []
+    for (let i = 0; i < 50_000; i++) {
+      const scope = child(root)
+      const inner = child(scope)
+      inner.settle()
+      scope.settle()
+      if (i % 1000 === 0) kept.push(scope, inner)
+    }
+    t.same([...root.below()], [])
+    root.write('tenant', 'acme')
+    t.equal(kept.reduce((sum, { version }) => sum + version, 0), 0, 'those that something keeps are not visited')
+    for (const scope of kept) scope.refresh()
+    t.same([...new Set(kept.map(({ store }) => store.tenant))], ['acme'], 'and see the value when they are used')
+  }
+})
