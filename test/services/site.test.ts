@@ -90,8 +90,14 @@ async function open (t: Tap, browser: Browser, url: string, colorScheme: 'light'
   return { page, wrong, elsewhere }
 }
 
+/** Opens a page, and waits for its scripts. On a slow machine the network may be idle before the browser has read the whole page. */
+async function visit (page: Page, url: string): Promise<void> {
+  await page.goto(url, { waitUntil: 'load' })
+  await page.waitForLoadState('networkidle')
+}
+
 async function look (page: Page, url: string): Promise<Look> {
-  await page.goto(url, { waitUntil: 'networkidle' })
+  await visit(page, url)
   return await page.evaluate<Look>(LOOK)
 }
 
@@ -136,7 +142,7 @@ function testSite (t: Tap, browser: Browser, url: string): void {
   t.test('the search finds a heading, a code and a phrase, and leads to the place', async (t) => {
     const { page, wrong, elsewhere } = await open(t, browser, url, 'light', DESKTOP)
     for (const [words, path] of [['impersonation', '/work.html'], ['FST_CTX_LATE_READ', '/errors.html'], ['row-level security', '/database.html']] as const) {
-      await page.goto(`${url}/`, { waitUntil: 'networkidle' })
+      await visit(page, `${url}/`)
       await page.click('.DocSearch-Button')
       await page.fill('#localsearch-input', words)
       const result = page.locator(`.results a[href^="${path}"]`).first()
