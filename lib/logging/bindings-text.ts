@@ -1,7 +1,7 @@
 /** A field within the text of bindings, such as `,"a":1,"b":{"c":2}`: its name, and from where to where it stands. */
 interface Member { readonly name: string, readonly start: number, readonly end: number }
 
-/** The fields in a text of bindings, without those of nested objects. Text that is not JSON gives some fields or none, but never throws. */
+/** The fields in a text of bindings. Fields of nested objects are not included. Text that is not JSON gives some fields or none, but never throws. */
 export function membersOf (bindings: string): Member[] {
   const members: Member[] = []
   let name: string | undefined

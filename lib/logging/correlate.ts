@@ -61,7 +61,7 @@ function shared (logger: PinoLogger, symbols: PinoSymbols): () => void {
 
 /**
  * Replaces `asJson`, and a mixin. When pino calls `asJson` it has noted the time and called the mixin, and then it writes to the
- * logger's own stream: what a tool sets on a child holds. A stack trace taken by whoever wraps `asJson` does not show us.
+ * logger's own stream: what a tool sets on a child holds. A tool that wraps `asJson` does not see us in its stack traces.
  */
 function replaceMethods (logger: PinoLogger, symbols: PinoSymbols): { count: number, readonly undo: () => void } {
   const before = stored(logger, symbols.asJson) as AsJson

@@ -49,7 +49,7 @@ export function wantFields (): void {
 /** Sets the values that are attributes on the span of a request, or of a job that has a span of its own. */
 export function attributeWriter (tracing: Tracing | undefined): Registration['onWrite'] {
   if (tracing === undefined || tracing.attributes.size === 0) return undefined
-  return function tellSpan (scope, name) {
+  return function writeAttribute (scope, name) {
     const attribute = tracing.attributes.get(name)
     if (attribute !== undefined && scope.trace !== undefined && labelsSpan(scope)) tracing.setAttribute(scope.trace, attribute, fieldOf(scope, name))
   }
@@ -82,7 +82,7 @@ const bare: object = Object.freeze(Object.create(null))
 function FieldsOf (): void {}
 FieldsOf.prototype = bare
 
-/** A constructor, so that the fields of all scopes have one shape, unlike those of `Object.create(null)`. */
+/** A constructor, so that the fields of all scopes share one hidden class, which `Object.create(null)` does not give. */
 const NewFields = FieldsOf as unknown as new () => Fields
 
 function makeLine (scope: Scope, trace: Trace | undefined): Line {

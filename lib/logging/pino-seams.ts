@@ -78,9 +78,9 @@ export function writesField (logger: PinoLogger, name: string, symbols: PinoSymb
   return ownNames(logger, symbols).includes(name) || hasField(logger[symbols.bindings] as string, name)
 }
 
-/** What a logger itself writes on a line: the level and the time, under whatever names, the message, the error, the nested object. */
+/** What a logger itself writes on a line: the level and the time, whose names options may change, the message, the error, the nested object. */
 function ownNames (logger: PinoLogger, symbols: PinoSymbols): readonly string[] {
-  // Each logger that is no child has a cache of its own.
+  // Children share the cache of their root.
   const levels = logger[symbols.levels] as Record<string, string>
   let found = names.get(levels)
   if (found === undefined) {
