@@ -1,5 +1,5 @@
 /**
- * The context in the jobs of BullMQ: classes that extend BullMQ's, whose jobs run in the scope that they were added in.
+ * The context in BullMQ jobs: classes that extend BullMQ's, whose jobs run in the scope in which they were added.
  *
  * @module fastify-ctx/bullmq
  */
@@ -11,7 +11,7 @@ import { JobScopes, type BullMQOptions, type JobLike } from './bullmq/job-scopes
 export type { Class } from './bullmq/classes.ts'
 export type { BullMQOptions, JobLike } from './bullmq/job-scopes.ts'
 
-/** The classes that `bindBullMQ` extends. Other exports of BullMQ beside them are ignored. */
+/** The classes that `bindBullMQ` extends. Other exports of BullMQ are ignored. */
 export interface BullMQClasses {
   /** `Queue`, or a class that extends it. */
   readonly Queue?: Class
@@ -21,11 +21,11 @@ export interface BullMQClasses {
   readonly FlowProducer?: Class
 }
 
-/** The classes that were given to `bindBullMQ`, bound to a context, and `run`. */
+/** The classes passed to `bindBullMQ`, bound to a context, and `run`. */
 export type BoundBullMQ<C extends BullMQClasses> = Pick<C, keyof C & keyof BullMQClasses> & {
   /**
-   * Calls `fn` in the scope of a job. The bound `Worker` does it for its processor and listeners. Call it in the file of a sandboxed
-   * processor, and in listeners of `QueueEvents`, with the job that `queue.getJob` returns.
+   * Calls `fn` in the scope of a job. The bound `Worker` does this for its processor and listeners. Call it in the file of a sandboxed
+   * processor, and in listeners of `QueueEvents`, with the job from `queue.getJob`.
    *
    * @returns what `fn` returns, or its rejection
    * @throws FST_CTX_ENVELOPE_REFUSED the envelope of the job is forged, too old, of another job, or missing
@@ -35,9 +35,9 @@ export type BoundBullMQ<C extends BullMQClasses> = Pick<C, keyof C & keyof BullM
 }
 
 /**
- * Extends BullMQ's classes. A job that the `Queue` or the `FlowProducer` adds carries the current scope with it, and the `Worker` calls its
- * processor and the listeners of that job in this scope. Where `envelope.secrets` are given, the queue, the name and the data of
- * the job are signed with it.
+ * Extends BullMQ's classes. A job added by the `Queue` or the `FlowProducer` carries the current scope, and the `Worker` calls its
+ * processor and the listeners of that job in this scope. If there are `envelope.secrets`, the queue, the name and the data of
+ * the job are signed as well.
  *
  * @param classes the classes to extend, or the whole namespace of `import * as bullmq from 'bullmq'`
  * @throws FST_CTX_INVALID_ARGUMENT none of the classes is given

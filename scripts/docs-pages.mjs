@@ -84,7 +84,7 @@ function relativeTo (page, target) {
   return path.startsWith('.') ? path : `./${path}`
 }
 
-/** The API reference. TypeDoc numbers headings by another rule than the site does, so a link to a heading that has no number loses it. */
+/** The API reference. TypeDoc numbers repeated headings differently from the site, so the number is removed from links to such headings. */
 function referencePages (folder) {
   const texts = new Map(filesIn(folder).map((name) => [name.replace('README.md', 'index.md'), readFileSync(join(folder, name), 'utf8').replaceAll('README.md', 'index.md')]))
   const headings = new Map([...texts].map(([name, text]) => [name, slugs(text)]))
@@ -94,7 +94,7 @@ function referencePages (folder) {
   })]))
 }
 
-/** The ids of the headings of a page: one that comes again gets a number. */
+/** The ids of the headings of a page. A repeated one gets a number. */
 function slugs (text) {
   const ids = new Set()
   for (const [, heading] of text.matchAll(/^#+ (.*)$/gm)) {

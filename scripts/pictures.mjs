@@ -90,7 +90,7 @@ function exits () {
   ])
 }
 
-/** What each folder or file at the root of lib is for. */
+/** The purpose of each folder or file at the root of lib. */
 const ROOMS = {
   api: 'the calls of ctx and request.ctx',
   bullmq: 'entry: the jobs of BullMQ',

@@ -50,7 +50,7 @@ const kit = {
     mkdirSync(dirname(file), { recursive: true })
     writeFileSync(file, typeof content === 'string' ? content : JSON.stringify(content))
   },
-  /** What a workspace does: a folder of the project is a package of its node_modules. */
+  /** Sets up a workspace: a folder of the project becomes a package in its node_modules. */
   link (from, to) {
     mkdirSync(dirname(to), { recursive: true })
     symlinkSync(from, to, 'junction')

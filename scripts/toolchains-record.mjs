@@ -1,4 +1,4 @@
-// The table of docs/toolchains.md that says what `npm run test:toolchains -- --write` ran.
+// The table of docs/toolchains.md, which lists what `npm run test:toolchains -- --write` ran.
 import { table } from './markdown.mjs'
 
 /** The name of the block. */
@@ -13,7 +13,7 @@ export function readRows (page) {
   return new Map(lines.map((line) => line.slice(2, -2).split(' | ')).map((cells) => [cells[0], cells]))
 }
 
-/** The table with the rows of this run, and the rows of earlier runs for what did not run now. */
+/** The table with the rows of this run, and earlier rows for what this run skipped. */
 export function mergeRows (page, names, ran) {
   const rows = readRows(page)
   for (const [name, { versions, outcomes }] of ran) {

@@ -29,7 +29,7 @@ export function onlyWhatIsGivenIsBound () {
   const { Queue } = bullmq
   expectType<'Queue' | 'run'>().of(keyOf(bindBullMQ(ctx, { Queue })))
 
-  // No class.
+  // Not a class.
   // @ts-expect-error
   bindBullMQ(ctx, { Queue: 7 })
 

@@ -65,7 +65,7 @@ export function impersonateHoldsForTheRestOfTheRequest () {
   const options: ImpersonateRestOptions = { reason: 'ticket', rest: true }
   own.impersonate({ count: 2 }, options)
 
-  // It lasts as long as the request, not as a function.
+  // rest: true applies to the rest of the request, not to a function.
   // @ts-expect-error
   ctx.impersonate({ user }, { reason: 'ticket', rest: true }, () => {})
 
@@ -73,7 +73,7 @@ export function impersonateHoldsForTheRestOfTheRequest () {
   // @ts-expect-error
   ctx.impersonate({ user }, { rest: true })
 
-  // Neither a function nor the rest.
+  // Neither a function nor rest: true.
   // @ts-expect-error
   ctx.impersonate({ user }, { reason: 'ticket', rest: false })
 }

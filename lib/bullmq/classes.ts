@@ -22,13 +22,13 @@ interface WorkerMethods {
   emit (...args: unknown[]): unknown
 }
 
-/** One of the jobs of `addBulk`. */
+/** A job of `addBulk`. */
 interface NewJob { readonly name: string, readonly data: unknown, readonly opts?: object }
 
-/** A job of a flow, with the jobs below it. */
+/** A job of a flow, with its child jobs. */
 interface FlowJob extends NewJob { readonly queueName: string, readonly children?: readonly FlowJob[] }
 
-/** A `Queue` whose jobs carry the scope that they are added in. */
+/** A `Queue` whose jobs carry the scope in which they are added. */
 export function queueOf (Base: Class, jobs: JobScopes): Class {
   const Parent = Base as new (...args: any[]) => QueueMethods
   return alike(Base, class extends Parent {
@@ -42,7 +42,7 @@ export function queueOf (Base: Class, jobs: JobScopes): Class {
   })
 }
 
-/** A `FlowProducer` whose jobs carry the scope that the flow is added in. */
+/** A `FlowProducer` whose jobs carry the scope in which the flow is added. */
 export function flowProducerOf (Base: Class, jobs: JobScopes): Class {
   const Parent = Base as new (...args: any[]) => FlowMethods
   const carry = (flow: FlowJob): FlowJob => ({
@@ -61,14 +61,14 @@ export function flowProducerOf (Base: Class, jobs: JobScopes): Class {
   })
 }
 
-/** A `Worker` that works on each job in the scope of that job, and calls the listeners of its events there. */
+/** A `Worker` that runs each job, and the listeners of its events, in the scope of that job. */
 export function workerOf (Base: Class, jobs: JobScopes): Class {
   const Parent = Base as new (...args: any[]) => WorkerMethods
-  /** What runs a listener in the scope of a job that this process has begun. */
+  /** Functions that run a listener in the scope of a job that this process has started. */
   const scopes = new WeakMap<object, ReturnType<JobScopes['snapshot']>>()
 
   function processorOf (processor: unknown): unknown {
-    // The path of a sandboxed processor, or none: the job is worked on elsewhere.
+    // The path of a sandboxed processor, or none: the job runs elsewhere.
     if (typeof processor !== 'function') return processor
     async function bound (this: unknown, ...args: unknown[]): Promise<unknown> {
       const [job] = args as [JobLike]
@@ -80,7 +80,7 @@ export function workerOf (Base: Class, jobs: JobScopes): Class {
           return (processor as AnyFunction).apply(this, args)
         })
       } catch (error) {
-        // BullMQ goes by this name: a retry would be refused, too.
+        // BullMQ recognizes the error by this name. Without it, it would retry the job, which would be refused again.
         if (!begun && error instanceof FST_CTX_ENVELOPE_REFUSED) error.name = 'UnrecoverableError'
         throw error
       }
@@ -106,8 +106,8 @@ export function workerOf (Base: Class, jobs: JobScopes): Class {
 }
 
 /**
- * A class with the name of the class that it extends. Its objects are made outside every scope: connections, timers and loops are shared by
- * all requests, also where one of them makes the first queue.
+ * A class with the name of the class that it extends. Its objects are created outside every scope, because all requests share
+ * their connections, timers and loops, even if one of them creates the first queue.
  */
 function alike (Base: Class, Extended: Class): Class {
   return new Proxy(Object.defineProperty(Extended, 'name', { value: Base.name }), {

@@ -10,18 +10,18 @@ import { currentScope } from '../scope/storage.ts'
 /** How the scopes of jobs are carried. The producer and the consumer need the same `signData`. */
 export interface BullMQOptions {
   /**
-   * What happens with a job that carries no scope, because it was added by another producer or by a job scheduler. `'run'`: it runs in a scope
-   * without values. `'refuse'`: it fails. Default: `'refuse'` where `envelope.secrets` are given, else `'run'`.
+   * What happens to a job without a scope, which another producer or a job scheduler added. `'run'`: it runs in a scope
+   * without values. `'refuse'`: it fails. Default: `'refuse'` if there are `envelope.secrets`, else `'run'`.
    */
   readonly missing?: 'run' | 'refuse'
   /**
-   * Whether a signature is valid only for the data that the job was added with. `false` where a processor calls `job.updateData`, since the next
-   * attempt sees other data. Default `true`.
+   * Whether a signature is valid only for the original data of the job. Set `false` if a processor calls `job.updateData`, because the next
+   * attempt has other data. Default `true`.
    */
   readonly signData?: boolean
 }
 
-/** What is read of a job: a `Job`, or the job that a sandboxed processor gets. */
+/** The properties of a job that are read: a `Job`, or the job that a sandboxed processor gets. */
 export interface JobLike {
   /** The name of its queue. */
   readonly queueName: string
@@ -29,14 +29,14 @@ export interface JobLike {
   readonly name: string
   /** Its data. */
   readonly data: unknown
-  /** Its options, among which the envelope is. */
+  /** Its options, which contain the envelope. */
   readonly opts: object
 }
 
-/** The option of a job that holds its envelope. BullMQ stores options that it does not know. */
+/** The job option with the envelope. BullMQ stores unknown options. */
 const OPTION = 'fastify-ctx'
 
-/** Takes scopes into jobs and out of them. */
+/** Writes scopes to jobs and restores them. */
 export class JobScopes {
   readonly #ctx: ContextApi<any>
   readonly #definition: ContextDefinition
@@ -56,8 +56,8 @@ export class JobScopes {
   }
 
   /**
-   * The options of a job that is about to be added, with an envelope of the current scope. Outside a scope it is the envelope of a
-   * scope without values, so that a missing one always means that somebody else added the job.
+   * Returns the options of a new job, with an envelope of the current scope. Outside a scope the envelope has no values,
+   * so a missing envelope always means that other code added the job.
    */
   withEnvelope (queueName: string, name: string, data: unknown, opts: object | undefined): object {
     const scope = scopeOf(this.#definition, currentScope())
@@ -78,19 +78,19 @@ export class JobScopes {
     return await this.#ctx.hydrate(envelope, fn, this.#purpose(secrets, job))
   }
 
-  /** A function that calls another in the scope that is current now. */
+  /** Returns a function that calls another one in the current scope. */
   snapshot (): ReturnType<ContextApi<any>['snapshot']> {
     return this.#ctx.snapshot()
   }
 
-  /** What an envelope is for. Nothing is bound to a job without a signature. */
+  /** The purpose of an envelope. Without a signature nothing is bound to a job. */
   #purpose (secrets: readonly string[], { queueName, name, data }: Omit<JobLike, 'opts'>): { readonly for?: string } {
     if (secrets.length === 0) return {}
     return { for: JSON.stringify(this.#signData ? [queueName, name, digestOf(data)] : [queueName, name]) }
   }
 }
 
-/** A digest of the data of a job that is the same before and after it was stored. PostgreSQL does not keep the order of keys. */
+/** A digest of the data of a job that stays the same when the data is stored. PostgreSQL does not keep the order of keys. */
 function digestOf (data: unknown): string {
   const text = JSON.stringify(data === undefined ? {} : data, (_name, value: unknown) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value)) return value

@@ -56,7 +56,7 @@ export const FST_CTX_NOT_SET = createError('FST_CTX_NOT_SET', "'%s' is not set i
 /** The request id of a scope is fixed when the scope opens. */
 export const FST_CTX_REQUEST_ID_FIXED = createError('FST_CTX_REQUEST_ID_FIXED', "'requestId' is fixed when its scope opens: leave it out, or open a new root with ctx.run({ requestId }, fn, { inherit: false })")
 
-/** `ctx.impersonate(values, { reason, rest: true })` was called where it could not hold for the rest of the request. */
+/** `ctx.impersonate(values, { reason, rest: true })` was called in a place where it cannot apply to the rest of the request. */
 export const FST_CTX_REST_REFUSED = createError('FST_CTX_REST_REFUSED', 'an impersonation cannot hold for the rest of the request, because %s: call it in a hook before the handler and outside of ctx.run, or give ctx.impersonate() a function')
 
 /** A seed threw or rejected with a falsy value (`undefined`, `null`, `false`…), which Fastify would treat as success. */
@@ -71,7 +71,7 @@ export const FST_CTX_ASYNC_SCHEMA = createError('FST_CTX_ASYNC_SCHEMA', "the sch
 /** A locked key was written again in a scope that has it. */
 export const FST_CTX_LOCKED = createError('FST_CTX_LOCKED', "'%s' is locked and already set: set it once, or act as somebody else with ctx.impersonate()")
 
-/** The option `onImpersonate` refused an impersonation: what it threw is the `cause`. */
+/** The option `onImpersonate` refused an impersonation. What it threw is the `cause`. */
 export const FST_CTX_IMPERSONATION_REFUSED = createError('FST_CTX_IMPERSONATION_REFUSED', 'onImpersonate refused this impersonation: %s. It allows one by returning nothing, or true', 403)
 
 /** A route requires a key that the request does not have. Its status code is the key's `missing`. */

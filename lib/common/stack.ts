@@ -1,4 +1,4 @@
-/** The lines of a stack that name a call, without `at`. */
+/** Returns the lines of a stack that name a call, without `at`. */
 export function framesOf (stack: string | undefined): string[] {
   return (stack ?? '').split('\n').filter((line) => line.startsWith('    at ')).map((line) => line.slice('    at '.length))
 }

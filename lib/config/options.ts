@@ -4,23 +4,23 @@ import { readPropagate, type KeysFor, type Propagate } from './propagation-rules
 import type { Policy } from './key-policies.ts'
 import type { Tracing } from '../tracing/trace-context.ts'
 
-/** An impersonation that is about to begin. Of its values it has what log lines carry, and no others. */
+/** An impersonation that is about to begin. It contains only values that log lines show. */
 export interface ImpersonateRequest {
   /** The id of the request or job. */
   readonly requestId: string
   /** The pattern of the route; `undefined` outside a request. */
   readonly route: string | undefined
-  /** The reason that `ctx.impersonate` was given. */
+  /** The reason that was passed to `ctx.impersonate`. */
   readonly reason: string
-  /** The names of the keys that get another value, with those that are not logged. */
+  /** The names of the impersonated keys, including those that are not logged. */
   readonly keys: readonly string[]
-  /** What log lines within carry of the values, by name. */
+  /** The log fields of the impersonated values, by name. */
   readonly fields: Readonly<Record<string, unknown>>
-  /** What log lines within carry as `actor`: the real values of impersonated keys, by name. */
+  /** The log field `actor`: the real values of impersonated keys, by name. */
   readonly actor: Readonly<Record<string, unknown>>
 }
 
-/** What the option `onImpersonate` takes. */
+/** The type of the option `onImpersonate`. */
 export type OnImpersonate = (request: ImpersonateRequest) => boolean | undefined | void
 
 /** How envelopes are created, and which are accepted. */

@@ -35,7 +35,7 @@ export function openOnRequest (definition: object, registration: Registration, r
       return done()
     }
 
-    // This scope opens around it: whoever acts as somebody else would act as themselves again.
+    // This scope would enclose the impersonation, and hide it.
     if (around !== undefined && around.innermost !== around.scope && impersonationOf(around.innermost) !== undefined) return done(new FST_CTX_REST_REFUSED('another context opens its scope after it'))
     const lifetime = around ?? new RequestLifetime(reply)
     const scope = new Scope(definition, registration, undefined, around?.scope, lifetime)

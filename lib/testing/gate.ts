@@ -4,7 +4,7 @@ export interface Gate<T = void> {
   readonly open: (value: T) => void
 }
 
-/** Makes a gate, which is closed until somebody opens it. */
+/** Creates a closed gate. `open` opens it. */
 export function gate<T = void> (): Gate<T> {
   let open!: (value: T) => void
   const promise = new Promise<T>((resolve) => { open = resolve })

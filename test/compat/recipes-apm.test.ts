@@ -20,7 +20,7 @@ for (const [agent, recorded] of Object.entries(RECORDED)) {
     const seen = await output(PROGRAM, [agent])
     t.same(recorded(seen).sort(), TENANTS.map((tenant) => [`/${tenant}`, tenant]))
     const handled = seen.lines.filter(({ msg }) => msg === 'handled')
-    t.same(handled.map(({ tenant }) => tenant).sort(), TENANTS, 'log lines have their fields beside the agent')
+    t.same(handled.map(({ tenant }) => tenant).sort(), TENANTS, 'log lines have their fields next to the agent\'s')
     if (agent === 'dd-trace') t.equal(new Set(handled.map(({ dd }) => dd.trace_id)).size, 2, 'and the trace that Datadog adds')
   })
 }

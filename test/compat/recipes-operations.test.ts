@@ -19,7 +19,7 @@ t.test('Sentry: an event has the id and the tenant of the request in which it wa
 
   Sentry.init({ dsn, defaultIntegrations: false, beforeSend: (event) => { sent.push(event); return null } })
   Sentry.addEventProcessor((event) => {
-    event.extra = { ...event.extra, ...ctx.fields() } // what log lines carry, and nothing else
+    event.extra = { ...event.extra, ...ctx.fields() } // only what log lines show
     return event
   })
   app.setErrorHandler(async (error, _request, reply) => {

@@ -181,7 +181,7 @@ t.test('a pool, a subscriber or a timer created late keeps the scope of the firs
     const timer = setInterval(() => { own.ticks++; app.log.info('tick') }, 5)
     return own
   }
-  const getFeed = () => (feed ??= ctx.exit(startFeed)) // created outside of every scope: its lines name no tenant
+  const getFeed = () => (feed ??= ctx.exit(startFeed)) // created outside every scope: its lines name no tenant
   app.get('/', async () => { getFeed(); return ctx.get('tenant') })
 
   await watch.listen()

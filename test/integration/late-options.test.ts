@@ -27,7 +27,7 @@ async function serve (t: Tap, ctx: Ctx, options: LateOptions, origin = ''): Prom
   return { app, ask: async (path, tenant) => await (await fetch(`${url}${path}`, { headers: { 'x-tenant': tenant, traceparent } })).text() }
 }
 
-t.test('given to register, they hold for the requests of that application', async (t) => {
+t.test('late options given to register apply to the requests of that application', async (t) => {
   const orders = await upstream(t)
   const ctx = newContext({ envelope: 'late', propagate: 'late' })
   const { ask } = await serve(t, ctx, { propagate: { [orders.origin]: ['tenant'] }, envelope: { secrets: SECRETS }, trace: false }, orders.origin)
@@ -40,7 +40,7 @@ t.test('given to register, they hold for the requests of that application', asyn
   await t.rejects(ctx.hydrate(envelope.replace('acme', 'globex'), () => {}), { code: 'FST_CTX_ENVELOPE_REFUSED' })
 })
 
-t.test('two applications that share a context: each by its own, outside of both by what both allow', async (t) => {
+t.test('two applications share a context: each uses its own late options, and outside both only what both allow applies', async (t) => {
   const [a, b] = [await upstream(t), await upstream(t)]
   const ctx = newContext()
   const first = await serve(t, ctx, { propagate: { [a.origin]: ['tenant'] }, envelope: { secrets: SECRETS } }, a.origin)
@@ -49,11 +49,11 @@ t.test('two applications that share a context: each by its own, outside of both 
   await second.ask('/call', 'globex')
   await ctx.run({ tenant: 'job' }, async () => { await fetch(a.origin) })
   t.same(a.all('x-tenant'), ['acme', undefined, undefined], "the origin of one is not the other's")
-  for (const { ask } of [first, second]) t.equal(await ctx.hydrate(await ask('/envelope', 'acme'), () => ctx.get('tenant')), 'acme', 'each takes what it has signed')
+  for (const { ask } of [first, second]) t.equal(await ctx.hydrate(await ask('/envelope', 'acme'), () => ctx.get('tenant')), 'acme', 'each accepts what it has signed')
   await t.rejects(ctx.hydrate(newContext().run({ tenant: 'acme' }, () => '{}'), () => {}), { code: 'FST_CTX_ENVELOPE_REFUSED' }, 'nothing unsigned')
 })
 
-t.test('encapsulated: in a part of the application alone', async (t) => {
+t.test('late options in an encapsulated part apply only to that part', async (t) => {
   const orders = await upstream(t)
   const ctx = newContext()
   const app = Fastify()
@@ -67,7 +67,7 @@ t.test('encapsulated: in a part of the application alone', async (t) => {
   t.same(orders.all('x-tenant'), ['acme', undefined])
 })
 
-t.test('configure: in a worker, where no application is', async (t) => {
+t.test('configure sets late options in a worker without an application', async (t) => {
   const orders = await upstream(t)
   const { ask } = await serve(t, newContext({ envelope: 'late' }), { envelope: { secrets: SECRETS } })
   const envelope = await ask('/envelope', 'acme')
@@ -83,7 +83,7 @@ t.test('configure: in a worker, where no application is', async (t) => {
   t.throws(() => { worker.configure({}) }, { code: 'FST_CTX_ALREADY_CONFIGURED' })
 })
 
-t.test("'late' fails closed until the option is given: nothing is signed, taken or sent, and no application starts", async (t) => {
+t.test("'late' fails closed until the option is given: nothing is signed, accepted or sent, and no application starts", async (t) => {
   const orders = await upstream(t)
   const ctx = newContext({ envelope: 'late', propagate: 'late' })
   const forged = newContext().run({ tenant: 'globex' }, () => 'forged')
@@ -103,7 +103,7 @@ t.test("'late' fails closed until the option is given: nothing is signed, taken 
   t.equal(await ctx.hydrate(await ask('/envelope', 'acme'), () => ctx.get('tenant')), 'acme')
 })
 
-t.test('the ready-made context in a worker: its keys come by configure', async (t) => {
+t.test('configure gives the ready-made context its keys in a worker', async (t) => {
   readyMade.configure({ keys: { tenant: { carry: true, log: true } }, envelope: { secrets: SECRETS } })
   const envelope = readyMade.run({ tenant: 'acme' } as never, () => readyMade.dehydrate())
   t.equal(await readyMade.hydrate(envelope, () => readyMade.get('tenant' as never)), 'acme')

@@ -105,7 +105,7 @@ t.test('"incoming request" of an injected request has no field of the request th
 
 if (fastifyHas('LogController')) {
   for (const reenter of [true, false]) {
-    t.test(`what is written before the scope opens carries no fields, on routes that are declared before the plugin has loaded, too, with reenter: ${reenter}`, async (t) => {
+    t.test(`lines before the scope opens have no fields, also on routes declared before the plugin has loaded, with reenter: ${reenter}`, async (t) => {
       const ctx = makeContext()
       const lines = new Lines(t)
       const app: FastifyInstance = Fastify({ logger: { stream: lines } })
@@ -113,7 +113,7 @@ if (fastifyHas('LogController')) {
       app.register(ctx.plugin, { reenter })
       app.get('/', async () => (await app.inject({ url: '/inner', headers: { 'x-request-id': 'B', 'x-tenant-id': 'B' } })).body)
       app.get('/inner', async (request) => { request.log.info('handler'); return 'ok' })
-      // A server that is started in a scope takes connections in it.
+      // A server that starts in a scope accepts connections in it.
       const { url } = await ctx.run({ tenant: 'starter' }, () => listen(t, app))
       t.equal(await (await fetch(url, { headers: { 'x-request-id': 'A', 'x-tenant-id': 'A' } })).text(), 'ok')
       t.equal((await fetch(`${url}/none`, { headers: { 'x-request-id': 'C' } })).status, 404)
@@ -125,7 +125,7 @@ if (fastifyHas('LogController')) {
   }
 }
 
-t.test('request.log of a route outside the plugin carries the fields of the scope that the route opens', async (t) => {
+t.test('request.log of a route outside the plugin writes the fields of the scope that the route opens', async (t) => {
   const ctx = makeContext()
   const lines = new Lines(t)
   const app: FastifyInstance = Fastify({ logger: { stream: lines } })
@@ -283,7 +283,7 @@ t.test('an enumerable property of Object.prototype is on no log line', async (t)
   }
 })
 
-t.test('a getter in what is logged is called as often as pino calls it, and what it throws reaches the code that logs', async (t) => {
+t.test('a getter in a logged object is called as often as pino calls it, and its error reaches the code that logs', async (t) => {
   const seen: Record<string, unknown[]> = { ours: [], bare: [] }
   function writeLines (who: string, logger: Logger): void {
     for (const name of ['err', 'tenant', 'reqId', 'other']) {
@@ -309,7 +309,7 @@ t.test('a getter in what is logged is called as often as pino calls it, and what
   t.same(lines.raw.flatMap(repeatedNames), [])
 })
 
-t.test('lines after the end, by old and fresh children, need no instance of a class that the serializer calls', async (t) => {
+t.test('lines after the end, by existing and new children, do not need the original class instance for a serializer', async (t) => {
   class User {
     readonly #id: string
     constructor (id: string) { this.#id = id }
@@ -352,7 +352,7 @@ t.test('frozen children write lines with the fields', async (t) => {
   for (const name of ['request.log', 'app.log']) t.match(lines.one(`frozen child of ${name}`), { reqId: 'A', tenant: 'A', part: 1 })
 })
 
-t.test('a timestamp function that returns no JSON does not end the start, and its text is written', async (t) => {
+t.test('a timestamp function that does not return JSON does not stop the start, and its text is written', async (t) => {
   const written: string[] = []
   const { call } = await setting(t, () => ({ logger: { timestamp: () => ',time:now', stream: { write (line: string) { written.push(line) } } } }), (app) => {
     app.get('/', async (request) => { request.log.info('line'); return 'ok' })

@@ -18,7 +18,7 @@ t.test('the symbols are renamed', async (t) => {
   t.notOk(names.some((name) => name.startsWith('fastify.')))
 })
 
-t.test('with renamed internals a warning for each names what does not work; values, log lines, required keys, time limits and ends still do', async (t) => {
+t.test('with renamed internals one warning each names what does not work; values, log lines, required keys, time limits and ends still do', async (t) => {
   const seen = warnings(t, 'FST_CTX_NOT_REPLACED')
   const ctx = createContext({ tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'] as string | undefined, log: true }) })
   const lines = new Lines(t)

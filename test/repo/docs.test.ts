@@ -21,7 +21,7 @@ t.test('docs: each ts block compiles', async (t) => {
   const host = cachedHost()
   // The other pages of recipes stand line by line in their tests, which the compiler reads: test/compat/recipes.test.ts.
   const blocks = PAGES.filter((file) => !file.startsWith('docs/recipes-')).flatMap(blocksOf)
-  // What a block declares of a module holds in its whole program, so such a block has a program of its own.
+  // A declaration for a module applies to the whole program, so a block with one gets a separate program.
   const alone = blocks.filter(({ code }) => code.includes('declare module'))
   for (const program of [blocks.filter((block) => !alone.includes(block)), ...alone.map((block) => [block])]) {
     for (const [block, found] of complaints(program, host)) t.same(found, [], `${block.file}:${block.line}`)
@@ -53,7 +53,7 @@ t.test('docs: each block marked so runs, and writes the log lines shown below it
 interface Block {
   readonly file: string
   readonly line: number
-  /** The program of `examples/readme` that it is a part of. */
+  /** The program of `examples/readme` that contains it. */
   readonly program: string | undefined
   readonly code: string
   readonly run: boolean
@@ -61,7 +61,7 @@ interface Block {
   readonly log: readonly string[]
 }
 
-/** The programs of which the README shows a part: readers see no scaffolding, and what they see runs. They import each other. */
+/** The programs of which the README shows a part, so that its visible code runs. They import each other. */
 const programs = filesIn('examples/readme', '.ts').map((path) => ({ path, text: read(path) }))
 
 /**
@@ -87,7 +87,7 @@ function blocksOf (file: string): Block[] {
   })
 }
 
-/** What the compiler reports about the blocks of one program, each a module of its own; as strict as about our own code. */
+/** The compiler errors in the blocks of one program, each a separate module, with our own strictness. */
 function complaints (blocks: readonly Block[], host: ts.CompilerHost): Map<Block, string[]> {
   const files = new Map(blocks.map((block, i) => [join(ROOT, block.program ?? `block-${i}.ts`), block]))
   const getSourceFile: typeof host.getSourceFile = (name, language) => files.has(name) ? ts.createSourceFile(name, files.get(name)!.code, language, true) : host.getSourceFile(name, language)
@@ -116,7 +116,7 @@ function cachedHost (): ts.CompilerHost {
   }
 }
 
-/** A block as a program of its own: on a copy of what is in lib, and on a port that is free. */
+/** Runs a block as a separate program, with a copy of lib and a free port. */
 function runnable (code: string): string {
   return stripped(code).replace(/from 'fastify-ctx(?:\/(\w+))?'/g, (_, entry: string = 'index') => `from './lib/${entry}.js'`)
     .replace(/from '\.\/(\w+)\.ts'/g, "from './$1.js'").replaceAll('port: 3000', 'port: 0')

@@ -32,26 +32,26 @@ t.test('workflows', async (t) => {
     for (const { name, text } of workflows) t.same(lint(text, `${WORKFLOWS}/${name}`), [], name)
   })
 
-  t.test('each run: is a command of npm alone, but for one that is named', async (t) => {
+  t.test('each run: step is an npm command, except for the listed ones', async (t) => {
     const steps = workflows.flatMap(({ text }) => jobsOf(text).flatMap(({ steps }) => steps)).filter(({ run }) => run !== undefined)
     t.not(steps.length, 0)
     t.same(steps.filter(({ run }) => !/^npm (?:ci|test|run [\w:-]+|publish(?: --[\w-]+(?: public)?)*)$/.test(run!)).map(({ name }) => name), ['The tag is the version'])
   })
 
-  t.test('a release is a tag that is the version, passes npm test and publishes with provenance', async (t) => {
+  t.test('a release is a version tag that passes npm test and is published with provenance', async (t) => {
     const release = parse(read(`${WORKFLOWS}/release.yml`)) as { on: object, permissions: object, jobs: Record<string, Job> }
     t.same([release.on, release.permissions], [{ push: { tags: ['v*.*.*'] } }, { contents: 'read' }])
     const { publish, ...others } = release.jobs
     t.same(others, {})
     t.same(publish!.permissions, { contents: 'read', 'id-token': 'write' }, 'npm signs the provenance with the identity of the workflow')
     t.same(publish!.steps.flatMap(({ run, name }) => name ?? run ?? []), ['The tag is the version', 'npm ci', 'npm test', 'npm publish --provenance --access public'])
-    t.notMatch(read(`${WORKFLOWS}/release.yml`), /secrets\.|NODE_AUTH_TOKEN/, 'no token is kept')
+    t.notMatch(read(`${WORKFLOWS}/release.yml`), /secrets\.|NODE_AUTH_TOKEN/, 'no token is stored')
   })
 
   t.test('CI tests with Redis and a browser', async (t) => {
     const job = jobsOf(read(`${WORKFLOWS}/ci.yml`)).find(({ services }) => services !== undefined)
     t.match(job, { 'runs-on': 'ubuntu-latest', services: { redis: { ports: ['6379:6379'] } } })
-    // Runners of GitHub have Chrome in the path, where the tests look for it.
+    // GitHub's runners have Chrome in the path, where the tests look for it.
     t.match(job!.steps.at(-1), { run: 'npm run test:services', env: { REDIS_PORT: 6379 } })
   })
 

@@ -45,10 +45,10 @@ for (const format of ['esm', 'cjs'] as const) {
   })
 }
 
-t.test('docs/toolchains.md says of each case of the matrix that it passed, or was skipped, and with which versions', async (t) => {
+t.test('docs/toolchains.md lists each case of the matrix as passed or skipped, with its versions', async (t) => {
   const groups = [...compilers, ...bundles, ...runtimes, ...runners, ...managers, ...libraries] as Group[]
   const rows = readRows(readFileSync(join(ROOT, 'docs/toolchains.md'), 'utf8')) as Map<string, string[]>
-  // The cases are made, and not run.
+  // The cases are created, but not run.
   const kit = { fixtures: join(ROOT, 'test/toolchains') }
   t.same([...rows.keys()], groups.map(({ name }) => name))
   for (const { name, tools, cases } of groups) {
@@ -64,7 +64,7 @@ t.test('docs/toolchains.md says of each case of the matrix that it passed, or wa
 
 interface Group { readonly name: string, readonly tools: string[], readonly cases: (kit: object, folder: string) => object }
 
-/** What Node.js prints. */
+/** The output of Node.js. */
 async function print (...args: string[]): Promise<string> {
   return await new Promise((resolve) => {
     execFile(process.execPath, args, { cwd: ROOT, env: { PATH: process.env.PATH, _TAPJS_PROCESSINFO_COVERAGE_: '0' } }, (_error, stdout, stderr) => { resolve(stdout + stderr) })

@@ -1,4 +1,4 @@
-// The site that `npm run docs` builds, in the Chromium that this machine has: every link, both colour schemes, a phone's width, the search.
+// The site that `npm run docs` builds, in an installed Chromium: every link, both colour schemes, a phone's width, the search.
 import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -15,14 +15,14 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 const SITE = join(ROOT, '.site/html')
 const TYPES: Readonly<Record<string, string>> = { '.css': 'text/css', '.html': 'text/html', '.js': 'text/javascript', '.json': 'application/json', '.svg': 'image/svg+xml' }
 
-/** A phone of the smaller kind. */
+/** A small phone. */
 const PHONE = { width: 360, height: 740 }
 const DESKTOP = { width: 1280, height: 900 }
 
-/** The least ratio of contrast of text, and of the colours of code (WCAG 2.2, 1.4.3 and 1.4.11). */
+/** The minimum contrast of text and of the colours of code (WCAG 2.2, 1.4.3 and 1.4.11). */
 const CONTRAST = { text: 4.5, code: 3 }
 
-/** What a page is asked, as text: it runs in the browser. */
+/** The checks of a page, as text that runs in the browser. */
 const LOOK = `(() => {
   const channels = (color) => color.match(/[\\d.]+/g).map(Number)
   const luminance = (rgb) => { const [r, g, b] = rgb.map((c) => { c /= 255; return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4 }); return 0.2126 * r + 0.7152 * g + 0.0722 * b }
@@ -54,7 +54,7 @@ const LOOK = `(() => {
 interface Look {
   readonly title: string
   readonly dark: boolean
-  /** By how many pixels the page is wider than the window. */
+  /** How many pixels the page is wider than the window. */
   readonly wider: number
   readonly ids: readonly string[]
   readonly links: readonly string[]
@@ -63,7 +63,7 @@ interface Look {
   readonly code: number
 }
 
-/** Serves the site, as any host of static files does. */
+/** Serves the site like any host of static files. */
 async function serve (t: Tap): Promise<string> {
   const server = createServer(({ url = '/' }, response) => {
     const path = decodeURIComponent(new URL(url, 'http://localhost').pathname)
@@ -76,7 +76,7 @@ async function serve (t: Tap): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-/** A window, what its console complains about, and whom it asks beside the site. */
+/** A window, with its console errors and the foreign hosts that it contacts. */
 async function open (t: Tap, browser: Browser, url: string, colorScheme: 'light' | 'dark', viewport: typeof PHONE) {
   const context = await browser.newContext({ colorScheme, viewport })
   t.teardown(() => context.close())
@@ -110,7 +110,7 @@ function pagesOf (): string[] {
 function testSite (t: Tap, browser: Browser, url: string): void {
   const pages = pagesOf()
 
-  t.test('on a light screen: each link leads to a page and to a heading that exist, and nobody else is asked', async (t) => {
+  t.test('on a light screen each link leads to an existing page and heading, and no other host is contacted', async (t) => {
     const { page, wrong, elsewhere } = await open(t, browser, url, 'light', DESKTOP)
     const looks = new Map<string, Look>()
     for (const path of pages) looks.set(path, await look(page, `${url}${path}`))
@@ -123,23 +123,23 @@ function testSite (t: Tap, browser: Browser, url: string): void {
     }).map((link) => `${path}: ${link}`))
     t.same(broken, [])
     t.same([...looks].flatMap(([path, { pictures }]) => pictures.filter(({ shown }) => !shown).map(({ src }) => `${path}: ${src}`)), [], 'each picture is shown')
-    t.same([...looks].filter(([, { dark, text, code }]) => dark || text < CONTRAST.text || code < CONTRAST.code).map(([path, { dark, text, code }]) => ({ path, dark, text, code })), [], 'text and code can be read')
+    t.same([...looks].filter(([, { dark, text, code }]) => dark || text < CONTRAST.text || code < CONTRAST.code).map(([path, { dark, text, code }]) => ({ path, dark, text, code })), [], 'text and code are readable')
     t.same([...looks].filter(([, { wider }]) => wider > 0).map(([path]) => path), [], 'no page is wider than the window')
     t.same(wrong, [])
     t.same(elsewhere, [])
   })
 
-  t.test('on a dark phone: each page fits its width, and can be read', async (t) => {
+  t.test('on a dark phone each page fits the width and is readable', async (t) => {
     const { page, wrong, elsewhere } = await open(t, browser, url, 'dark', PHONE)
     const looks = new Map<string, Look>()
     for (const path of pages) looks.set(path, await look(page, `${url}${path}`))
     t.same([...looks].filter(([, { wider }]) => wider > 0).map(([path, { wider }]) => ({ path, wider })), [], 'no page is wider than the window')
-    t.same([...looks].filter(([, { dark, text, code }]) => !dark || text < CONTRAST.text || code < CONTRAST.code).map(([path, { dark, text, code }]) => ({ path, dark, text, code })), [], 'text and code can be read')
+    t.same([...looks].filter(([, { dark, text, code }]) => !dark || text < CONTRAST.text || code < CONTRAST.code).map(([path, { dark, text, code }]) => ({ path, dark, text, code })), [], 'text and code are readable')
     t.same(wrong, [])
     t.same(elsewhere, [])
   })
 
-  t.test('the search finds a heading, a code and a phrase, and leads to the place', async (t) => {
+  t.test('the search finds a heading, a code and a phrase, and opens the right place', async (t) => {
     const { page, wrong, elsewhere } = await open(t, browser, url, 'light', DESKTOP)
     for (const [words, path] of [['impersonation', '/work.html'], ['FST_CTX_LATE_READ', '/errors.html'], ['row-level security', '/database.html']] as const) {
       await visit(page, `${url}/`)
@@ -155,7 +155,7 @@ function testSite (t: Tap, browser: Browser, url: string): void {
     t.same(elsewhere, [])
   })
 
-  t.test('the switch of the colour scheme works, and is kept', async (t) => {
+  t.test('the switch of the colour scheme works, and its choice is kept', async (t) => {
     const { page } = await open(t, browser, url, 'light', DESKTOP)
     t.equal((await look(page, `${url}/`)).dark, false)
     await page.click('.VPNavBar .VPSwitchAppearance')

@@ -8,10 +8,10 @@ const NAMES = ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-s
 /** The browser in CHROMIUM, or the first one in the path. */
 const executablePath = process.env.CHROMIUM ?? (process.env.PATH ?? '').split(delimiter).flatMap((folder) => NAMES.map((name) => join(folder, name))).find((file) => existsSync(file))
 
-/** It runs as root in a container, and asks nobody for anything on its own account. */
+/** Flags for running as root in a container, without any requests of its own. */
 const ARGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
 
-/** The Chromium of this machine. Without one, `undefined`, and the test says that it did not run. */
+/** The installed Chromium. Without one, `undefined`, and the test says that it did not run. */
 export async function openBrowser (t: Tap, otherwise: string): Promise<Browser | undefined> {
   if (executablePath === undefined) {
     t.comment(`NOT RUN IN A BROWSER: no Chromium is on this machine. Set CHROMIUM to its path, or apt-get install chromium. ${otherwise}`)

@@ -32,7 +32,7 @@ const RUN = `
 
 /**
  * Runs a program without tap's loader. tap adds it to the NODE_OPTIONS of each process that the thread of a test spawns,
- * whatever the options say, so another thread spawns this one.
+ * regardless of the options, so another thread spawns this one.
  */
 export async function runWithoutTap (command: string, args: string[], { cwd }: Pick<ExecFileOptions, 'cwd'>): Promise<Outcome> {
   const [program, given] = programOf(command, args)

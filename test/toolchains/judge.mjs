@@ -5,7 +5,7 @@ const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/
 /** The line of probe.mjs that reads a value after its scope has ended: a warning names it. */
 const LATE_READ = readFileSync(new URL('probe.mjs', import.meta.url), 'utf8').split('\n').findIndex((line) => line.includes('const anywhere')) + 1
 
-/** Where the warning must say the read is: in the file as it is written, or as a source map gives it back. */
+/** The place that the warning must name: in the bundle, or, with a source map, in the original file. */
 export const SOURCE = new RegExp(`probe\\.m[jt]s:${LATE_READ}:\\d+`)
 
 /**

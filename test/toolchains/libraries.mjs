@@ -1,8 +1,8 @@
-// What may stand beside the package: a linter, and second copies of it and of @fastify/request-context, which must be reported.
+// Neighbours of the package: a linter, and second copies of it and of @fastify/request-context, which must be reported.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** A library of the application's node_modules that uses the package. */
+/** A library in the application's node_modules that uses the package. */
 const LIBRARY = { 'package.json': { name: 'library', type: 'module', exports: './index.js' }, 'index.js': "export { ctx } from 'fastify-ctx'\n" }
 
 const ALLOW = "'@typescript-eslint/no-empty-object-type': ['error', { allowInterfaces: 'with-single-extends' }]"

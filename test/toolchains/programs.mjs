@@ -7,7 +7,7 @@ const probed = (kit, folder, command, args, place) => async () => {
   return kit.judge((await kit.run(folder, command, args)).output, place)
 }
 
-/** Bun leaves a function out of a stack that returns a call, as JavaScriptCore reuses its frame: a warning names the line that called it. */
+/** Bun omits a function that returns a call from the stack, because JavaScriptCore reuses its frame. So the warning names the line that called it. */
 const SOME_LINE = /probe\.mjs:\d+:\d+/
 
 export const runtimes = [

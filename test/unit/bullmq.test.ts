@@ -11,7 +11,7 @@ class Queue {
   addBulk (): void {}
 }
 
-t.test('binds the classes that it is given, and no others', async (t) => {
+t.test('bindBullMQ extends only the classes that it is given', async (t) => {
   t.same(Object.keys(bindBullMQ(ctx, { Queue })), ['Queue', 'run'])
   t.same(Object.keys(bindBullMQ(ctx, { Worker: Queue, FlowProducer: Queue })), ['Worker', 'FlowProducer', 'run'])
   const bound = bindBullMQ(ctx, bullmq)
@@ -25,7 +25,7 @@ t.test('run() calls a function in the scope of a job', async (t) => {
   t.equal(await run(job as never, () => ctx.get('tenant')), 'acme')
 })
 
-t.test('wrong arguments are refused', async (t) => {
+t.test('bindBullMQ refuses invalid arguments', async (t) => {
   t.throws(() => bindBullMQ(ctx, {}), { code: 'FST_CTX_INVALID_ARGUMENT', message: /bindBullMQ takes the classes of BullMQ second/ })
   t.throws(() => bindBullMQ(ctx, { Queue }, { missing: 'skip' as never }), { code: 'FST_CTX_INVALID_OPTION' })
 })

@@ -34,7 +34,7 @@ t.test('createContext refuses invalid keys', async (t) => {
   t.throws(() => createContext({ tenant: { seeds: () => 'x' } } as never), { code: 'FST_CTX_INVALID_OPTION' })
 })
 
-t.test('configure: refuses what it does not take, by name', async (t) => {
+t.test('configure refuses unknown options by name', async (t) => {
   const own = createContext({ tenant: key<string>() })
   for (const options of [undefined, null, 7, 'envelope', []]) t.throws(() => { own.configure(options as never) }, { code: 'FST_CTX_INVALID_OPTION', message: "'ctx.configure'" })
   for (const name of ['keys', 'requestId', 'envelop']) t.throws(() => { own.configure({ [name]: {} }) }, { code: 'FST_CTX_INVALID_OPTION', message: `'${name}' is not an option of ctx.configure(), which takes envelope, propagate, trace, diagnostics` })

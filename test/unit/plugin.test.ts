@@ -50,7 +50,7 @@ t.test('a custom context refuses keys at registration', async (t) => {
   await t.rejects(async () => { await Fastify().register(own.plugin, { keys: {} } as never) }, { code: 'FST_CTX_INVALID_OPTION', message: /createContext/ })
 })
 
-t.test('it may get the options that come late, and no others of createContext', async (t) => {
+t.test('registration accepts late options, and no others of createContext', async (t) => {
   const own = createContext({ tenant: key<string>({ header: 'x-tenant' }) })
   await t.rejects(async () => { await Fastify().register(own.plugin, { propagate: { 'https://api.example': ['user'] } }) }, { code: 'FST_CTX_INVALID_OPTION', message: /propagate/ })
   const propagate = { 'https://api.example': ['tenant'] }

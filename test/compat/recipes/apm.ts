@@ -1,10 +1,10 @@
-// node apm.ts <agent>: requests of two tenants under an agent that wraps Fastify when it is loaded. Prints which tenant each recorded request is labelled with.
+// node apm.ts <agent>: requests of two tenants under an agent that wraps Fastify when it is loaded. Prints the tenant label of each recorded request.
 import { createRequire } from 'node:module'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 
 const require = createRequire(import.meta.url)
 
-/** Starts each agent. What it returns is called with the application. Agents print or send what they record. */
+/** Starts each agent. The returned function is called with the application. Agents print or send what they record. */
 const AGENTS: Readonly<Record<string, () => (app: FastifyInstance) => void>> = {
   /** It prints its spans as lines of JSON. */
   'dd-trace' () {

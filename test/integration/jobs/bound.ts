@@ -20,7 +20,7 @@ const bound = bindBullMQ(ctx, bullmq)
 export const { run } = bound
 const open = bindBullMQ(ctx, bullmq, { missing: 'run', signData: false })
 
-/** Everything that happens to jobs, with the tenant that is seen there. */
+/** Each event of a job, with the tenant that its code sees. */
 class Heard {
   readonly all: Array<readonly [what: string, n: number, seen: string | undefined, code?: string]> = []
 
@@ -37,7 +37,7 @@ class Heard {
   }
 }
 
-/** Makes a worker within a request of somebody else: neither its jobs nor its listeners may see that. */
+/** Creates a worker in an unrelated request, which neither its jobs nor its listeners may see. */
 function consume ({ Worker }: typeof bound, where: Where, name: string, fn: (job: Job) => unknown): Heard {
   const heard = new Heard()
   const worker = ctx.run({ tenant: 'of the maker' }, () => new Worker<Data>(name, async (job) => {
@@ -53,10 +53,10 @@ function consume ({ Worker }: typeof bound, where: Where, name: string, fn: (job
   return heard
 }
 
-/** What is closed at the end, all at once: each waits for its connection. */
+/** Closes everything at once, because each one waits for its connection. */
 const closing: Array<{ close (): Promise<unknown> }> = []
 
-/** @param start starts the back end, and says where it is */
+/** @param start starts the back end and returns its address */
 export function testBoundJobs (t: Tap, start: (t: Tap) => Promise<Where>): void {
   t.test('fastify-ctx/bullmq', async (t) => {
     const where = await start(t)
@@ -69,7 +69,7 @@ export function testBoundJobs (t: Tap, start: (t: Tap) => Promise<Where>): void 
     const queue = queueOf(bound, 'bound')
     await queue.waitUntilReady()
 
-    await t.test('jobs of many requests at once, of one worker: each and its listeners see their own request', async (t) => {
+    await t.test('jobs of many concurrent requests, run by one worker: each job and its listeners see their own request', async (t) => {
       const app = Fastify()
       await app.register(ctx.plugin)
       app.post<{ Params: { n: number } }>('/:n', async ({ params: { n } }) => { await queue.add('send', { n: Number(n) }) })
@@ -85,7 +85,7 @@ export function testBoundJobs (t: Tap, start: (t: Tap) => Promise<Where>): void 
       }
     })
 
-    await t.test('retries and delays: each attempt begins with the scope that the job was added in', async (t) => {
+    await t.test('retries and delays: each attempt starts with the scope in which the job was added', async (t) => {
       const notes: Array<string | undefined> = []
       const heard = consume(bound, where, 'retried', async (job) => {
         notes.push(ctx.get('note'))
@@ -100,7 +100,7 @@ export function testBoundJobs (t: Tap, start: (t: Tap) => Promise<Where>): void 
       t.same(notes, ['first', 'first', 'first'])
     })
 
-    await t.test('a moved, changed, or missing envelope: the job fails at once and for good, and its processor is not called', async (t) => {
+    await t.test('a job with a moved, changed or missing envelope fails at once without a retry, and its processor is not called', async (t) => {
       const heard = consume(bound, where, 'attacked', () => {})
       const victim = await ctx.run({ tenant: 'acme' }, () => queue.add('send', { n: 200 }))
       const { 'fastify-ctx': envelope } = victim.opts as { 'fastify-ctx': string }
@@ -114,7 +114,7 @@ export function testBoundJobs (t: Tap, start: (t: Tap) => Promise<Where>): void 
       for (const n of [0, 1, 2, 3, 4]) t.same(heard.of(n), [['active', undefined], ['failed', undefined, 'FST_CTX_ENVELOPE_REFUSED']], `job ${n}`)
     })
 
-    await t.test('jobs of a scheduler have no scope, also where a request made the scheduler, and others are worked on beside them', async (t) => {
+    await t.test('jobs of a scheduler have no scope, even if a request created the scheduler, and other jobs run next to them', async (t) => {
       const queue = queueOf(open, 'scheduled')
       const heard = consume(open, where, 'scheduled', async () => { await sleep(10) })
       await ctx.run({ tenant: 'acme' }, () => queue.upsertJobScheduler('every', { every: 100 }, { name: 'tick', data: { n: 1 } }))
@@ -139,7 +139,7 @@ export function testBoundJobs (t: Tap, start: (t: Tap) => Promise<Where>): void 
       }
     })
 
-    await t.test('a job that replaces another by its deduplication id brings its own scope', async (t) => {
+    await t.test('a job that replaces another by its deduplication id has its own scope', async (t) => {
       const queue = queueOf(bound, 'replaced')
       for (const [tenant, n] of [['acme', 1], ['globex', 2]] as const) {
         await ctx.run({ tenant }, () => queue.add('send', { n }, { delay: 200, deduplication: { id: 'same', ttl: 5000, replace: true } }))
@@ -149,7 +149,7 @@ export function testBoundJobs (t: Tap, start: (t: Tap) => Promise<Where>): void 
       t.same(heard.all.filter(([what]) => what === 'begun'), [['begun', 2, 'globex']])
     })
 
-    await t.test('a flow: the jobs of all its queues see its scope', async (t) => {
+    await t.test('a flow: the jobs of all its queues have its scope', async (t) => {
       const flows = new bound.FlowProducer(connect(where))
       closing.push(flows)
       const heard = ['parents', 'children'].map((name) => consume(bound, where, name, () => {}))
@@ -158,7 +158,7 @@ export function testBoundJobs (t: Tap, start: (t: Tap) => Promise<Where>): void 
       t.same(heard.flatMap(({ all }) => all.filter(([what]) => what === 'completed')).sort(), [['completed', 1, 'acme'], ['completed', 2, 'acme'], ['completed', 3, 'acme']])
     })
 
-    await t.test('run(): in a listener of QueueEvents, and in the file of a sandboxed processor', async (t) => {
+    await t.test('run() works in a listener of QueueEvents and in the file of a sandboxed processor', async (t) => {
       const queue = queueOf(bound, 'sandboxed')
       const events = new bullmq.QueueEvents('sandboxed', { ...connect(where), blockingTimeout: 200 })
       closing.push(events)

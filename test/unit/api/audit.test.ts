@@ -38,7 +38,7 @@ t.test('the channel publishes the start and the end of an impersonation, with lo
   t.notMatch(JSON.stringify(heard), /canary/)
 })
 
-t.test('the outcome is how the function ended', async (t) => {
+t.test('the outcome of an impersonation is how its function ended', async (t) => {
   const error = new Error('failed')
   const rejected = async (): Promise<never> => { await turns(1); throw error }
   for (const [what, fn, outcome] of [
@@ -105,7 +105,7 @@ t.test('the function keeps its name in ctx.inFlight()', async (t) => {
   await done
 })
 
-t.test('in a request: its id and route; where a hook calls done in it, the end is that of the request', async (t) => {
+t.test('in a request: its id and route; if a hook calls done in it, it ends with the request', async (t) => {
   const lines = new Lines(t)
   const heard = listenIn(t)
   const app = Fastify({ logger: { stream: lines, redact: ['user'] } })
@@ -153,7 +153,7 @@ t.test('rest: true: the start in the hook, the end with the request, and onImper
   t.same(heard.map(({ phase, outcome, seen }) => [phase, outcome, seen]), [['start', undefined, 'bob'], ['end', 'returned', 'bob'], ['refused', undefined, 'ada']])
 })
 
-t.test('onImpersonate is asked in the scope of the caller, before anything runs', async (t) => {
+t.test('onImpersonate is called in the scope of the caller, before anything runs', async (t) => {
   const asked: Array<ImpersonateRequest & { readonly seen: unknown }> = []
   const guarded = createContext(keys, { onImpersonate: (request) => { asked.push({ ...request, seen: guarded.get('user') }) } })
   const heard = listenIn(t, guarded)
@@ -164,7 +164,7 @@ t.test('onImpersonate is asked in the scope of the caller, before anything runs'
   t.same(heard.map(({ phase }) => phase), ['start', 'end'])
 })
 
-t.test('whatever is no clear yes refuses: nothing runs, nothing changes, and subscribers hear of it', async (t) => {
+t.test('any result of onImpersonate except true or undefined refuses: nothing runs or changes, and subscribers get no message', async (t) => {
   const heard = listenIn(t)
   const cause = new Error('not you')
   for (const [what, onImpersonate, message] of [
@@ -191,7 +191,7 @@ t.test('whatever is no clear yes refuses: nothing runs, nothing changes, and sub
   }
 })
 
-t.test('without subscribers onImpersonate is asked all the same, and subscribers that come later hear nothing of it', async (t) => {
+t.test('without subscribers onImpersonate is still called, and later subscribers get nothing of it', async (t) => {
   const guarded = createContext(keys, { onImpersonate: ({ reason }) => reason === 'good' })
   await guarded.run({ user: ada }, async () => {
     t.throws(() => guarded.impersonate({ user: bob }, { reason: 'bad' }, () => {}), { code: 'FST_CTX_IMPERSONATION_REFUSED' })
@@ -204,7 +204,7 @@ t.test('without subscribers onImpersonate is asked all the same, and subscribers
   })
 })
 
-t.test('several applications that share the ready-made context must all allow what happens outside of their requests', async (t) => {
+t.test('several applications that share the ready-made context must all allow an impersonation outside their requests', async (t) => {
   const asked: string[] = []
   for (const name of ['first', 'second']) {
     const app = Fastify()

@@ -35,7 +35,7 @@ t.test('bindEmitter: listeners run in the scope in which they were added; other 
   for (const other of [undefined, null, {}, new EventTarget(), { on () {} }]) t.throws(() => ctx.bindEmitter(other as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: /takes an EventEmitter of Node; .* bind each listener with ctx\.bind\(listener\)$/ })
 })
 
-t.test('exit: the function runs outside of every scope, of all contexts, and so does what it starts', async (t) => {
+t.test('exit: the function, and everything that it starts, runs outside every scope of all contexts', async (t) => {
   const other = createContext({ user: key<string>() })
   const seen = (): unknown[] => [ctx.get('tenant'), other.get('user'), asyncLocalStorage.getStore()]
   await ctx.run({ tenant: 'acme' }, async () => {
@@ -51,7 +51,7 @@ t.test('exit: the function runs outside of every scope, of all contexts, and so 
   t.throws(() => ctx.exit('fn' as never), { code: 'FST_CTX_INVALID_ARGUMENT', message: /^ctx\.exit takes / })
 })
 
-t.test('exit: a resource that the first request makes works outside of all requests', async (t) => {
+t.test('exit: a resource created by the first request works outside all requests', async (t) => {
   const app = Fastify()
   await app.register(ctx.plugin)
   let ticks: EventEmitter | undefined

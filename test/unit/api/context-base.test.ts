@@ -3,7 +3,7 @@ import t from 'tap'
 import context, { createContext, key } from '../../../lib/index.ts'
 import { gate, listen, turns } from '../../support/support.ts'
 
-t.test('ctx and request.ctx have the same calls; beside them ctx has its plugin and its options, and request.ctx its keys', async (t) => {
+t.test('ctx and request.ctx have the same methods; ctx also has its plugin and options, and request.ctx its keys', async (t) => {
   const ctx = createContext({ tenant: key<string>() })
   const app = Fastify()
   await app.register(ctx.plugin)
@@ -35,7 +35,7 @@ t.test('the calls that need a scope throw after its end, also through request.ct
   for (const call of await late.promise) t.throws(call as () => unknown, { code: 'FST_CTX_ENDED' })
 })
 
-/** The names of all that an object has, but for what any object has. */
+/** The names of all members of an object, except those of every object. */
 function namesOf (object: object): string[] {
   const names = new Set<string>()
   for (let holder = object; holder !== Object.prototype; holder = Object.getPrototypeOf(holder) as object) for (const name of Object.getOwnPropertyNames(holder)) names.add(name)

@@ -13,7 +13,7 @@ const newContext = () => createContext({
 
 const ada = { id: 'ada', email: 'ada@acme.example' }
 
-t.test('fields are those of a log line, as the logger of the application writes them', async (t) => {
+t.test('fields returns the fields of a log line, as the application\'s logger writes them', async (t) => {
   const ctx = newContext()
   const lines = new Lines(t)
   const app = Fastify({ requestIdLogLabel: 'id', logger: { stream: lines, base: null, timestamp: false, redact: ['user.email'], serializers: { plan: (size: number) => `${size} items` } } })
@@ -35,7 +35,7 @@ t.test('fields are those of a log line, as the logger of the application writes 
   t.same(written, expected)
 })
 
-t.test('fields: those of other contexts around are among them; the caller may change the object', async (t) => {
+t.test('fields includes those of enclosing scopes of other contexts, and the caller may change the object', async (t) => {
   const [outer, inner] = [newContext(), createContext({ shard: key<number>({ log: true }) })]
   outer.run({ requestId: 'o-1', tenant: 'acme', user: ada }, () => {
     inner.run({ requestId: 'i-1', shard: 7 }, () => {
@@ -50,7 +50,7 @@ t.test('fields: those of other contexts around are among them; the caller may ch
   t.same(outer.fields(), {})
 })
 
-t.test('fields: after the end they are what they were', async (t) => {
+t.test('after the end fields returns the last fields', async (t) => {
   const ctx = newContext()
   const app = Fastify({ logger: { stream: new Lines(t) } })
   await app.register(ctx.plugin)

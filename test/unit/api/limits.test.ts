@@ -3,12 +3,12 @@ import { createContext, key } from '../../../lib/index.ts'
 
 const ctx = createContext({ tenant: key<string>() })
 
-t.test('outside a scope the signal is never aborted, and nothing limits the work', async (t) => {
+t.test('outside a scope the signal is never aborted, and there is no deadline', async (t) => {
   t.notOk(ctx.signal.aborted)
   t.equal(ctx.deadline, undefined)
 })
 
-t.test('within a run with a time limit, the deadline is what is left of it in whole milliseconds, and never less than 0', async (t) => {
+t.test('in a run with a time limit, deadline is the remaining time in whole milliseconds, never less than 0', async (t) => {
   ctx.run({}, () => { t.equal(ctx.deadline, undefined) })
   ctx.run({}, () => {
     t.ok(Number.isInteger(ctx.deadline))

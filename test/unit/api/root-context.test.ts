@@ -23,12 +23,12 @@ async function serve (t: Tap, ctx: Ctx, build: (app: FastifyInstance) => void): 
   return { lines, ask: async (path, tenant) => await (await fetch(`${url}${path}`, { headers: { 'x-tenant': tenant, 'x-request-id': `of-${tenant}` } })).json() }
 }
 
-/** As a repository does it. */
+/** Like a repository. */
 const transaction = async <R>(ctx: Ctx, fn: () => Promise<R>): Promise<R> => await ctx.run({ connection: {} }, async () => { await sleep(3); return await fn() })
 
 const of = (request: FastifyRequest): Ctx => request.ctx as unknown as Ctx
 
-t.test('from within transactions: a value, a cache, memo and onEnd of the request, next to a request of another tenant', async (t) => {
+t.test('ctx.root in a transaction: a value, the cache, memo and onEnd are those of the request, next to a request of another tenant', async (t) => {
   const ctx = newContext()
   const made: string[] = []
   const ends: string[] = []
@@ -61,11 +61,11 @@ t.test('from within transactions: a value, a cache, memo and onEnd of the reques
     const found = [`plan of ${tenant}`, `rates for ${tenant}`, false, true]
     t.same(answers[i], [found, found, `user of ${tenant}`, [`transaction of ${tenant}`, `transaction of ${tenant}`]])
     t.same(made.filter((text) => text.includes(tenant)), [`plan of ${tenant}, outside a transaction`], 'computed once, and not from uncommitted rows')
-    t.same(ends.filter((text) => text.endsWith(tenant)), [`transaction of ${tenant}`, `transaction of ${tenant}`, `cache of ${tenant}`, `request of ${tenant}`, `request of ${tenant}`], 'each at its end, the last given first')
+    t.same(ends.filter((text) => text.endsWith(tenant)), [`transaction of ${tenant}`, `transaction of ${tenant}`, `cache of ${tenant}`, `request of ${tenant}`, `request of ${tenant}`], 'each at its end, in reverse order')
   }
 })
 
-t.test('a run with another tenant shares no result with what is around it', async (t) => {
+t.test('ctx.root: a run with another tenant shares no result with the scopes around it', async (t) => {
   const ctx = newContext()
   const load = ctx.root.memo(() => `rows of ${ctx.get('tenant')}`)
   const cached = (): string => ctx.root.cache.getOrSet('rows', () => `cached rows of ${ctx.get('tenant')}`)
@@ -79,7 +79,7 @@ t.test('a run with another tenant shares no result with what is around it', asyn
   for (const tenant of TENANTS) t.same(await ask('/', tenant), [rows(tenant), [rows('other'), rows('other')], rows('undefined'), rows(tenant), rows(tenant)])
 })
 
-t.test('in an impersonation it is that: nothing becomes the real user\'s', async (t) => {
+t.test('ctx.root in an impersonation is the impersonation, so nothing is shared with the real user', async (t) => {
   const ctx = newContext()
   const load = ctx.root.memo(() => `rows of ${ctx.get('tenant')}`)
   const ends: unknown[] = []
@@ -101,7 +101,7 @@ t.test('in an impersonation it is that: nothing becomes the real user\'s', async
   ])
 })
 
-t.test('where the request goes on in an inner scope, that is its root', async (t) => {
+t.test('ctx.root of a request that continues in an inner scope is that scope', async (t) => {
   const ctx = newContext()
   const load = ctx.root.memo(() => `rows of ${ctx.get('tenant')}`)
   const { ask } = await serve(t, ctx, (app) => {
@@ -116,7 +116,7 @@ t.test('where the request goes on in an inner scope, that is its root', async (t
   t.same(await ask('/rest', 'acme'), ['rows of customer', 'customer', 'x'])
 })
 
-t.test('in detached work, in a job and after hydrate it is their own root', async (t) => {
+t.test('ctx.root in detached work, in a job and after hydrate is their own root', async (t) => {
   const ctx = newContext()
   const done = gate<unknown>()
   const { ask } = await serve(t, ctx, (app) => {
@@ -144,7 +144,7 @@ t.test('in detached work, in a job and after hydrate it is their own root', asyn
   })
 })
 
-t.test('outside a scope and after its end it is like ctx', async (t) => {
+t.test('ctx.root outside a scope and after its end behaves like ctx', async (t) => {
   const ctx = newContext()
   let calls = 0
   const count = ctx.root.memo(() => ++calls)
@@ -165,7 +165,7 @@ t.test('outside a scope and after its end it is like ctx', async (t) => {
   t.same(await late.promise, ['FST_CTX_ENDED', 'FST_CTX_ENDED', 'FST_CTX_ENDED'])
 })
 
-t.test('every call acts on the unit of work; root of root is itself; log lines are the request\'s', async (t) => {
+t.test('ctx.root: every call acts on the unit of work, root.root is root, and log lines are the request\'s', async (t) => {
   const ctx = newContext()
   t.equal(ctx.root.root, ctx.root)
   const { ask, lines } = await serve(t, ctx, (app) => {
@@ -180,7 +180,7 @@ t.test('every call acts on the unit of work; root of root is itself; log lines a
   t.equal(readyMade.run({}, () => readyMade.run({}, () => { readyMade.root.cache.set('x', 1); return readyMade.root.cache.get('x') })), 1)
 })
 
-t.test('two contexts: what is computed in the root of one sees the values of the other', async (t) => {
+t.test('ctx.root with two contexts: values computed in the root of one see the values of the other', async (t) => {
   const [ctx, other] = [newContext(), createContext({ shard: key<string>({ seed: () => 's-1' }) })]
   const load = ctx.root.memo(() => `${ctx.get('tenant')} on ${other.get('shard')}`)
   const cached = (): string => ctx.root.cache.getOrSet('x', () => `${ctx.get('tenant')} on ${other.get('shard')}`)
@@ -197,7 +197,7 @@ t.test('two contexts: what is computed in the root of one sees the values of the
   t.same(await ask('/', 'acme'), [['acme on s-1', 'acme on s-1'], ['acme on s-2', 'acme on s-2'], 'acme on s-1'])
 })
 
-t.test('a cache computes in its own scope, from whichever scope it is asked', async (t) => {
+t.test('ctx.root: a cache computes in its own scope, for any calling scope', async (t) => {
   const ctx = newContext()
   ctx.run({ tenant: 'acme' }, () => {
     const { cache } = ctx

@@ -27,7 +27,7 @@ t.test('get, has and require inside a scope', async (t) => {
   })
 })
 
-t.test('entries: the keys that have a value', async (t) => {
+t.test('entries returns the keys that have a value', async (t) => {
   t.same(ctx.entries(), [])
   ctx.run({ requestId: 'r-1', tenant: 'acme', count: 0 }, () => {
     const expected = [['requestId', 'r-1'], ['tenant', 'acme'], ['count', 0]]
@@ -36,7 +36,7 @@ t.test('entries: the keys that have a value', async (t) => {
       t.same(ctx.entries().sort(), [['count', 0], ['requestId', 'r-1'], ['user', { id: 'ada' }]], 'a hidden value is not among them')
     })
     t.same(ctx.entries(), expected)
-    ctx.run(Object.fromEntries(ctx.entries()), () => { t.same(ctx.entries(), expected, 'a root of the same values') }, { inherit: false })
+    ctx.run(Object.fromEntries(ctx.entries()), () => { t.same(ctx.entries(), expected, 'a root with the same values') }, { inherit: false })
   })
 })
 

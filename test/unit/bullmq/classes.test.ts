@@ -5,7 +5,7 @@ import { JobScopes, type JobLike } from '../../../lib/bullmq/job-scopes.ts'
 import { createContext, key } from '../../../lib/index.ts'
 import { gate, turns } from '../../support/support.ts'
 
-// Stand-ins for BullMQ's classes, which need a server: test/integration/jobs.test.ts has the real ones.
+// Stand-ins for BullMQ's classes, which need a server. test/integration/jobs.test.ts uses the real ones.
 
 interface Added { readonly queueName: string, readonly name: string, readonly data: unknown, readonly opts: object, readonly children?: Added[] }
 
@@ -63,7 +63,7 @@ class FakeWorker extends EventEmitter {
     return speed
   }
 
-  /** What BullMQ does with a job: the events come from its own loop. */
+  /** Works on a job like BullMQ: the events come from its own loop. */
   async work (job: JobLike, ...rest: unknown[]): Promise<void> {
     this.emit('active', job, 'waiting')
     try {
@@ -89,7 +89,7 @@ async function jobOf (tenant: string, data: unknown = {}): Promise<JobLike> {
 /** The tenant that code sees in the scope of a job. */
 const tenantOf = async (job: JobLike): Promise<string | undefined> => await jobs.run(job, () => ctx.get('tenant'))
 
-t.test('the classes extend those that were given, under their names, and are made outside every scope', async (t) => {
+t.test('the classes extend the given ones, keep their names, and are created outside every scope', async (t) => {
   for (const [Bound, Base] of [[Queue, FakeQueue], [FlowProducer, FakeFlowProducer], [Worker, FakeWorker]] as const) {
     t.equal(Bound.name, Base.name)
     const made = ctx.run({ tenant: 'acme' }, () => new (Bound as new (...args: unknown[]) => { readonly madeIn: string | undefined })('mails', async () => {}, { connection: {} }))
@@ -114,12 +114,12 @@ t.test('add() and addBulk() of a queue give each job the current scope', async (
   t.equal(await tenantOf(added), 'acme')
   const list = [{ name: 'send', data: 1, opts: { delay: 5 } }, { name: 'send', data: 2 }]
   await ctx.run({ tenant: 'globex' }, () => queue.addBulk(list as never))
-  t.same(list, [{ name: 'send', data: 1, opts: { delay: 5 } }, { name: 'send', data: 2 }], 'what was given stays as it was')
+  t.same(list, [{ name: 'send', data: 1, opts: { delay: 5 } }, { name: 'send', data: 2 }], 'the arguments do not change')
   t.same(await Promise.all(queue.jobs.slice(1).map(tenantOf)), ['globex', 'globex'])
   t.match(queue.jobs[1]!.opts, { delay: 5 })
 })
 
-t.test('what cannot be carried rejects, and nothing is added', async (t) => {
+t.test('a value that cannot be carried rejects, and no job is added', async (t) => {
   const queue = new Queue('mails')
   await t.rejects(ctx.run({ tenant: 1n as never }, () => queue.add('send', {}, {})), { code: 'FST_CTX_NOT_CARRIABLE' })
   await t.rejects(ctx.run({ tenant: 1n as never }, () => queue.addBulk([{ name: 'send' }] as never)), { code: 'FST_CTX_NOT_CARRIABLE' })
@@ -141,7 +141,7 @@ t.test('each job of a flow gets the current scope, for its own queue', async (t)
   t.notOk('children' in added[0]!.children![0]!)
 })
 
-t.test('a worker runs its processor and the listeners of a job in the scope of the job, many at a time', async (t) => {
+t.test('a worker runs its processor and the listeners of a job in the scope of the job, for many jobs at once', async (t) => {
   const gates = Array.from({ length: 4 }, () => gate())
   const heard: string[] = []
   const worker = ctx.run({ tenant: 'maker' }, () => new Worker('mails', async ({ data }) => {
@@ -163,7 +163,7 @@ t.test('a worker runs its processor and the listeners of a job in the scope of t
   t.same(heard.filter((line) => line.startsWith('drained')), Array(4).fill('drained undefined'))
 })
 
-t.test('a processor keeps its name, its number of parameters, its arguments, and what it throws at once', async (t) => {
+t.test('a processor keeps its name, length, arguments and synchronous errors', async (t) => {
   const error = new Error('at once')
   const calls: unknown[][] = []
   const worker = new Worker('mails', function send (_job: JobLike, ..._rest: unknown[]) { calls.push([...arguments]); throw error } as Processor)
@@ -174,7 +174,7 @@ t.test('a processor keeps its name, its number of parameters, its arguments, and
   t.same(calls, [[job, 'token', 'signal']])
 })
 
-t.test('the path of a sandboxed processor is passed on as it is', async (t) => {
+t.test('the path of a sandboxed processor is passed on unchanged', async (t) => {
   for (const processor of ['/processor.js', new URL('file:///processor.js'), undefined, null]) t.equal(new Worker('mails', processor as never).processor, processor)
 })
 
@@ -195,7 +195,7 @@ t.test('a refused job fails at once and is not retried; its listeners have no sc
   t.equal(ran, 0)
 })
 
-t.test('an envelope that the processor itself refuses leaves the job as any other error does', async (t) => {
+t.test('if the processor itself refuses an envelope, the job fails as with any other error', async (t) => {
   const worker = new Worker('mails', async () => { await ctx.hydrate('garbage', () => {}) })
   const heard: unknown[] = []
   worker.on('failed', (_job: JobLike, { code, name }: { code: string, name: string }) => { heard.push([code, name, ctx.get('tenant')]) })

@@ -8,13 +8,13 @@ const keys = { tenant: key<string>({ carry: true }), token: key<string>() }
 const plain = createContext(keys)
 const signed = createContext(keys, { envelope: { secrets: SECRETS } })
 
-/** A job as it comes out of the queue: what JSON keeps of it. */
+/** A job as it comes from the queue, after JSON. */
 function stored (queueName: string, name: string, data: unknown, opts: object): { queueName: string, name: string, data: unknown, opts: object } {
   return JSON.parse(JSON.stringify({ queueName, name, data: data === undefined ? {} : data, opts })) as ReturnType<typeof stored>
 }
 
 for (const [name, ctx] of Object.entries({ plain, signed })) {
-  t.test(`${name}: a job runs in the scope that it was added in, with the carried keys`, async (t) => {
+  t.test(`${name}: a job runs in the scope in which it was added, with the carried keys`, async (t) => {
     const jobs = new JobScopes(ctx, {})
     const opts = ctx.run({ requestId: 'r-1', tenant: 'acme', token: 'secret' }, () => jobs.withEnvelope('mails', 'send', { to: 'ada' }, { attempts: 3 }), { timeout: 60_000 })
     t.match(opts, { attempts: 3, 'fastify-ctx': String })
@@ -23,7 +23,7 @@ for (const [name, ctx] of Object.entries({ plain, signed })) {
     t.same(seen, ['r-1', 'acme', undefined, undefined])
   })
 
-  t.test(`${name}: a job that is added outside a scope runs in one without values, with an id of its own`, async (t) => {
+  t.test(`${name}: a job added outside any scope runs in a scope without values, with its own id`, async (t) => {
     const jobs = new JobScopes(ctx, { missing: 'refuse' })
     const job = stored('mails', 'send', undefined, jobs.withEnvelope('mails', 'send', undefined, undefined))
     const look = (): unknown[] => [ctx.get('tenant'), ctx.get('requestId')]
@@ -32,7 +32,7 @@ for (const [name, ctx] of Object.entries({ plain, signed })) {
     t.same(await jobs.run(job, look), [undefined, id])
   })
 
-  t.test(`${name}: what fn throws is what run() rejects with`, async (t) => {
+  t.test(`${name}: run() rejects with the error of fn`, async (t) => {
     const jobs = new JobScopes(ctx, { missing: 'run' })
     const error = new Error('failed')
     for (const opts of [{}, jobs.withEnvelope('mails', 'send', 1, {})]) {
@@ -41,7 +41,7 @@ for (const [name, ctx] of Object.entries({ plain, signed })) {
   })
 }
 
-t.test('after its scope has ended nothing can be added', async (t) => {
+t.test('after the end of the scope no job can be added', async (t) => {
   const jobs = new JobScopes(plain, {})
   const { inject, late } = await lateCode()
   await inject()
@@ -57,7 +57,7 @@ t.test('after its scope has ended nothing can be added', async (t) => {
   }
 })
 
-t.test('a signed envelope is refused in another queue, for another name, for other data, and where it was changed', async (t) => {
+t.test('a signed envelope is refused in another queue, with another name or other data, and after a change', async (t) => {
   const jobs = new JobScopes(signed, {})
   const opts = signed.run({ tenant: 'acme' }, () => jobs.withEnvelope('mails', 'send', { to: 'ada', n: 1 }, {}))
   const envelope = (opts as { 'fastify-ctx': string })['fastify-ctx']
@@ -79,7 +79,7 @@ t.test('a signed envelope is refused in another queue, for another name, for oth
   t.equal(await jobs.run(stored('mails', 'send', { n: 1, to: 'ada' }, opts), () => signed.get('tenant')), 'acme', 'the order of keys may change')
 })
 
-t.test('the digest of data is the same before and after it was stored', async (t) => {
+t.test('the digest of data is the same before and after storage', async (t) => {
   const jobs = new JobScopes(signed, {})
   for (const data of [undefined, null, 0, -0, '', 'ü\u2028', [], [[1], { b: 1, a: [{ d: 1, c: 2 }] }], { 10: 'a', 9: 'b', x: undefined, at: new Date(0) }, JSON.parse('{"__proto__":{"a":1}}')] as unknown[]) {
     t.equal(await jobs.run(stored('q', 'n', data, jobs.withEnvelope('q', 'n', data, {})), () => 'ran'), 'ran', JSON.stringify(data))
@@ -91,7 +91,7 @@ t.test('signData: false: the data may change, the name and the queue may not', a
   const opts = signed.run({ tenant: 'acme' }, () => jobs.withEnvelope('mails', 'send', { step: 1 }, {}))
   t.equal(await jobs.run(stored('mails', 'send', { step: 2 }, opts), () => signed.get('tenant')), 'acme')
   await t.rejects(jobs.run(stored('mails', 'delete', { step: 1 }, opts), () => {}), { code: 'FST_CTX_ENVELOPE_REFUSED' })
-  await t.rejects(new JobScopes(signed, {}).run(stored('mails', 'send', { step: 1 }, opts), () => {}), { code: 'FST_CTX_ENVELOPE_REFUSED' }, 'both sides need the same')
+  await t.rejects(new JobScopes(signed, {}).run(stored('mails', 'send', { step: 1 }, opts), () => {}), { code: 'FST_CTX_ENVELOPE_REFUSED' }, 'both sides need the same option')
 })
 
 t.test('missing: a job without an envelope runs in a scope without values, or is refused', async (t) => {
@@ -111,7 +111,7 @@ t.test('without secrets an invalid envelope gives a scope without values, and a 
   t.equal(warned.length, 1)
 })
 
-t.test('wrong options are refused by name', async (t) => {
+t.test('invalid options are refused by name', async (t) => {
   for (const [options, name] of [[{ missing: 'ignore' }, 'missing'], [{ missing: null }, 'missing'], [{ signData: 1 }, 'signData'], [{ sign: true }, 'sign']] as const) {
     t.throws(() => new JobScopes(plain, options as unknown as BullMQOptions), { code: 'FST_CTX_INVALID_OPTION', message: new RegExp(`'${name}'`) })
   }

@@ -94,7 +94,7 @@ t.test('the registration of the ready-made context refuses an invalid option by 
   t.same(ctx.policy(), [], 'nothing is registered')
 })
 
-t.test("'late' stands for options that are still to come: nothing is carried or sent before", async (t) => {
+t.test("'late' marks options that are still missing: nothing is carried or sent before", async (t) => {
   const { envelope, propagate, keysFor } = readSettings({ envelope: 'late', propagate: 'late' }, NO_KEYS)
   t.match(envelope, { isLate: true, secrets: [] })
   t.same(propagate, {})

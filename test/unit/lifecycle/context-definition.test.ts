@@ -94,23 +94,23 @@ t.test('fetch is intercepted while an application sends headers, or from the fir
   })
 })
 
-t.test('options that come late', async (t) => {
+t.test('options that are given late', async (t) => {
   const policy = readKeys({ tenant: { header: 'x-tenant', carry: true, log: true } })
   const propagate = { 'https://api.example': ['tenant'] }
   const secrets = ['a secret of 32 characters, or so']
 
-  t.test('configure: they hold for every scope from now on, and for the applications that are registered later', async (t) => {
+  t.test('configure: apply to every scope from now on, and to applications that are registered later', async (t) => {
     const definition = new ContextDefinition(policy, { envelope: { maxBytes: 256 } })
     definition.configure({ propagate })
     t.same(definition.openOutside().settings.propagate, propagate)
     t.equal(definition.registration.settings.envelope.maxBytes, 256)
     t.equal(definition.rulesFor({}).settings, definition.registration.settings)
-    t.equal(definition.rulesFor({ requestId: {} } as never).settings, definition.registration.settings, 'what is for an application alone changes nothing')
+    t.equal(definition.rulesFor({ requestId: {} } as never).settings, definition.registration.settings, 'options of applications change nothing')
     t.equal(definition.rulesFor({ diagnostics: false }).settings.diagnostics, false)
     t.same(definition.rulesFor({ diagnostics: false }).settings.propagate, propagate)
   })
 
-  t.test('configure: once, before anything goes by the context', async (t) => {
+  t.test('configure: only once, and before the context is used', async (t) => {
     for (const [because, use] of [
       ['it was called before', (definition: ContextDefinition) => { definition.configure({}) }],
       ['the context is registered in an application', (definition: ContextDefinition) => { definition.register(definition.registration) }],
@@ -124,13 +124,13 @@ t.test('options that come late', async (t) => {
     }
   })
 
-  t.test('one that is wrong is refused, and may be given again', async (t) => {
+  t.test('an invalid option is refused, and can be given again', async (t) => {
     const definition = new ContextDefinition(policy)
     t.throws(() => { definition.configure({ propagate: { 'https://api.example': ['user'] } }) }, { code: 'FST_CTX_INVALID_OPTION' })
     t.doesNotThrow(() => { definition.configure({ propagate }) })
   })
 
-  t.test('one is given in one place', async (t) => {
+  t.test('an option can be given in one place only', async (t) => {
     const definition = new ContextDefinition(policy, { propagate })
     for (const given of [propagate, {}]) {
       t.throws(() => { definition.configure({ propagate: given }) }, { code: 'FST_CTX_INVALID_OPTION', message: "'propagate' was given already" })
@@ -140,17 +140,17 @@ t.test('options that come late', async (t) => {
     t.throws(() => { definition.rulesFor({ envelope: { secrets } }) }, { code: 'FST_CTX_INVALID_OPTION', message: "'envelope' was given already" })
   })
 
-  t.test("'late': no application starts without it", async (t) => {
+  t.test("'late': no application starts without the option", async (t) => {
     const definition = new ContextDefinition(policy, { envelope: 'late', propagate: 'late' })
     t.throws(() => definition.rulesFor({}), { code: 'FST_CTX_NOT_CONFIGURED', message: "'envelope'" })
     t.throws(() => definition.rulesFor({ envelope: {}, propagate: undefined as never }), { code: 'FST_CTX_NOT_CONFIGURED', message: "'propagate'" })
     t.same(definition.rulesFor({ envelope: {}, propagate }).settings.propagate, propagate)
     definition.configure({ propagate, envelope: undefined as never })
-    t.equal(definition.registration.settings.envelope.isLate, true, 'one without a value is not given')
+    t.equal(definition.registration.settings.envelope.isLate, true, 'an undefined option counts as missing')
     t.match(definition.rulesFor({ envelope: { secrets } }).settings, { propagate, envelope: { secrets, isLate: undefined } })
   })
 
-  t.test('the ready-made context gets its keys so, too', async (t) => {
+  t.test('the ready-made context also gets its keys in this way', async (t) => {
     const definition = new ContextDefinition()
     definition.configure({ keys: { tenant: { carry: true } }, envelope: { secrets } })
     t.same([...definition.registration.policy.serializedKeys.keys()], ['tenant'])
@@ -158,8 +158,8 @@ t.test('options that come late', async (t) => {
     t.equal(definition.rulesFor({}).policy, definition.registration.policy)
   })
 
-  t.test('what somebody added to Object.prototype is no option', async (t) => {
-    // eslint-disable-next-line no-extend-native -- what another package does
+  t.test('a property of Object.prototype is not an option', async (t) => {
+    // eslint-disable-next-line no-extend-native -- the test covers other code that does this
     Object.defineProperty(Object.prototype, 'propagate', { value: propagate, configurable: true, enumerable: true })
     t.teardown(() => { Reflect.deleteProperty(Object.prototype, 'propagate') })
     const definition = new ContextDefinition(policy)

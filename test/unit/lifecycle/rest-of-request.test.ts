@@ -26,7 +26,7 @@ const both = (request: FastifyRequest): unknown[] => [ctx.get('tenant'), (reques
 
 for (const [at, kind] of HOOKS.slice(0, 4).entries()) {
   for (const how of ['async', 'callback'] as const) {
-    t.test(`in an ${how} ${kind} hook: it holds from the next hook to the end of the request, for this request alone`, async (t) => {
+    t.test(`rest: true in an ${how} ${kind} hook applies from the next hook to the end of this request only`, async (t) => {
       const seen: Record<string, Record<string, unknown>> = { acme: {}, globex: {} }
       const { url, lines } = await setting(t, (app) => {
         const see = (place: string, request: FastifyRequest): void => { seen[String(request.headers['x-tenant'])]![place] = both(request) }
@@ -53,7 +53,7 @@ for (const [at, kind] of HOOKS.slice(0, 4).entries()) {
       for (const answer of answers) t.equal(await answer.text(), 'ok')
       await sleep(50)
       const { 'rest of the hook': rest, ...places } = seen.acme!
-      t.same(rest, ['acme', 'acme', 'acme'], 'the rest of the hook is in the scope as it was')
+      t.same(rest, ['acme', 'acme', 'acme'], 'the rest of the hook stays in its scope')
       for (const [place, values] of Object.entries(places)) t.same(values, place.startsWith('before') ? ['acme', 'acme', 'acme'] : ['of the customer', 'of the customer', 'acme'], place)
       for (const [place, values] of Object.entries(seen.globex!)) t.same(values, ['globex', 'globex', 'globex'], place)
       t.equal(Object.keys(places).length, Object.keys(seen.globex!).length - 1)
@@ -66,7 +66,7 @@ for (const [at, kind] of HOOKS.slice(0, 4).entries()) {
   }
 }
 
-t.test('the error handler and its line are in it, also where the hook itself fails afterwards', async (t) => {
+t.test('rest: true: the error handler and its log line are in the scope, even if the hook itself fails afterwards', async (t) => {
   const { url, lines } = await setting(t, (app) => {
     app.setErrorHandler(async (error, request, reply) => { request.log.error(error, 'failed'); return await reply.code(500).send(ctx.get('tenant')) })
     app.addHook('preHandler', async (request) => {
@@ -80,7 +80,7 @@ t.test('the error handler and its line are in it, also where the hook itself fai
   t.match(lines.all('failed'), [1, 2].map(() => ({ tenant: 'of the customer', actor: { tenant: 'acme' }, reason: 'ticket 4711' })))
 })
 
-t.test('one within another: the actor stays the outermost', async (t) => {
+t.test('rest: true twice: the actor stays the outermost one', async (t) => {
   const { url } = await setting(t, (app) => {
     app.addHook('onRequest', async () => { ctx.impersonate({ tenant: 'first' }, REASON) })
     app.addHook('preHandler', async () => { ctx.impersonate({ tenant: 'second' }, REASON) })
@@ -89,7 +89,7 @@ t.test('one within another: the actor stays the outermost', async (t) => {
   t.same(await (await ask(url, 'acme')).json(), ['second', 'second', 'acme'])
 })
 
-t.test('a websocket that opens after it stays in it', async (t) => {
+t.test('rest: true: a websocket that opens afterwards stays in the scope', async (t) => {
   const { url } = await setting(t, async (app) => {
     await app.register(websocket)
     app.addHook('preValidation', async () => { ctx.impersonate({ tenant: 'of the customer' }, REASON) })
@@ -103,7 +103,7 @@ t.test('a websocket that opens after it stays in it', async (t) => {
   socket.terminate()
 })
 
-t.test('a seed, and a hook that a timer older than the request continues', async (t) => {
+t.test('rest: true: works in a seed, and in a hook that a timer older than the request resumes', async (t) => {
   const own = createContext({ tenant: key<string>({ seed: () => 'acme' }), role: key<string>({ seed: (): string => { own.impersonate({ tenant: 'globex' }, REASON); return 'support' } }) })
   const app = Fastify()
   const waiting: Array<() => void> = []
@@ -116,7 +116,7 @@ t.test('a seed, and a hook that a timer older than the request continues', async
   for (let i = 0; i < 2; i++) t.same(await (await fetch(url)).json(), ['globex', 'acme', 'support'])
 })
 
-t.test('it ends with the request: onEnd runs once, and its values are dropped', async (t) => {
+t.test('rest: true ends with the request: onEnd runs once, and its values are dropped', async (t) => {
   const [over, late] = [gate(), gate<unknown>()]
   const ends: unknown[] = []
   const { url } = await setting(t, (app) => {
@@ -135,7 +135,7 @@ t.test('it ends with the request: onEnd runs once, and its values are dropped', 
   t.same(ctx.inFlight().scopes, [])
 })
 
-t.test('refused where it would not hold; nothing changes', async (t) => {
+t.test('rest: true is refused where it cannot apply, and nothing changes', async (t) => {
   const code = 'FST_CTX_REST_REFUSED'
   const refused = (t: Tap, message: string): void => { t.throws(() => { ctx.impersonate({ tenant: 'globex' }, REASON) }, { code, message }) }
 
@@ -196,7 +196,7 @@ t.test('refused where it would not hold; nothing changes', async (t) => {
   })
 })
 
-t.test('with two contexts: each of them can act as somebody else, and the other keeps its values', async (t) => {
+t.test('rest: true with two contexts: each can act as another user, and the other one keeps its values', async (t) => {
   const other = createContext({ shard: key<string>({ seed: () => 's-1', log: true }) })
   const { url, lines } = await setting(t, async (app) => {
     await app.register(other.plugin)

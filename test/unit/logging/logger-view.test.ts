@@ -37,7 +37,7 @@ t.test('says reports own fields that pino would write', async (t) => {
   t.ok(says({ a: null }, 'a'))
   t.notOk(says({ a: undefined }, 'a'))
   t.notOk(says(Object.create({ a: 1 }) as object, 'a'))
-  t.notOk(says(Object.defineProperty({}, 'a', { value: 1 }), 'a'), 'pino does not write what is not enumerable')
+  t.notOk(says(Object.defineProperty({}, 'a', { value: 1 }), 'a'), 'pino does not write non-enumerable properties')
 })
 
 t.test('says and errorOf call no getter', async (t) => {

@@ -22,7 +22,7 @@ t.test('the log wiring is unavailable if pino has renamed what we need', async (
   t.same([logLines.available(app), requestLoggers.available(app)], [false, false])
 })
 
-t.test('undoing the log wiring restores the logger, and the log controller', async (t) => {
+t.test('undoing the log wiring restores the logger and the log controller', async (t) => {
   const given = pino({ mixin: () => ({ a: 1 }) }, new Lines(t))
   const shape = (object: object): string[] => Reflect.ownKeys(object).map(String).sort()
   const app = Fastify({ loggerInstance: given as FastifyBaseLogger })
@@ -39,7 +39,7 @@ t.test('undoing the log wiring restores the logger, and the log controller', asy
 })
 
 if (fastifyHas('LogController')) {
-  t.test('a log controller that cannot be extended, or that is not where it was, is left alone', async (t) => {
+  t.test('a log controller that cannot be extended, or is not where we expect it, is not changed', async (t) => {
     const stream = new Lines(t)
     const frozen = Fastify({ logger: { stream }, logController: Object.freeze(new fastify.LogController()) })
     t.equal(requestLoggers.available(frozen), false)
@@ -50,7 +50,7 @@ if (fastifyHas('LogController')) {
     }
   })
 
-  t.test('a log controller of the application is called with its own arguments, and shows no more properties', async (t) => {
+  t.test('a log controller of the application is called with its own arguments, and shows no additional properties', async (t) => {
     const seen: unknown[] = []
     class Quiet extends fastify.LogController {
       override incomingRequest (...args: Parameters<fastify.LogController['incomingRequest']>): void { seen.push(this, args.length, tieOf(args[0].log as object)?.raw === args[0].raw) }

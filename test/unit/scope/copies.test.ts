@@ -61,7 +61,7 @@ t.test('a second copy of @fastify/request-context is named together with ours; a
   const other = createRequire(import.meta.url).cache[file]!
   checkRequestContext({ '/app/node_modules/@fastify/request-context/index.js': other })
   await turns()
-  t.match(emitted[1]!.message, 'from /app/node_modules/@fastify/request-context/index.js and from a bundle.', 'ours within a bundle has no file of its own')
+  t.match(emitted[1]!.message, 'from /app/node_modules/@fastify/request-context/index.js and from a bundle.', 'our code in a bundle has no separate file')
 })
 
 t.test('a library that bundles the package: both bundle formats cause the warning', async (t) => {

@@ -4,7 +4,7 @@ import { createContext, key } from '../../../lib/index.ts'
 import { listenToWrites, registrationsOf } from '../../../lib/scope/registrations.ts'
 import type { Registration, Scope } from '../../../lib/scope/scope.ts'
 
-t.test('an application has the registrations of all contexts, also of those in encapsulated instances', async (t) => {
+t.test('an application has the registrations of all contexts, including those in encapsulated instances', async (t) => {
   const contexts = [createContext({ tenant: key<string>({ seed: () => 'acme' }) }), createContext({ user: key<string>({ seed: () => 'ada' }) })] as const
   const app = Fastify()
   t.equal(registrationsOf(app.server).size, 0)
@@ -23,7 +23,7 @@ t.test('an application has the registrations of all contexts, also of those in e
 })
 
 for (const order of [[0, 1], [1, 0]]) {
-  t.test(`listenToWrites: two listeners and the one before them hear each write, and stopping in the order ${order.join(', ')} restores it`, async (t) => {
+  t.test(`listenToWrites: two new listeners and an existing one hear each write, and stopping in the order ${order.join(', ')} restores it`, async (t) => {
     const heard: string[] = []
     const scope = {} as Scope
     const before: Registration['onWrite'] = (_scope, name) => { heard.push(`before ${name}`) }

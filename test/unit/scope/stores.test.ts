@@ -8,7 +8,7 @@ const NAMES = Array.from({ length: 20 }, (_, i) => `key${i}`)
 
 type Values = Record<string, unknown>
 
-/** Stores of so many keys, opened after a root was given a value for each. */
+/** Stores with this many keys, opened after a root was given a value for each. */
 function stores (count: number, locked: readonly string[] = []): Stores {
   const names = NAMES.slice(0, count)
   const made = new Stores({ names: new Set(names), seeds: [], locked: new Set(locked) })
@@ -22,7 +22,7 @@ for (const count of [3, 20]) {
     const all = stores(count)
     const { shape } = all
 
-    t.test('a store below has the values of the one around, and each its own scope', async (t) => {
+    t.test('a store reads the values of its parent, and each has its own scope', async (t) => {
       const scopes = [{}, {}]
       const root = shape.open(scopes[0]!) as Values
       for (const name of names) all.put(root, name, `of ${name}`)
@@ -37,15 +37,15 @@ for (const count of [3, 20]) {
       t.equal(root.key0, 'of key0')
     })
 
-    t.test('it inherits nothing that could be taken for a value', async (t) => {
+    t.test('a store inherits nothing that could count as a value', async (t) => {
       const store = shape.below({}, shape.open({})) as Values
       for (const name of ['toString', 'constructor', 'hasOwnProperty', '__proto__', 'valueOf']) t.equal(store[name], undefined, name)
-      store.__proto__ = { key1: 'evil' } // eslint-disable-line no-proto -- an attacker writes it: that is tested
+      store.__proto__ = { key1: 'evil' } // eslint-disable-line no-proto -- the test covers an attacker who writes it
       t.equal(store.key1, undefined)
       t.throws(() => { Object.getPrototypeOf(store).key1 = 'evil' }, TypeError)
     })
 
-    t.test('it is printed by the names of what it has, without values', async (t) => {
+    t.test('a store is printed with the names of its keys, without values', async (t) => {
       const store = shape.open({})
       all.put(store, 'key1', 'a secret')
       t.equal(inspect(store), 'Store { key1 }')
@@ -54,7 +54,7 @@ for (const count of [3, 20]) {
   })
 }
 
-t.test('only a root that is given many values changes how stores are made, and only without locked keys', async (t) => {
+t.test('only a root with many values changes how stores are created, and only without locked keys', async (t) => {
   const few = stores(3)
   const { shape } = few
   few.expect(12)
@@ -72,13 +72,13 @@ t.test('only a root that is given many values changes how stores are made, and o
   t.equal(below.key0, 'key0')
 })
 
-t.test('seeds count: the first request of a context with many has a place for each key', async (t) => {
+t.test('seeds count: the first request of a context with many keys has a slot for each key', async (t) => {
   const seeds = NAMES.map((name) => ({ name, seed: () => name }))
   const { shape } = new Stores({ names: new Set(NAMES), seeds, locked: new Set() })
   t.same(Object.keys(shape.open({})), ['requestId', ...NAMES])
 })
 
-t.test('a context of many keys: runs read, shadow and keep what is written around them and to their store', async (t) => {
+t.test('a context with many keys: runs read, shadow and keep values written around them and directly to their store', async (t) => {
   const ctx = createContext(Object.fromEntries(NAMES.map((name) => [name, key<string>()])))
   const values = Object.fromEntries(NAMES.map((name) => [name, `outer ${name}`]))
   for (let i = 0; i < 2; i++) {

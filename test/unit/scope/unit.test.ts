@@ -13,7 +13,7 @@ function open (parent?: Scope, values: Record<string, unknown> = {}, enclosing?:
   return scope
 }
 
-t.test('unitOf: the root, or the innermost impersonation', async (t) => {
+t.test('unitOf returns the root, or the innermost impersonation', async (t) => {
   const root = open()
   const run = open(root)
   const acting = open(run)
@@ -24,42 +24,42 @@ t.test('unitOf: the root, or the innermost impersonation', async (t) => {
   t.equal(unitOf(open(open(acting))), acting)
 })
 
-t.test('sharedStore: the outermost store with the same values, but for keys with detach: false', async (t) => {
+t.test('sharedStore returns the outermost store with the same values, except keys with detach: false', async (t) => {
   const root = open(undefined, { tenant: 'acme' })
   const transaction = open(root, { connection: {} })
   t.equal(sharedStore(definition, root.store), root.store)
   t.equal(sharedStore(definition, transaction.store), root.store)
-  t.equal(sharedStore(definition, open(transaction, { tenant: 'acme' }).store), root.store, 'the same value, given again')
+  t.equal(sharedStore(definition, open(transaction, { tenant: 'acme' }).store), root.store, 'the same value, set again')
   const globex = open(transaction, { tenant: 'globex' })
   const within = open(globex, { connection: {} })
   t.equal(sharedStore(definition, globex.store), globex.store)
   t.equal(sharedStore(definition, within.store), globex.store)
   t.equal(sharedStore(definition, open(globex, { tenant: 'acme' }).store)?.tenant, 'acme')
-  t.not(sharedStore(definition, open(globex, { tenant: 'acme' }).store), root.store, 'not past a scope with other values')
+  t.not(sharedStore(definition, open(globex, { tenant: 'acme' }).store), root.store, 'not beyond a scope with other values')
   t.equal(sharedStore(definition, open(root, { tenant: undefined }).store)?.tenant, undefined, 'a hidden value is another value')
   const byHand = open(root)
   root.store.tenant = 'written by hand'
   t.equal(sharedStore(definition, byHand.store), byHand.store)
 })
 
-t.test('sharedStore: not past an impersonation, whatever it changes', async (t) => {
+t.test('sharedStore does not go beyond an impersonation, even if it changes nothing', async (t) => {
   const root = open(undefined, { tenant: 'acme' })
   const acting = open(root)
   acting.state().impersonation = { actors: new Map(), reason: 'r' }
   t.equal(sharedStore(definition, open(acting, { connection: {} }).store), acting.store)
 })
 
-t.test('sharedStore: values of other contexts count, too', async (t) => {
+t.test('sharedStore also compares values of other contexts', async (t) => {
   const root = open(undefined, { tenant: 'acme' })
   const shard = open(undefined, { shard: 's-1' }, root, other)
   const run = open(root, {}, shard)
-  t.equal(sharedStore(definition, run.store), run.store, 'the shard is not seen in the root')
+  t.equal(sharedStore(definition, run.store), run.store, 'the root does not see the shard')
   t.equal(sharedStore(definition, shard.store), shard.store)
   t.equal(sharedStore(definition, undefined), undefined)
-  t.equal(sharedStore(other, root.store), root.store, 'no scope of that context is there')
+  t.equal(sharedStore(other, root.store), root.store, 'there is no scope of that context')
 })
 
-t.test('storeFor: of a job, the store of the scope', async (t) => {
+t.test('storeFor returns the store of the scope in a job', async (t) => {
   const root = open()
   t.equal(storeFor(root), root.store)
   t.equal(storeFor(open(root)).tenant, undefined)
