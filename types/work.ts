@@ -59,6 +59,15 @@ export function rootHasTheSameCalls () {
   expectEqual<'plugin' extends keyof typeof own.root ? true : false, false>(true)
 }
 
+export function aMessageHasAnId () {
+  expectType<string | undefined>().of(ctx.messageId)
+  expectType<number>().of(ctx.run({}, () => 1, { messageId: JSON.parse('{}').id }))
+
+  // It is fixed when its scope opens.
+  // @ts-expect-error
+  ctx.messageId = 'other'
+}
+
 export function impersonateHoldsForTheRestOfTheRequest () {
   expectType<void>().of(ctx.impersonate({ user }, { reason: 'ticket', rest: true }))
   expectType<void>().of(request.ctx.impersonate({ user, tenant: 'globex' }, { reason: 'ticket', rest: true }))

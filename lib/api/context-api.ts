@@ -187,6 +187,9 @@ export interface ContextApi<V> {
   /** Like `detach`, but the work starts when this scope has ended: for a request, after the response is out. */
   after (fn: () => unknown): void
 
+  /** The id of the message that is handled: what `run` was given as `messageId`, or the UUID that stands in for it. */
+  readonly messageId: string | undefined
+
   /**
    * The signal that aborts the work of this scope: the client left before its response, the route's `handlerTimeout` or a
    * `timeout` or `deadline` of `run` passed, or a `signal` given to `run` was aborted. Outside a scope it is never aborted.

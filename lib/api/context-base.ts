@@ -22,7 +22,7 @@ import { signalIn, timeLeft } from './limits.ts'
 import { loggerIn, mixinOf } from './loggers.ts'
 import { cacheIn, memoize, type MemoOptions } from './memo.ts'
 import { actorOf, impersonate, runNested, type ImpersonateOptions, type ImpersonateRestOptions } from './nested.ts'
-import { entriesIn, hasValue, isMistake, scopeIn, setValue, throwUnset, warnMistake } from './values.ts'
+import { entriesIn, hasValue, isMistake, messageIdIn, scopeIn, setValue, throwUnset, warnMistake } from './values.ts'
 import type { Entry, ImpersonatedValues, KeyOf, ValueOf, Values, WritableKeyOf } from '../types.ts'
 
 /** The calls of `ContextApi`, each as one call of a function. The classes that extend it choose the store that they act on. */
@@ -97,6 +97,8 @@ export abstract class ContextBase<V> implements ContextApi<V> {
   detach (fn: () => unknown): void { startNow(this[kDefinition], this[kCurrentStore](), fn) }
 
   after (fn: () => unknown): void { startAfter(this[kDefinition], this[kCurrentStore](), fn) }
+
+  get messageId (): string | undefined { return messageIdIn(this[kDefinition], this[kCurrentStore]()) }
 
   get signal (): AbortSignal { return signalIn(this[kDefinition], this[kCurrentStore]()) }
 

@@ -2,7 +2,7 @@ import { FST_CTX_INVALID_ARGUMENT, FST_CTX_REST_REFUSED } from '../common/errors
 import { ownOptions } from '../common/own-options.ts'
 import type { ContextDefinition } from '../lifecycle/context-definition.ts'
 import { continueIn, whyNotForRest } from '../lifecycle/rest-of-request.ts'
-import { checkRun, openScope, runIn, type RunOptions } from '../lifecycle/run.ts'
+import { checkRun, openScope, runIn, setMessageId, type RunOptions } from '../lifecycle/run.ts'
 import { impersonationOf } from '../scope/lookup.ts'
 import type { Scope, Store } from '../scope/scope.ts'
 import { beginImpersonation } from './audit.ts'
@@ -26,7 +26,9 @@ export interface ImpersonateRestOptions extends Omit<ImpersonateOptions, 'rest'>
 export function runNested<R> (definition: ContextDefinition, store: Store | undefined, values: Readonly<Record<string, unknown>>, fn: () => R, options: RunOptions | undefined): R {
   const own = checkRun(fn, options)
   const parent = own?.inherit === false ? undefined : scopeIn(definition, store)
-  return runIn(openScope(definition, parent, values, 'ctx.run'), fn, own)
+  const scope = openScope(definition, parent, values, 'ctx.run')
+  if (own !== undefined && 'messageId' in own) setMessageId(scope, own.messageId)
+  return runIn(scope, fn, own)
 }
 
 /** Calls `fn` in a new scope that remembers the values it hides as those of the actor, or lets the request go on in it: `ctx.impersonate`. */

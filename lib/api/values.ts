@@ -2,7 +2,7 @@ import { FST_CTX_ENDED, FST_CTX_NO_SCOPE, FST_CTX_NOT_SET, FST_CTX_REQUEST_ID_FI
 import type { EntryPoint } from '../common/warnings.ts'
 import type { ContextDefinition } from '../lifecycle/context-definition.ts'
 import { checkLock, writeChecked } from '../lifecycle/run.ts'
-import { scopeOf } from '../scope/lookup.ts'
+import { messageIdOf, scopeOf } from '../scope/lookup.ts'
 import { noteEarly, noteLate, warnCopied } from '../scope/misuse-warnings.ts'
 import { scopeOfStore, type Scope, type Store } from '../scope/scope.ts'
 import { noteOrigin } from './explain.ts'
@@ -59,6 +59,12 @@ export function hasValue (definition: ContextDefinition, store: Store | undefine
 export function entriesIn (definition: ContextDefinition, store: Store | undefined): Array<[string, unknown]> {
   const scope = scopeIn(definition, store)
   return scope === undefined ? [] : Object.entries(scope.store).filter(([, value]) => value !== undefined)
+}
+
+/** The id of the message that is handled: `ctx.messageId`. */
+export function messageIdIn (definition: ContextDefinition, store: Store | undefined): string | undefined {
+  const scope = scopeIn(definition, store)
+  return scope === undefined ? undefined : messageIdOf(scope)
 }
 
 /** Sets a key in the innermost scope of a context. */

@@ -54,7 +54,7 @@ export const FST_CTX_ENDED = createError('FST_CTX_ENDED', "'%s' was used after i
 export const FST_CTX_NOT_SET = createError('FST_CTX_NOT_SET', "'%s' is not set in this scope: give the key a seed, or set it before it is required (ctx.explain(key) says why)")
 
 /** The request id of a scope is fixed when the scope opens. */
-export const FST_CTX_REQUEST_ID_FIXED = createError('FST_CTX_REQUEST_ID_FIXED', "'requestId' is fixed when its scope opens: leave it out, or open a new root with ctx.run({ requestId }, fn, { inherit: false })")
+export const FST_CTX_REQUEST_ID_FIXED = createError('FST_CTX_REQUEST_ID_FIXED', "'requestId' is fixed when its scope opens: leave it out, or open a new root with ctx.run({ requestId }, fn, { inherit: false }). A message of a connection gets an id of its own with ctx.run(values, fn, { messageId })")
 
 /** `ctx.impersonate(values, { reason, rest: true })` was called in a place where it cannot apply to the rest of the request. */
 export const FST_CTX_REST_REFUSED = createError('FST_CTX_REST_REFUSED', 'an impersonation cannot hold for the rest of the request, because %s: call it in a hook before the handler and outside of ctx.run, or give ctx.impersonate() a function')

@@ -30,7 +30,7 @@ const OPTIONS: ReadonlySet<string> = new Set(['schema', 'seed', 'log', 'carry', 
 
 /** The members of `request.ctx`, which also has an accessor for each key. */
 const MEMBERS: ReadonlySet<string> = new Set([
-  'requestId', 'get', 'require', 'has', 'set', 'run', 'bind', 'snapshot', 'bindEmitter', 'bindIterable', 'log', 'mixin', 'plugin', 'configure', 'entries', 'exit', 'fields', 'root',
+  'requestId', 'get', 'require', 'has', 'set', 'run', 'bind', 'snapshot', 'bindEmitter', 'bindIterable', 'log', 'mixin', 'plugin', 'configure', 'entries', 'exit', 'fields', 'root', 'messageId',
   'impersonate', 'actor', 'cache', 'memo', 'onEnd', 'detach', 'after', 'signal', 'deadline', 'explain', 'policy', 'inFlight',
   'dehydrate', 'hydrate', 'trace', 'headersFor', 'interceptor'
 ])

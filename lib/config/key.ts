@@ -74,7 +74,7 @@ export interface Key<out T, out S = T | undefined> {
 
 /** The names that no key can have: the members of `request.ctx` and of every object. A test compares them with the names that throw. */
 export type ReservedName =
-  | 'get' | 'require' | 'has' | 'set' | 'run' | 'bind' | 'bindIterable' | 'snapshot' | 'bindEmitter' | 'log' | 'mixin' | 'plugin' | 'configure' | 'entries' | 'exit' | 'fields' | 'root' | 'impersonate' | 'actor'
+  | 'get' | 'require' | 'has' | 'set' | 'run' | 'bind' | 'bindIterable' | 'snapshot' | 'bindEmitter' | 'log' | 'mixin' | 'plugin' | 'configure' | 'entries' | 'exit' | 'fields' | 'root' | 'messageId' | 'impersonate' | 'actor'
   | 'cache' | 'memo' | 'onEnd' | 'detach' | 'after' | 'signal' | 'deadline' | 'explain' | 'policy' | 'inFlight' | 'dehydrate' | 'hydrate'
   | 'trace' | 'headersFor' | 'interceptor' | 'requestId' | 'constructor' | 'toString' | 'valueOf' | 'hasOwnProperty' | ''
 

@@ -5,7 +5,7 @@ import type { Impersonation } from '../scope/scope-state.ts'
 import { Scope, scopeOfStore, type Pending, type Registration, type Store } from '../scope/scope.ts'
 import { enter } from '../scope/storage.ts'
 import { now } from '../scope/tally.ts'
-import { contains, impersonationOf, lifetimeAround } from '../scope/lookup.ts'
+import { contains, impersonationOf, lifetimeAround, messageIdOf } from '../scope/lookup.ts'
 import { describe, warn } from '../common/warnings.ts'
 
 /** What pending callbacks of `ctx.onEnd` are called. */
@@ -91,7 +91,7 @@ export function copyOf (scope: Scope): Scope {
   copy.log = scope.root.log
   copy.trace = scope.root.trace
   copy.route = scope.root.route
-  Object.assign(copy.state(), { madeBy: 'detach', impersonation: detachable(impersonationOf(scope), undetached) })
+  Object.assign(copy.state(), { madeBy: 'detach', impersonation: detachable(impersonationOf(scope), undetached), messageId: messageIdOf(scope) })
   return copy
 }
 

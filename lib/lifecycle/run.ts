@@ -18,9 +18,14 @@ import { lifetimeAround, scopeOf } from '../scope/lookup.ts'
 export interface RunOptions extends Limits {
   /** `false`: nothing of the surrounding scope is seen, and the scope is a root with a request id of its own. Default `true`. */
   readonly inherit?: boolean
+  /**
+   * The id of the message that is handled, where many arrive on one connection: log lines carry it as `messageId`, beside the request id.
+   * It may come from a client: what is not safe, or not there, is replaced by a new UUID. The scope is a unit of work for `ctx.root`.
+   */
+  readonly messageId?: unknown
 }
 
-const RUN_OPTIONS: ReadonlySet<string> = new Set(['inherit', 'timeout', 'deadline', 'signal'])
+const RUN_OPTIONS: ReadonlySet<string> = new Set(['inherit', 'messageId', 'timeout', 'deadline', 'signal'])
 
 /**
  * Refuses what `ctx.run` cannot call, before anything is opened.
@@ -68,6 +73,12 @@ export function openScope (definition: ContextDefinition, parent: Scope | undefi
     throw error
   }
   return scope
+}
+
+/** Gives a scope the id of the message that is handled in it, by the rules of a request id. */
+export function setMessageId (scope: Scope, given: unknown): void {
+  const id = typeof given === 'number' ? String(given) : given
+  scope.state().messageId = isSafeId(id) && scope.registration.idPattern.test(id) ? id : randomUUID()
 }
 
 /** Calls `fn` within a scope, which is done when `fn` is: when it returns, or when its promise settles. */

@@ -2,7 +2,7 @@ import type { Impersonation } from '../scope/scope-state.ts'
 import type { Policy } from '../config/key-policies.ts'
 import type { Fields, Line } from '../scope/line.ts'
 import type { Registration, Scope } from '../scope/scope.ts'
-import { impersonationOf } from '../scope/lookup.ts'
+import { impersonationOf, messageIdOf } from '../scope/lookup.ts'
 import { traceFields, type Trace, type Tracing } from '../tracing/trace-context.ts'
 import { labelsSpan, traceOf } from '../scope/active-trace.ts'
 import { placeOf, warnOnce } from '../common/warnings.ts'
@@ -89,6 +89,8 @@ function makeLine (scope: Scope, trace: Trace | undefined): Line {
   const { policy, idLabel } = scope.registration
   const own = new NewFields()
   own[idLabel] = scope.store.requestId
+  const messageId = messageIdOf(scope)
+  if (messageId !== undefined) own.messageId ??= messageId
   if (trace !== undefined) Object.assign(own, traceFields(trace))
   const values: unknown[] = []
   for (const { name, log } of policy.logged) {

@@ -39,3 +39,11 @@ export function impersonationOf (scope: Scope): Impersonation | undefined {
   }
   return undefined
 }
+
+/** The id of the message that is handled where a scope is current. */
+export function messageIdOf (scope: Scope): string | undefined {
+  for (let from: Scope | undefined = scope; from !== undefined; from = from.parent) {
+    if (from.lazyState?.messageId !== undefined) return from.lazyState.messageId
+  }
+  return undefined
+}

@@ -38,6 +38,8 @@ export interface ScopeState<S> {
   memoized: Memoized | undefined
   cancellation: Cancellation<S> | undefined
   impersonation: Impersonation | undefined
+  /** The id of the message that is handled in it. */
+  messageId: string | undefined
   /** What its first values came from, where that was an envelope, or the copy for detached work. */
   madeBy: 'hydrate' | 'detach' | undefined
   /** What runs when the scope ends, in the order it was given. */

@@ -305,12 +305,15 @@ export class Scope {
     if (around.unlinked) around.relink()
     let deadline: number | undefined
     let impersonation: Impersonation | undefined
+    let messageId: string | undefined
     for (let scope = this.parent!; scope !== around; scope = scope.parent!) {
       for (const name of scope.own ?? []) this.addOwn(name)
       impersonation ??= scope.lazyState?.impersonation
+      messageId ??= scope.lazyState?.messageId
       deadline ??= scope.lazyState?.cancellation?.deadline
     }
     if (impersonation !== undefined) this.state().impersonation ??= impersonation
+    if (messageId !== undefined) this.state().messageId ??= messageId
     if (deadline !== undefined) this.state().cancellation ??= { deadline, controller: undefined, followers: undefined, release: undefined }
     this.parent!.disown(this)
     this.parent = around
@@ -439,7 +442,7 @@ export class Scope {
   /** What only some scopes have, made for this one now. */
   state (): ScopeState<Scope> {
     this.lazyState ??= {
-      cache: undefined, memoized: undefined, cancellation: undefined, impersonation: undefined, madeBy: undefined, onEndCallbacks: undefined, afterTasks: undefined
+      cache: undefined, memoized: undefined, cancellation: undefined, impersonation: undefined, messageId: undefined, madeBy: undefined, onEndCallbacks: undefined, afterTasks: undefined
     }
     return this.lazyState
   }

@@ -3,13 +3,18 @@ import { scopeOfStore, type Scope, type Store } from './scope.ts'
 
 /**
  * The scope of the unit of work that a scope is in: of the request or job, in its runs, too. An impersonation is a unit of its own,
- * so that nothing that is done or kept for the impersonated user becomes the real user's.
+ * so that nothing that is done or kept for the impersonated user becomes the real user's; and so is a message of a connection, which lasts
+ * much longer.
  */
 export function unitOf (scope: Scope): Scope {
   const goesOn = isOfRequest(scope.root) ? scopeOf(scope.definition, scope.root.lifetime!.innermost) : undefined
   let unit = scope
-  while (unit.parent !== undefined && unit !== goesOn && unit.lazyState?.impersonation === undefined) unit = unit.parent
+  while (unit.parent !== undefined && unit !== goesOn && !isUnit(unit)) unit = unit.parent
   return unit
+}
+
+function isUnit ({ lazyState }: Scope): boolean {
+  return (lazyState?.impersonation ?? lazyState?.messageId) !== undefined
 }
 
 /** The store to run in for a scope: in a request that of the innermost context, which sees this scope. */

@@ -94,6 +94,38 @@ t.test('an unbound listener of an event from outside all requests has no tenant'
   for (const socket of sockets) socket.terminate()
 })
 
+t.test('an id for each message: on its lines, next to the id of the connection', async (t) => {
+  const watch = new Watch(t)
+  const { app } = watch
+  await app.register(ctx.plugin)
+  await app.register(websocket)
+  app.get('/', { websocket: true }, (socket) => {
+    socket.on('message', (message) => {
+      ctx.run({}, async () => {
+        await new Promise((resolve) => { setTimeout(resolve, 20) })
+        ctx.log.info('handled')
+        socket.send(String(ctx.messageId))
+      }, { messageId: String(message) })
+    })
+  })
+  await watch.listen()
+  const sockets = await connect(t, watch, '/')
+  const ids = ['m-1', 'not safe']
+  const answers = sockets.map(async (socket) => {
+    const answered: string[] = []
+    const all = new Promise<string[]>((resolve) => { socket.on('message', (data) => { if (answered.push(String(data)) === ids.length) resolve(answered) }) })
+    for (const id of ids) socket.send(id)
+    return await all
+  })
+  const [acme, globex] = await Promise.all(answers)
+  for (const given of [acme!, globex!]) {
+    t.equal(given[0], 'm-1')
+    t.match(given[1], /^[\da-f-]{36}$/)
+  }
+  const seen = watch.lines.all('handled').map(({ reqId, tenant, messageId }) => [reqId, tenant, messageId])
+  t.same(seen.sort(), TENANTS.flatMap((tenant, i) => [acme!, globex!][i]!.map((id) => [`id-${tenant}`, tenant, id])).sort())
+})
+
 t.test('one scope per message: a value set for one message is not there for the next', async (t) => {
   const watch = new Watch(t)
   const { app } = watch

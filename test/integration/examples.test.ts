@@ -71,6 +71,13 @@ const PRINTED: Readonly<Record<string, ReadonlyArray<string | RegExp | object>>>
     'report: acme, no user, below query',
     { reqId: 'demo-1', trace_id: '4bf92f3577b34da6a3ce929d0e0e4736', tenant: 'acme', user: 'ada', msg: 'rows read' },
     { reqId: 'demo-1', trace_id: '4bf92f3577b34da6a3ce929d0e0e4736', tenant: 'acme', user: undefined, msg: 'report written' }
+  ],
+  'websocket.ts': [
+    'hello, with rights in acme',
+    'hello again, with rights in acme',
+    { reqId: 'demo-1', messageId: 'm-1', tenant: 'acme', msg: 'rights loaded' },
+    { reqId: 'demo-1', messageId: 'm-1', tenant: 'acme', msg: 'message handled' },
+    { reqId: undefined, tenant: undefined, msg: 'still here' }
   ]
 }
 

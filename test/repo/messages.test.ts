@@ -111,7 +111,7 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
     status: 403
   },
   FST_CTX_NOT_SET: { program: (t) => answered(t, (ctx) => ctx.require('user')), names: /'user'/, out: /give the key a seed, or set it before/ },
-  FST_CTX_REQUEST_ID_FIXED: { program: (t) => answered(t, (ctx) => { ctx.set('requestId' as never, CANARY as never) }), names: /'requestId'/, out: /leave it out, or .* inherit: false/ },
+  FST_CTX_REQUEST_ID_FIXED: { program: (t) => answered(t, (ctx) => { ctx.set('requestId' as never, CANARY as never) }), names: /'requestId'/, out: /leave it out, or .* inherit: false.* messageId \}\)$/ },
   FST_CTX_REST_REFUSED: {
     program: (t) => answered(t, (ctx) => { ctx.impersonate({ tenant: CANARY }, { reason: 'ticket 4711', rest: true }) }),
     names: /for the rest of the request, because the handler has begun/,

@@ -258,3 +258,84 @@ t.test('impersonate', async (t) => {
     })
   })
 })
+
+t.test('messageId', async (t) => {
+  const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/
+
+  t.test('is on the lines of its scope and of those below, beside the request id, and nowhere else', async (t) => {
+    const lines = new Lines(t)
+    const app = Fastify({ logger: { stream: lines } })
+    await app.register(ctx.plugin)
+    const done = gate()
+    app.get('/', async (request) => {
+      await ctx.run({ count: 1 }, async () => {
+        request.log.info('in the message')
+        await turns()
+        ctx.run({ tenant: 'below' }, () => { ctx.log.info({ more: 1 }, 'below') })
+        ctx.detach(() => { ctx.log.info('detached'); done.open() })
+        t.same([ctx.messageId, (request.ctx as unknown as typeof ctx).messageId, ctx.fields().messageId, ctx.get('requestId')], ['m-1', 'm-1', 'm-1', 'r-1'])
+      }, { messageId: 'm-1' })
+      ctx.log.info('after it')
+      return ctx.messageId === undefined
+    })
+    const { url } = await listen(t, app)
+    t.equal(await (await fetch(url, { headers: { 'x-request-id': 'r-1' } })).text(), 'true')
+    await done.promise
+    for (const message of ['in the message', 'below', 'detached']) t.match(lines.one(message), { reqId: 'r-1', messageId: 'm-1' }, message)
+    t.match(lines.one('below'), { tenant: 'below', more: 1 })
+    for (const message of ['incoming request', 'after it', 'request completed']) t.match(lines.one(message), { reqId: 'r-1', messageId: undefined }, message)
+    t.equal(ctx.messageId, undefined)
+  })
+
+  t.test('comes from a client: what is not safe is replaced by a UUID', async (t) => {
+    const idOf = (messageId: unknown): string | undefined => ctx.run({}, () => ctx.messageId, { messageId })
+    for (const safe of ['m-1', 'a'.repeat(128), '01ARZ3NDEKTSV4RRFFQ69G5FAV']) t.equal(idOf(safe), safe)
+    t.same([idOf(7), idOf(0)], ['7', '0'])
+    for (const hostile of [undefined, null, '', 'a'.repeat(129), 'a b', 'a\nb', '"x"', 'ü', '<script>', {}, [], { toString: () => 'm-1' }, -0.5e-7, NaN, Infinity, true, Symbol('m')]) {
+      const id = idOf(hostile)
+      if (typeof hostile !== 'number') t.match(id, UUID, typeof hostile)
+      t.match(id, /^[\w.:-]{1,128}$/)
+    }
+    t.equal(ctx.run({}, () => ctx.messageId, { timeout: 1000 }), undefined, 'without the option there is none')
+    const app = Fastify()
+    const strict = createContext({})
+    await app.register(strict.plugin, { requestId: { pattern: /^m-\d+$/ } })
+    t.equal(strict.run({}, () => strict.messageId, { messageId: 'm-7' }), 'm-7')
+    t.match(strict.run({}, () => strict.messageId, { messageId: 'other' }), UUID)
+    await app.close()
+  })
+
+  t.test('the innermost one counts; a root of its own may have one', async (t) => {
+    ctx.run({}, () => {
+      t.equal(ctx.run({}, () => ctx.messageId, { messageId: 'inner' }), 'inner')
+      t.equal(ctx.run({}, () => ctx.messageId, { messageId: 'own', inherit: false }), 'own')
+      t.equal(ctx.run({}, () => ctx.messageId, { inherit: false }), undefined)
+    }, { messageId: 'outer' })
+  })
+
+  t.test('a message is a unit of work: what it keeps, and its onEnd, are not those of the connection', async (t) => {
+    const ends: unknown[] = []
+    await ctx.run({ tenant: 'acme' }, async () => {
+      const handle = async (messageId: string): Promise<unknown> => await ctx.run({}, async () => await ctx.run({ count: 1 }, async () => {
+        ctx.root.set('user', { id: messageId })
+        ctx.root.onEnd(() => { ends.push(ctx.messageId) })
+        await turns()
+        return [ctx.root.cache.getOrSet('x', () => ctx.messageId), ctx.require('user').id, ctx.get('tenant')]
+      }), { messageId })
+      t.same(await Promise.all([handle('m-1'), handle('m-2')]), [['m-1', 'm-1', 'acme'], ['m-2', 'm-2', 'acme']])
+      await turns()
+      t.same([ends.sort(), ctx.get('user'), ctx.root.cache.has('x')], [['m-1', 'm-2'], undefined, false])
+    })
+  })
+
+  t.test('where the request id is logged under that name, the line has the request id', async (t) => {
+    const lines = new Lines(t)
+    const app = Fastify({ requestIdLogLabel: 'messageId', logger: { stream: lines } })
+    const own = createContext({})
+    await app.register(own.plugin)
+    app.get('/', async () => { own.run({}, () => { own.log.info('here') }, { messageId: 'm-1' }); return 'ok' })
+    const { url } = await listen(t, app)
+    await (await fetch(url, { headers: { 'x-request-id': 'r-1' } })).text()
+    t.equal(lines.one('here').messageId, 'r-1')
+  })
+})

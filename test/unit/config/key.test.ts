@@ -32,6 +32,7 @@ t.test('every name that the types refuse is also refused at run time', async (t)
     exit: true,
     fields: true,
     root: true,
+    messageId: true,
     impersonate: true,
     actor: true,
     cache: true,

@@ -3,7 +3,7 @@ import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import { ContextDefinition } from '../../../lib/lifecycle/context-definition.ts'
 import { deadlineOf } from '../../../lib/lifecycle/cancellation.ts'
-import { impersonationOf } from '../../../lib/scope/lookup.ts'
+import { impersonationOf, messageIdOf } from '../../../lib/scope/lookup.ts'
 import { turns, warnings } from '../../support/support.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
 import { Scope, scopeOfStore, type Lifetime, type Registration } from '../../../lib/scope/scope.ts'
@@ -274,6 +274,7 @@ t.test('scopes that settle from the outside in: the innermost child is reattache
     const chain = [child(around)]
     chain[0]!.write('first', 'kept')
     chain[0]!.state().impersonation = { actors: new Map(), reason: 'ticket 4711' }
+    chain[0]!.state().messageId = 'm-1'
     chain[0]!.state().cancellation = { deadline: 4711, controller: undefined, followers: undefined, release: undefined }
     while (chain.length < 40) chain.push(child(chain.at(-1)!))
     const last = child(chain.at(-1)!)
@@ -285,6 +286,7 @@ t.test('scopes that settle from the outside in: the innermost child is reattache
     for (const scope of [last, next]) {
       scope.refresh()
       t.same([scope.store.first, scope.store.tenant], ['kept', 'of write 99'], `beside ${others.length} others`)
+      t.equal(messageIdOf(scope), 'm-1')
       t.equal(impersonationOf(scope)?.reason, 'ticket 4711')
       t.equal(deadlineOf(scope), 4711)
     }

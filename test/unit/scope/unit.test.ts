@@ -13,7 +13,7 @@ function open (parent?: Scope, values: Record<string, unknown> = {}, enclosing?:
   return scope
 }
 
-t.test('unitOf returns the root, or the innermost impersonation', async (t) => {
+t.test('unitOf returns the root, or the innermost impersonation or message', async (t) => {
   const root = open()
   const run = open(root)
   const acting = open(run)
@@ -22,6 +22,9 @@ t.test('unitOf returns the root, or the innermost impersonation', async (t) => {
   t.equal(unitOf(run), root)
   t.equal(unitOf(acting), acting)
   t.equal(unitOf(open(open(acting))), acting)
+  const message = open(acting)
+  message.state().messageId = 'm-1'
+  t.equal(unitOf(open(message)), message)
 })
 
 t.test('sharedStore returns the outermost store with the same values, except keys with detach: false', async (t) => {
