@@ -25,7 +25,7 @@ process.on('message', (task: Parameters<typeof run>[0]) => {
   running.add(job)
 })
 
-// The service tells the worker to stop, or exits. Ctrl-C reaches both.
+// The service asks the worker to stop, or exits. Ctrl-C reaches both.
 process.on('SIGINT', () => {})
 process.on('disconnect', async () => {
   await Promise.all(running)

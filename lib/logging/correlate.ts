@@ -91,7 +91,7 @@ function replaceMethods (logger: PinoLogger, symbols: PinoSymbols): { count: num
   return made
 
   function undo (): void {
-    // Whoever replaced our methods since still calls them.
+    // A tool that replaced our methods since still calls them.
     isUndone = true
     correlated.delete(logger)
     for (const restore of restores) restore()

@@ -8,7 +8,7 @@ interface WithState { readonly _readableState?: { readonly emitClose?: boolean, 
 const watched = new WeakSet<object>()
 
 /**
- * Makes a stream that is sent emit where the request continues, whatever feeds it, and makes the end of the request wait until it
+ * Makes a stream that is sent emit where the request continues, for any source, and makes the end of the request wait until it
  * has closed: a file closes later than its response is complete. A stream that never emits 'close' is not waited for.
  */
 export const sentStreams = {
