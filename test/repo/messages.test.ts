@@ -212,9 +212,9 @@ for (const [code, { program, names, out, status = 500, elsewhere = false }] of O
 
 t.test('an unknown name is refused where the options are read, and the message lists the known ones', async (t) => {
   for (const [program, message] of [
-    [() => createContext({}, { requestId: {} } as never), /'requestId' does not exist: .*envelope, propagate, trace, diagnostics, and register takes requestId/],
+    [() => createContext({}, { requestId: {} } as never), /'requestId' does not exist: .*envelope, propagate, trace, diagnostics, onImpersonate, and register takes requestId/],
     [() => createContext({}, { envelope: { secret: SECRETS[0]! } } as never), /'envelope\.secret' does not exist: envelope takes maxBytes, secrets, ttl$/],
-    [async () => { await Fastify().register(context, { key: {} } as never) }, /'key' does not exist: register takes requestId, closeTimeout, reenter, envelope, propagate, trace, diagnostics, and .* keys$/],
+    [async () => { await Fastify().register(context, { key: {} } as never) }, /'key' does not exist: register takes requestId, closeTimeout, reenter, envelope, propagate, trace, diagnostics, onImpersonate, and .* keys$/],
     [async () => { await Fastify().register(context, { requestId: { headers: 'x-id' } } as never) }, /'requestId\.headers' does not exist: requestId takes header, pattern, generate, responseHeader$/]
   ] as const) {
     await t.rejects(async () => await program(), { code: 'FST_CTX_INVALID_OPTION', message })
