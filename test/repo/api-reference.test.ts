@@ -37,8 +37,8 @@ t.test('the API reference is built without a warning, one page per entry', async
     })
   }
 
-  t.test('the section of Context lists each member of ctx, and no private or symbol-named one', async (t) => {
-    const section = read(out, 'fastify-ctx').split(/^### /m).find((text) => text.startsWith('Context\n'))!
+  t.test('the section of ReadyMadeContext lists each member of ctx, and no private or symbol-named one', async (t) => {
+    const section = read(out, 'fastify-ctx').split(/^### /m).find((text) => text.startsWith('ReadyMadeContext\n'))!
     const members = membersOf('ctx').map(({ name }) => name)
     t.not(members.length, 0)
     t.same([...headingsOf(section, 5)].filter((heading) => heading !== 'V').sort(), members.sort())
