@@ -11,7 +11,7 @@ export function bindFunction<F extends (this: any, ...args: any[]) => unknown> (
 /** A function that runs any function in a store: `ctx.snapshot`. */
 export function snapshotOf (store: Store | undefined): <A extends unknown[], R>(fn: (...args: A) => R, ...args: A) => R {
   return (fn, ...args) => {
-    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.snapshot', 'no function, but what it returned takes one to call')
+    if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.snapshot', 'no arguments: pass a function to the function that it returns')
     return enter(store, fn, ...args)
   }
 }

@@ -25,7 +25,7 @@ import { actorOf, impersonate, runNested, type ImpersonateOptions, type Imperson
 import { entriesIn, hasValue, isMistake, messageIdIn, scopeIn, setValue, throwUnset, warnMistake } from './values.ts'
 import type { Entry, ImpersonatedValues, KeyOf, ValueOf, Values, WritableKeyOf } from '../types.ts'
 
-/** The calls of `ContextApi`, each as one call of a function. The classes that extend it choose the store that they act on. */
+/** Implements each call of `ContextApi` by one call of a function. Its subclasses choose the store that the calls act on. */
 export abstract class ContextBase<V> implements ContextApi<V> {
   /** The context whose calls these are. */
   protected abstract readonly [kDefinition]: ContextDefinition
@@ -35,10 +35,10 @@ export abstract class ContextBase<V> implements ContextApi<V> {
   /** The store these calls act on. */
   protected abstract [kCurrentStore] (): Store | undefined
 
-  /** The functions by which a read of a key may have come here, the outermost last: a warning names the line that called it. */
+  /** The functions through which a read of a key may have come here, the outermost last. A warning names the line that called it. */
   protected [kEntryPoints] (_key: string): EntryPoint[] { return [ContextBase.prototype.get] }
 
-  /** What most reads come down to, in as few steps as there are: the innermost scope is most often one of this context. */
+  /** Reads a key in as few steps as possible. The innermost scope is usually one of this context. */
   #read (key: string): unknown {
     const store = this[kCurrentStore]()
     const scope = scopeOfStore(store)
@@ -47,7 +47,7 @@ export abstract class ContextBase<V> implements ContextApi<V> {
     return store![key]
   }
 
-  /** A read gave nothing, which may be a mistake. */
+  /** Called after a read that returned `undefined`, which may be a mistake. */
   #warn (key: string): void {
     if (isMistake(this[kDefinition], this[kCurrentStore](), key)) warnMistake(this[kDefinition], this[kCurrentStore](), key, this[kEntryPoints](key))
   }

@@ -6,7 +6,7 @@ import type { ContextApi } from './context-api.ts'
 import { ContextBase } from './context-base.ts'
 import { RootContext } from './root-context.ts'
 
-/** What callers hold: it reads and writes the scope that is current where it is called. */
+/** The class of `ctx`. It reads and writes the scope that is current where it is called. */
 export class Context<V> extends ContextBase<V> {
   readonly #definition: ContextDefinition
   readonly #root: ContextApi<V>

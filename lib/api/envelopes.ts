@@ -13,18 +13,18 @@ import { traceOf } from '../scope/active-trace.ts'
 import { timeLeft } from './limits.ts'
 import { requireScope, scopeIn } from './values.ts'
 
-/** What of a scope an envelope takes along, beside its values. */
+/** The options of `ctx.dehydrate`. */
 export interface DehydrateOptions {
-  /** `false`: not the time that is left for the work, which a job that outlives its request has no use for. Default `true`. */
+  /** Whether the envelope contains the remaining time. Pass `false` for a job that outlives its request. Default `true`. */
   readonly remaining?: boolean
   /**
-   * What the envelope is for, such as the name of a job and a digest of its data. It is signed and not written: `hydrate` refuses the
-   * envelope unless it is given the same text. Needs `envelope.secrets`.
+   * What the envelope is for, such as the name of a job and a digest of its data. It is signed but not written. `hydrate` refuses the
+   * envelope unless it gets the same text. Needs `envelope.secrets`.
    */
   readonly for?: string
 }
 
-/** What `hydrate` expects of an envelope. */
+/** The options of `ctx.hydrate`. */
 export interface HydrateOptions {
   /** What the envelope must have been made for: the `for` of `dehydrate`. */
   readonly for?: string
@@ -80,7 +80,7 @@ function readPurpose (call: string, options: HydrateOptions): string | undefined
   return purpose
 }
 
-/** Without a signature nothing could be bound to a purpose. */
+/** Refuses a purpose for envelopes that are not signed, because only a signature can bind them to it. */
 function checkSigned (call: string, purpose: string | undefined, { settings: { envelope } }: Registration): void {
   if (purpose !== undefined && envelope.secrets.length === 0) throw new FST_CTX_INVALID_ARGUMENT(call, "'for' only where envelope.secrets are given")
 }
@@ -89,7 +89,7 @@ async function refuse (error: unknown): Promise<never> {
   throw error
 }
 
-/** Returns the promise that `runIn` makes: a rejection that nobody handles is reported in the scope that its promise was made in. */
+/** Returns the promise that `runIn` makes, because Node.js reports an unhandled rejection in the scope in which its promise was made. */
 function openEnvelope<R> (definition: ContextDefinition, envelope: unknown, fn: () => R, purpose: string | undefined): Promise<Awaited<R>> {
   if (typeof fn !== 'function') throw new FST_CTX_INVALID_ARGUMENT('ctx.hydrate', 'a function to call second, after the envelope')
   const registration = registrationFor(envelope, definition, purpose)
@@ -104,7 +104,7 @@ function openEnvelope<R> (definition: ContextDefinition, envelope: unknown, fn: 
   }
   const limits = read?.remaining === undefined ? undefined : { timeout: read.remaining }
   const from = readTrace(read?.traceparent, read?.tracestate)
-  // A tracer that is already at work here knows where this work began.
+  // If a tracer is already active here, it knows where this work began.
   if (from === undefined || scope.trace !== undefined) return runIn(scope, work, limits)
   scope.trace = from
   const { tracing } = settings

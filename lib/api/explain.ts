@@ -4,43 +4,43 @@ import type { ContextDefinition } from '../lifecycle/context-definition.ts'
 import type { Registration, Scope } from '../scope/scope.ts'
 import { isOfRequest } from '../scope/lookup.ts'
 
-/** Why a key has its value, or none. Values themselves are never in it. */
+/** Explains why a key has its value, or none. Never contains a value. */
 export interface Explanation {
   /** The key that was asked for. */
   readonly key: string
   /** `set`: it has a value. `unset`: it has none. `ended`: its scope is over. `no scope`: none is open here. */
   readonly state: 'set' | 'unset' | 'ended' | 'no scope'
-  /** What gave it its value: a seed, the request (its id), a call of `set` or `run` or `impersonate`, an envelope, or the copy made for `detach`. */
+  /** What set the value: a seed, the request (its id), a call of `set`, `run` or `impersonate`, an envelope, or the copy for `detach`. */
   readonly by: 'seed' | 'request' | 'set' | 'run' | 'impersonate' | 'hydrate' | 'detach' | undefined
   /** The kind of hook that was running when `set` was called, `handler`, `a job` or `detached work`. */
   readonly phase: string | undefined
-  /** How many scopes outwards it was given: 0 is the current one. */
+  /** How many scopes further out it was set. 0 is the current scope. */
   readonly depth: number | undefined
   /** The same in one sentence. */
   readonly text: string
 }
 
-/** What a key may do, for a review: where it comes from and where it goes. */
+/** Where the value of a key comes from and where it may go, for a review. */
 export interface PolicyRow {
   /** The name of the key. */
   readonly key: string
   /** Whether each request starts with a value. */
   readonly seeded: boolean
-  /** Whether log lines carry it: the value itself, or what the policy's function makes of it. */
+  /** Whether log lines have it: the value itself, or what the policy's function returns. */
   readonly logged: 'no' | 'value' | 'mapped'
   /** Whether only `ctx.impersonate` may shadow it, once it is set. */
   readonly locked: boolean
   /** Whether the copies for `ctx.detach` and `ctx.after` have it. */
   readonly detached: boolean
-  /** Whether envelopes carry it: the value itself, or what the policy's `pack` makes of it. */
+  /** Whether envelopes contain it: the value itself, or what the policy's `pack` returns. */
   readonly carried: 'no' | 'value' | 'packed'
-  /** The name of the request header that takes it along. */
+  /** The name of the request header that carries it. */
   readonly header: string | undefined
-  /** The origins that it goes to by its header. */
+  /** The origins to which its header is sent. */
   readonly origins: readonly string[]
-  /** The name of the attribute of spans that it is. */
+  /** The name of the span attribute that has it. */
   readonly attribute: string | undefined
-  /** The status code of the answer where a route requires it and it is not set. */
+  /** The status code of the response if a route requires it and it is not set. */
   readonly missing: number
 }
 
@@ -49,12 +49,12 @@ export function explainKey (key: string, scope: Scope | undefined): Explanation 
   if (scope === undefined) return { ...nothing, state: 'no scope', text: `'${key}' has no value: no scope of this context is open here` }
   const { root } = scope
   const place = root.route === undefined ? '' : ` of ${root.route}`
-  if (root.ended) return { ...nothing, state: 'ended', text: `'${key}' has no value any more: the request${place} is over` }
+  if (root.ended) return { ...nothing, state: 'ended', text: `'${key}' has no value any more, because the request${place} has ended` }
   let depth = 0
   for (let holder: Scope | undefined = scope; holder !== undefined; holder = holder.parent, depth++) {
     if (holder.owns(key)) return found(key, holder, depth, place)
   }
-  const why = isLeftOut(key, root) ? 'it has detach: false, so the copies for detached work leave it out' : isSeeded(key, scope.registration) ? 'its seed gave none, and nothing set it since' : 'it has no seed, and nothing set it'
+  const why = isLeftOut(key, root) ? 'it has detach: false, so the copies for detached work leave it out' : isSeeded(key, scope.registration) ? 'its seed returned none, and nothing has set it since' : 'it has no seed, and nothing set it'
   return { ...nothing, state: 'unset', text: `'${key}' has no value in this scope${place}: ${why}` }
 }
 
@@ -101,7 +101,7 @@ function isSeeded (key: string, { policy }: Registration): boolean {
   return policy.seeds.some(({ name }) => name === key)
 }
 
-/** Keeps in mind in which phase a key was set. */
+/** Records the phase in which a key was set. */
 export function noteOrigin (key: string, scope: Scope): void {
   const phase = phaseOf(scope.root)
   const origin = originOf(key, scope)

@@ -11,13 +11,13 @@ import { now, startTally } from '../scope/tally.ts'
 import { writtenFields } from './fields.ts'
 import { timeLeft } from './limits.ts'
 
-/** What of all that is open `ctx.inFlight` lists. */
+/** The options of `ctx.inFlight`. */
 export interface InFlightOptions {
-  /** How many scopes are listed at most: the oldest. Default 1,000. */
+  /** How many scopes are listed at most. The oldest come first. Default 1,000. */
   readonly limit?: number
 }
 
-/** One request, run or piece of detached work that is open. Of its values it has what log lines carry, and no others. */
+/** A request, a run or detached work that is open. It contains only the values that log lines have. */
 export interface OpenScope {
   /**
    * `request`: a request, until its scope ends. `run`: the function of a `ctx.run`, `ctx.impersonate` or `ctx.hydrate` that has not settled.
@@ -28,33 +28,33 @@ export interface OpenScope {
   readonly requestId: string | undefined
   /** The pattern of the route; `undefined` outside a request. */
   readonly route: string | undefined
-  /** Of a request, and of a run within it: which kind of hook ran last, or `handler`. */
+  /** In a request: the kind of hook that ran last, or `handler`. */
   readonly phase: string | undefined
-  /** The name of the function that runs, where it has one. */
+  /** The name of the function that runs, if it has one. */
   readonly name: string | undefined
   /** For how many milliseconds it has been open. */
   readonly age: number
   /** Whether it has to stop: the client left, the time limit passed, or its signal was aborted. */
   readonly aborted: boolean
-  /** The milliseconds that are left for it, 0 or more; `undefined` where nothing limits it. */
+  /** The milliseconds that are left for it, 0 or more. `undefined` if nothing limits it. */
   readonly remaining: number | undefined
-  /** Whether it is, or belongs to, the request or job that asks. */
+  /** Whether it is the request or job that asks, or belongs to it. */
   readonly current: boolean
-  /** What log lines carry of its values, by name: with the serializers and the redaction of the application's logger. */
+  /** The fields of its log lines, with the serializers and the redaction of the application's logger. */
   readonly fields: Readonly<Record<string, unknown>>
 }
 
 /** How often something happened in a context since `since`. */
 export interface InFlightCounts {
-  /** Requests, and runs that are no part of another scope, that opened. */
+  /** Requests that opened, and runs that opened outside another scope. */
   readonly opened: number
   /** Of these, how many have ended. */
   readonly ended: number
-  /** Of these, how many can never end, since nothing references them any more: what they wait for never comes. */
+  /** Of these, how many can never end because nothing references them any more. */
   readonly collected: number
   /** Reads of a key after the end of its scope. */
   readonly lateReads: number
-  /** Reads of a key in a hook before the plugin. They are seen where `diagnostics` are on. */
+  /** Reads of a key in a hook before the plugin. Counted if `diagnostics` is on. */
   readonly earlyReads: number
   /** Runs whose function had not settled when their request ended. */
   readonly stillOpen: number
@@ -66,7 +66,7 @@ export interface InFlight {
   readonly since: number
   /** What was counted since then. */
   readonly counts: InFlightCounts
-  /** How often the process has emitted each warning of this package since it started, by code: of all contexts. */
+  /** How often the process has emitted each warning of this package, by code, for all contexts. */
   readonly warnings: Readonly<Record<string, number>>
   /** How many scopes of each kind are open, whether or not they are listed. */
   readonly open: Readonly<Record<OpenScope['kind'], number>>
@@ -78,14 +78,14 @@ const LIMIT = 1000
 
 interface Found {
   readonly kind: OpenScope['kind']
-  /** The scope of this context that it is in; `undefined` for work that was started outside of any. */
+  /** The scope of this context that it runs in. `undefined` for work that was started outside any scope. */
   readonly scope: Scope | undefined
   readonly since: number
   readonly name: string | undefined
 }
 
 /**
- * What a context has open. The first call begins the counting.
+ * Returns what a context has open. The first call starts the counting.
  *
  * @throws FST_CTX_INVALID_ARGUMENT
  */
@@ -139,7 +139,7 @@ function rowOf ({ kind, scope, since, name }: Found, here: Scope | undefined): O
   }
 }
 
-/** The fields of the lines of a scope, but for the request id, which has a column of its own. */
+/** The fields of the log lines of a scope without the request id, which has its own column. */
 function fieldsOf (scope: Scope): Fields {
   const { [scope.registration.idLabel]: _requestId, ...fields } = writtenFields(scope, 'own')
   return fields

@@ -8,7 +8,7 @@ import { currentScope, enter } from '../scope/storage.ts'
 import { storeFor } from '../scope/unit.ts'
 import { requireScope, scopeIn } from './values.ts'
 
-/** How `ctx.memo` tells calls apart. */
+/** The options of `ctx.memo`. */
 export interface MemoOptions<F extends (...args: any[]) => unknown> {
   /** One value for a call's arguments. Default: each argument by value if it is a primitive, by identity if it is an object. */
   readonly keyOf?: (...args: Parameters<F>) => unknown
@@ -16,7 +16,7 @@ export interface MemoOptions<F extends (...args: any[]) => unknown> {
   readonly max?: number
 }
 
-/** The cache of the current scope, made when it is first asked for. */
+/** The cache of the current scope, created on first use. */
 export function cacheIn (definition: ContextDefinition, store: Store | undefined): Cache {
   const scope = requireScope(definition, store, 'ctx.cache')
   const state = scope.state()
@@ -36,16 +36,16 @@ export function memoize<F extends (this: any, ...args: any[]) => unknown> (defin
     const steps = keyOf === undefined ? args : [keyOf(...args as Parameters<F>)]
     return memosOf(scope).getOrCall([memoized, this, ...steps], () => enter(store, () => fn.apply(this, args)), max)
   }
-  // Same parameters, same result: it only remembers.
+  // It has the parameters and the result of `fn`.
   return memoized as F
 }
 
-/** The innermost scope, while that of this context is open. A scope of another context within it has other values, too. */
+/** The innermost scope, also of another context, whose values may differ. `undefined` if no scope of this context is open. */
 function innermostOpen (definition: ContextDefinition, store: Store | undefined): Scope | undefined {
   return scopeIn(definition, store)?.root.ended === false ? scopeOfStore(store) : undefined
 }
 
-/** The results that hold for what a scope sees now. */
+/** The results that are valid for the values a scope sees now. */
 function memosOf (scope: Scope): Memos {
   const state = scope.state()
   const { memoized } = state
@@ -55,18 +55,18 @@ function memosOf (scope: Scope): Memos {
   return memos
 }
 
-/** The values that a scope sees, of all contexts, and how often they were written: one that is set and set back is another. */
+/** The values that a scope sees, of all contexts, and how often they were written, because a value that was set and set back counts as changed. */
 function stateOf (innermost: Scope): unknown[] {
   const state: unknown[] = []
   for (let scope: Scope | undefined = innermost; scope !== undefined; scope = scope.enclosing) {
     state.push(scope.version)
-    // `requestContext.set` writes to the store, and is not counted.
+    // `requestContext.set` writes to the store and is not counted.
     for (const name in scope.store) state.push(scope.store[name])
   }
   return state
 }
 
-/** Whether a scope sees what it saw when its state was taken. */
+/** Whether a scope still sees the values of this state. */
 function isCurrent (state: readonly unknown[], innermost: Scope): boolean {
   let i = 0
   for (let scope: Scope | undefined = innermost; scope !== undefined; scope = scope.enclosing) {

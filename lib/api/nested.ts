@@ -8,9 +8,9 @@ import type { Scope, Store } from '../scope/scope.ts'
 import { beginImpersonation } from './audit.ts'
 import { requireScope, scopeIn } from './values.ts'
 
-/** Why somebody acts as somebody else. */
+/** The options of `ctx.impersonate`. */
 export interface ImpersonateOptions {
-  /** For the audit: log lines within carry it as `reason`. */
+  /** The reason for the audit. Log lines of the impersonation have it as `reason`. */
   readonly reason: string
   /** Not with a function: the impersonation lasts as long as that runs. */
   readonly rest?: false

@@ -18,21 +18,21 @@ export type RequestContext<V> =
   }
 
 /**
- * What `request.ctx` is: it acts on the scope of its request, or on the one within it that is current. Its keys are
- * properties of a class made for them.
+ * The class of `request.ctx`. It acts on the scope of its request, or on a current scope within the request. A subclass for
+ * each set of keys has the keys as properties.
  */
 abstract class RequestContextBase extends ContextBase<Record<string, unknown>> {
-  /** The request's own scope; `undefined` before it is open. */
+  /** The request's own scope. `undefined` before it opens. */
   readonly #root: Scope | undefined
 
   constructor (root: Scope | undefined) {
     super()
     this.#root = root
-    // A write to what is no key would be seen by no reader: it throws a TypeError.
+    // A write to an unknown name would have no effect, so it throws a TypeError.
     Object.preventExtensions(this)
   }
 
-  /** Before, a name that is no declared key gives no warning: `await` and others read names that are none. */
+  /** Whether the scope is open. Before it opens, undeclared names give no warning, because `await` and others read such names. */
   get [kIsOpen] (): boolean {
     return this.#root !== undefined
   }
@@ -45,7 +45,7 @@ abstract class RequestContextBase extends ContextBase<Record<string, unknown>> {
     return this.require('requestId') as string
   }
 
-  /** In fewer steps where a scope of this request is current, as it most often is. */
+  /** Takes fewer steps if a scope of this request is current, which is usual. */
   override get (key: string): unknown {
     const store = currentStore()
     const scope = scopeOfStore(store)
@@ -67,7 +67,7 @@ abstract class RequestContextBase extends ContextBase<Record<string, unknown>> {
 }
 
 /**
- * Makes what `request.ctx` is, for one set of keys.
+ * Creates the class of `request.ctx` for one set of keys, and returns a function that makes its objects.
  *
  * @param open whether any other name may be a key, too
  */
@@ -83,13 +83,13 @@ export function requestContextOf (definition: ContextDefinition, names: Iterable
     })
   }
   if (open) {
-    // The calls move up, so that only what is neither a call nor a declared key reaches the proxy.
+    // The calls are copied to this prototype, so that only other names reach the proxy.
     Object.setPrototypeOf(Object.defineProperties(prototype, inherited(prototype)), anyKey)
   }
   return (root) => new KeyedContext(root)
 }
 
-/** What an object and its prototypes have, the nearest first. */
+/** The properties of an object and its prototypes. The nearest one wins. */
 function inherited (object: object): PropertyDescriptorMap {
   const own = Object.getOwnPropertyDescriptors(object)
   const prototype: unknown = Object.getPrototypeOf(object)

@@ -7,7 +7,7 @@ import { sharedStore, storeFor, unitOf } from '../scope/unit.ts'
 import { ContextBase } from './context-base.ts'
 import { cacheIn, memoize, type MemoOptions } from './memo.ts'
 
-/** `ctx.root`: the same calls, for the unit of work that is current where they are made. */
+/** The class of `ctx.root`: the same calls, acting on the current unit of work. */
 export class RootContext<V> extends ContextBase<V> {
   readonly #definition: ContextDefinition
   readonly #innerStore: () => Store | undefined

@@ -27,7 +27,7 @@ export function requireScope (definition: ContextDefinition, store: Store | unde
   return scope
 }
 
-/** Whether a read that gave nothing has to be looked at: no scope is open in development, or the scope has ended. */
+/** Whether a read that returned `undefined` may be a mistake: in development without a scope, or after the end of the scope. */
 export function isMistake (definition: ContextDefinition, store: Store | undefined, key: string): boolean {
   const scope = scopeOf(definition, scopeOfStore(store))
   if (scope === undefined) return definition.registration.settings.diagnostics
@@ -35,7 +35,7 @@ export function isMistake (definition: ContextDefinition, store: Store | undefin
   return scope.root.ended && (scope.registration.policy.names.has(key) || key in scope.store)
 }
 
-/** Counts a read that `isMistake`, and in development emits a warning. */
+/** Counts a read for which `isMistake` is true. In development it emits a warning. */
 export function warnMistake (definition: ContextDefinition, store: Store | undefined, key: string, entryPoints: readonly EntryPoint[]): void {
   const scope = scopeOf(definition, scopeOfStore(store))
   if (scope !== undefined) return noteLate(key, scope, entryPoints)

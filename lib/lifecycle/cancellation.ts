@@ -4,16 +4,16 @@ import type { Scope } from '../scope/scope.ts'
 import { enter } from '../scope/storage.ts'
 import { isOfRequest } from '../scope/lookup.ts'
 
-/** The most milliseconds that a timer of Node takes. */
+/** The longest timeout of a Node.js timer, in milliseconds. */
 export const MAX_TIMEOUT = 2 ** 31 - 1
 
-/** What may cut the work of `ctx.run` short, besides what cuts that of the scope around it. */
+/** The limits of a `ctx.run`, in addition to those of the scope around it. */
 export interface Limits {
-  /** After how many milliseconds. */
+  /** Aborts the work after this many milliseconds. */
   readonly timeout?: number
-  /** At which time: a Date, or milliseconds since the epoch. */
+  /** Aborts the work at this time: a Date, or milliseconds since the epoch. */
   readonly deadline?: Date | number
-  /** When this signal is aborted. */
+  /** Aborts the work when this signal is aborted. */
   readonly signal?: AbortSignal
 }
 
@@ -28,7 +28,7 @@ export function checkLimits ({ timeout, deadline, signal }: Limits): void {
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw new FST_CTX_INVALID_ARGUMENT('ctx.run', 'a signal that is an AbortSignal')
 }
 
-/** Gives a scope limits of its own. They are never wider than those around it. */
+/** Gives a scope its own limits, which never exceed those around it. */
 export function limit (scope: Scope, { timeout, deadline, signal }: Limits): void {
   if (timeout === undefined && deadline === undefined && signal === undefined) return
   const own = Math.min(Date.now() + (timeout ?? Infinity), Number(deadline ?? Infinity))
@@ -36,7 +36,7 @@ export function limit (scope: Scope, { timeout, deadline, signal }: Limits): voi
   if (signal !== undefined) follow(signal, scope, cancellation)
 }
 
-/** The time at which a scope's work is to be done; `Infinity` where nothing limits it. */
+/** The deadline of a scope. `Infinity` if nothing limits it. */
 export function deadlineOf (scope: Scope | undefined): number {
   return holderOf(scope)?.lazyState?.cancellation?.deadline ?? Infinity
 }
@@ -47,35 +47,35 @@ export function isAborted (scope: Scope): boolean {
   return holder.lazyState?.cancellation?.controller?.signal.aborted === true || deadlineOf(scope) <= Date.now() || (isOfRequest(scope.root) && scope.root.lifetime!.aborted)
 }
 
-/** Sets the time at which a scope's work is to be done. The timer starts when somebody asks for the signal. */
+/** Sets the deadline of a scope. The timer starts when the signal is first read. */
 export function cancelAt (scope: Scope, deadline: number): Cancellation<Scope> {
   const cancellation = { deadline, controller: undefined, followers: undefined, release: undefined }
   scope.state().cancellation = cancellation
   return cancellation
 }
 
-/** The signal that cuts the work of a scope short. */
+/** The signal that aborts the work of a scope. */
 export function signalOf (scope: Scope): AbortSignal {
   const holder = holderOf(scope)!
   const missing: Scope[] = []
   for (let from: Scope | undefined = holder; from !== undefined && from.lazyState?.cancellation?.controller === undefined; from = holderOf(from.parent)) missing.push(from)
-  // The outermost first: each follows the one around it.
+  // The outermost comes first, because each follows the one around it.
   for (const from of missing.reverse()) makeController(from)
   return holder.lazyState!.cancellation!.controller!.signal
 }
 
-/** The client of a request is gone: the signal of its root is aborted, if anybody asked for it. */
+/** Aborts the signal of a request whose client has left, if it was read. */
 export function abortGone (scope: Scope): void {
   abort(scope, () => named(new FST_CTX_CLIENT_GONE(), 'AbortError'))
 }
 
-/** The time of a scope is over: its signal is aborted, if anybody asked for it. */
+/** Aborts the signal of a scope whose time limit has passed, if it was read. */
 export function abortLate (scope: Scope): void {
   abort(scope, () => named(new FST_CTX_DEADLINE(), 'TimeoutError'))
 }
 
 /**
- * Waits for work that must not outlive its scope's limits. Where the scope has none, it just waits.
+ * Waits for work, but not longer than the limits of its scope allow.
  *
  * @throws the reason of the scope's signal, when that is aborted first
  */
@@ -83,7 +83,7 @@ export async function untilAborted (scope: Scope, work: Promise<void>): Promise<
   if (deadlineOf(scope) === Infinity) return await work
   const signal = signalOf(scope)
   await new Promise<void>((resolve, reject) => {
-    // In a later turn: what takes no time is done even where none is left.
+    // In a later turn, so that work which takes no time succeeds even if no time is left.
     const stop = (): void => { setImmediate(reject, signal.reason) }
     work.then(resolve, reject).then(() => { signal.removeEventListener('abort', stop) })
     if (signal.aborted) stop()
@@ -91,7 +91,7 @@ export async function untilAborted (scope: Scope, work: Promise<void>): Promise<
   })
 }
 
-/** Lets go of the timer and the signals that a scope's own limits hold. What follows it goes on with the scope around it. */
+/** Releases the timer and the signals of a scope's own limits. Its followers then follow the scope around it. */
 export function releaseLimits (scope: Scope): void {
   const cancellation = scope.lazyState?.cancellation
   if (cancellation === undefined) return
@@ -103,7 +103,7 @@ export function releaseLimits (scope: Scope): void {
   cancellation.followers = undefined
 }
 
-/** The nearest scope that has limits of its own, or the root, whose limit is the client. */
+/** The nearest scope with its own limits, or the root, which the client limits. */
 function holderOf (scope: Scope | undefined): Scope | undefined {
   while (scope?.parent !== undefined && scope.lazyState?.cancellation === undefined) scope = scope.parent
   return scope
@@ -117,7 +117,7 @@ function makeController (scope: Scope): void {
   else if (isOfRequest(scope) && scope.lifetime!.aborted) abortGone(scope)
   const left = cancellation.deadline - Date.now()
   if (left <= 0) abortLate(scope)
-  // With more than it a timer would fire at once; no work takes as long.
+  // A timer with a longer timeout would fire at once, and no work takes that long.
   else if (left <= MAX_TIMEOUT) {
     const timer = setTimeout(abortLate, left, scope)
     timer.unref()
@@ -125,7 +125,7 @@ function makeController (scope: Scope): void {
   }
 }
 
-/** Aborts a scope's signal, and those that follow it. The listeners of each run in its scope. Without a signal no reason is made. */
+/** Aborts a scope's signal and those that follow it. The listeners of each signal run in its scope. Without a signal, no reason is created. */
 function abort (scope: Scope, makeReason: () => unknown): void {
   if (scope.lazyState?.cancellation?.controller === undefined) return
   const reason = makeReason()
@@ -137,7 +137,7 @@ function abort (scope: Scope, makeReason: () => unknown): void {
   }
 }
 
-/** Aborts the signal of a scope when that of another around it is aborted. Both have one. */
+/** Aborts the signal of a scope when the signal of a scope around it is aborted. Both have a signal. */
 function followScope (around: Scope, scope: Scope): void {
   const signal = signalOf(around)
   if (signal.aborted) return abort(scope, () => signal.reason)
@@ -155,10 +155,10 @@ function follow (signal: AbortSignal, scope: Scope, cancellation: Cancellation<S
 
 interface Callbacks { readonly all: Set<() => void>, readonly listener: () => void }
 
-/** One listener for each signal that is given to `run`: Node warns of more than ten. */
+/** One listener per signal that `run` gets, because Node.js warns about more than ten. */
 const callbacks = new WeakMap<AbortSignal, Callbacks>()
 
-/** Calls `fn` when a signal is aborted. Returns what takes that back. */
+/** Calls `fn` when a signal is aborted. Returns a function that cancels this. */
 function whenAborted (signal: AbortSignal, fn: () => void): () => void {
   const { all, listener } = callbacks.get(signal) ?? listenTo(signal)
   all.add(fn)
@@ -187,7 +187,7 @@ function releaseToo (cancellation: Cancellation<Scope>, release: () => void): vo
   }
 }
 
-/** The name that callers of `fetch` and the timers know. */
+/** Gives an error the name that users of `fetch` and of timers know. */
 function named (error: Error, name: string): Error {
   return Object.defineProperty(error, 'name', { value: name })
 }

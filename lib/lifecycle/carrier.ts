@@ -2,8 +2,8 @@ import type { FastifyRequest } from 'fastify'
 import type { RequestLifetime } from './request-lifetime.ts'
 
 /**
- * Gives an object a private field by returning it from the constructor it inherits: an object of Node's carries its
- * lifetime unseen by `Object.keys`, `inspect` and spread copies, at a third of the cost of a WeakMap.
+ * Gives an object a private field by returning it from the constructor it inherits. So an object of Node.js carries its lifetime,
+ * and `Object.keys`, `inspect` and spread copies do not show it. This costs a third of a WeakMap.
  */
 const Given = function (object: object) { return object } as unknown as new (object: object) => object
 
@@ -25,12 +25,12 @@ export function lifetimeOf (request: FastifyRequest): RequestLifetime | undefine
   return Carrier.lifetimeOf(request.raw)
 }
 
-/** The lifetime that one of Node's two objects for a request carries. */
+/** The lifetime that Node's request or response object carries. */
 export function lifetimeOfRaw (raw: object): RequestLifetime | undefined {
   return Carrier.lifetimeOf(raw)
 }
 
-/** Gives one of Node's two objects for a request its lifetime. */
+/** Attaches a lifetime to Node's request or response object. */
 export function setLifetime (raw: object, lifetime: RequestLifetime): void {
   // eslint-disable-next-line no-new -- the field is the whole effect
   new Carrier(raw, lifetime)

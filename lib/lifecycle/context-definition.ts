@@ -9,18 +9,18 @@ import { Stores } from '../scope/stores.ts'
 import { CREATE_OPTIONS, isGiven, readSettings, type CreateOptions, type LateOptions } from '../config/options.ts'
 import { strictestOf } from './strictest.ts'
 
-/** Makes `fetch` go through an interceptor, until what it returns is called. */
+/** Makes `fetch` go through an interceptor. Returns a function that undoes this. */
 export type ComposeFetch = (interceptor: Interceptor) => () => void
 
 /** Options that are given after the context was made, and the keys of the ready-made context. */
 export interface AddedOptions extends LateOptions { readonly keys?: Readonly<Record<string, unknown>> }
 
-/** What a context goes by: its keys, and what leaves and enters the process. */
+/** The rules of a context: its keys, and what may leave and enter the process. */
 export type Rules = Pick<Registration, 'policy' | 'settings'>
 
 /** Identity of a context. Every scope points to its definition, and two contexts never see each other's scopes. */
 export class ContextDefinition {
-  /** The keys of `createContext`; `undefined` for the ready-made context, whose keys come with its registration. */
+  /** The keys of `createContext`. `undefined` for the ready-made context, whose keys come with its registration. */
   readonly keys: Policy | undefined
   /** Adds the headers of this context's scopes to outgoing calls. */
   readonly interceptor: Interceptor = interceptorOf(this)
@@ -47,14 +47,14 @@ export class ContextDefinition {
   }
 
   /**
-   * What a scope outside any request goes by: the application that the context is registered in. Of several, what all of
-   * them allow. When the last one has closed its policy stays, because its work may still run.
+   * The registration for scopes outside requests: the application's, or what all of several applications allow. After the last
+   * application has closed, its policy stays, because its work may still run.
    */
   get registration (): Registration {
     return this.#outside
   }
 
-  /** The applications that the context is registered in, the last one last. */
+  /** The registrations of the context, in order. */
   get registrations (): readonly Registration[] {
     return this.#registrations
   }
@@ -76,7 +76,7 @@ export class ContextDefinition {
   }
 
   /**
-   * What an application goes by that registers the context with some options of its own.
+   * Returns the rules for an application that registers the context with its own options.
    *
    * @throws FST_CTX_INVALID_OPTION
    * @throws FST_CTX_NOT_CONFIGURED
@@ -89,7 +89,7 @@ export class ContextDefinition {
     return rules
   }
 
-  /** What holds with some more options, each of which may be given once. */
+  /** Returns the rules with more options added. Each option may be given once. */
   #with (given: AddedOptions): Rules {
     const names = Object.keys(given) as Array<keyof AddedOptions>
     const twice = names.find((name) => isGiven(this.#options[name]))
@@ -117,7 +117,7 @@ export class ContextDefinition {
     this.#restoreFetch = undefined
   }
 
-  /** A scope opens outside of any other: what it sends with `fetch` has its headers, also where no application is. */
+  /** Called when a scope opens outside any other scope. Its `fetch` calls get its headers, also without an application. */
   openOutside (): Registration {
     this.#fixed ??= 'a scope of the context was opened before'
     this.#interceptFetch(this.#outside)
@@ -129,7 +129,7 @@ export class ContextDefinition {
   }
 
   /**
-   * Refuses a name that is no key here. The ready-made context takes any that could be one: the types know which are.
+   * Refuses an unknown key. The ready-made context accepts every valid name, because the types know the keys.
    *
    * @throws FST_CTX_UNKNOWN_KEY
    * @throws FST_CTX_INVALID_KEY
@@ -141,7 +141,7 @@ export class ContextDefinition {
   }
 }
 
-/** The options that a context goes by, of all that were given, as far as they have a value. */
+/** Picks the options of a context that have a value. */
 function pick (given: AddedOptions): AddedOptions {
   return Object.fromEntries(Object.entries(ownOptions(given)).filter(([name, value]) => value !== undefined && (name === 'keys' || CREATE_OPTIONS.has(name))))
 }

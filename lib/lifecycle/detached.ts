@@ -8,13 +8,13 @@ import { now } from '../scope/tally.ts'
 import { contains, impersonationOf, lifetimeAround, messageIdOf } from '../scope/lookup.ts'
 import { describe, warn } from '../common/warnings.ts'
 
-/** What pending callbacks of `ctx.onEnd` are called. */
+/** The name of pending callbacks of `ctx.onEnd`. */
 export const ON_END = 'ctx.onEnd'
 
 /**
- * Puts something off to the end of a scope. It runs in the store given: the scope of another context may be within.
+ * Runs `fn` when a scope ends, in the given store, which may be a scope of another context within it.
  *
- * @throws FST_CTX_ENDED the scope is over already
+ * @throws FST_CTX_ENDED the scope has ended
  */
 export function addOnEnd (scope: Scope, store: Store, fn: () => unknown): void {
   if (scope.done && !isDeferred(scope)) throw new FST_CTX_ENDED('ctx.onEnd')
@@ -29,13 +29,13 @@ export function addOnEnd (scope: Scope, store: Store, fn: () => unknown): void {
   })
 }
 
-/** The function of a run has returned, or the client of a request is gone, and the request goes on in this scope. */
+/** Whether the request continues in this scope, although the function of its run has returned or the client has left. */
 function isDeferred (scope: Scope): boolean {
   const lifetime = lifetimeAround(scope)
   return lifetime !== undefined && (scope.parent !== undefined || lifetime.aborted) && lifetime.defer(scope)
 }
 
-/** Runs what was put off to the end of a scope: the last first, one after the other, each whatever became of the others. */
+/** Runs the `onEnd` callbacks of a scope one after the other, the last one first. One that fails does not stop the others. */
 export function runOnEnd (scope: Scope): Promise<void> | undefined {
   scope.done = true
   const { lazyState: state } = scope
@@ -51,12 +51,12 @@ async function endInTurn (callbacks: Array<() => Promise<void>>): Promise<void> 
   for (let end = callbacks.pop(); end !== undefined; end = callbacks.pop()) await end()
 }
 
-/** Starts what waited for the end of a scope. */
+/** Starts the `after` work of a scope that has ended. */
 export function startAfterTasks (afterTasks: Array<() => void> | undefined): void {
   for (const start of afterTasks ?? []) start()
 }
 
-/** Starts work that outlives its scope, in a copy of it. The application waits for it before it closes; what it throws is logged. */
+/** Starts work that outlives its scope, in a copy of it. The application waits for it before it closes. Its errors are logged. */
 export function startDetached (registration: Registration, copy: Scope | undefined, fn: () => unknown): void {
   const since = now()
   const promise = detached(copy, fn)
@@ -77,8 +77,8 @@ async function detached (copy: Scope | undefined, fn: () => unknown): Promise<vo
 }
 
 /**
- * A scope with the values that another has now, and those of other contexts around it, but for keys with `detach: false`.
- * It is a root, and does not end with the other. An ended scope has none to copy: it is its own copy, which warns of late reads.
+ * Copies a scope with its current values, and those of other contexts around it, without the keys that have `detach: false`.
+ * The copy is a root and does not end with the original. An ended scope has no values, so it is returned itself and warns about late reads.
  */
 export function copyOf (scope: Scope): Scope {
   scope.refresh()
@@ -86,7 +86,7 @@ export function copyOf (scope: Scope): Scope {
   const enclosing = scope.enclosing === undefined ? undefined : copyOf(scope.enclosing)
   const copy = new Scope(scope.definition, scope.registration, undefined, enclosing, scope.root.lifetime)
   const { undetached } = scope.registration.policy
-  // With those that are inherited; stores have no other prototype.
+  // A store has no inherited names: its prototype is empty.
   for (const name in scope.store) if (!undetached.has(name)) copy.write(name, scope.store[name])
   copy.log = scope.root.log
   copy.trace = scope.root.trace
@@ -106,16 +106,16 @@ function waitFor (registration: Registration, pending: Pending): void {
   pending.promise.then(() => { registration.pending.delete(pending) })
 }
 
-/** What the application waits for when it closes. Work that closes it waits for the close, so it is not waited for. */
+/** The work that the application waits for when it closes. It does not wait for work that closes it, which itself waits for the close. */
 function pendingOthers ({ pending }: Registration, closer: Scope | undefined): Pending[] {
   return [...pending].filter(({ scope }) => scope === undefined || !contains(scope, closer))
 }
 
 /**
- * Waits for what is pending, until a time in milliseconds since the epoch. It takes no turn of the event loop where
- * nothing is: on Node 20 and 22 an HTTP/2 session that is closed a turn later may keep the process alive.
+ * Waits for pending work, until a time in milliseconds since the epoch. If nothing is pending, it takes no turn of the event
+ * loop, because on Node 20 and 22 an HTTP/2 session that is closed a turn later may keep the process alive.
  *
- * @param closer the scope that the application is closed in, if it is closed from within work of its own
+ * @param closer the scope in which the application is closed, if its own work closes it
  */
 export async function drain (registration: Registration, until: number, closer: Scope | undefined): Promise<void> {
   for (let others = nextPending(registration, closer); others.length > 0 && Date.now() < until; others = nextPending(registration, closer)) {
@@ -126,34 +126,34 @@ export async function drain (registration: Registration, until: number, closer: 
   }
 }
 
-/** What is pending once the requests that are over have ended: that starts their `onEnd` callbacks and `after` work. */
+/** Ends the requests that are done, which starts their `onEnd` callbacks and `after` work, and returns what is pending. */
 function nextPending (registration: Registration, closer: Scope | undefined): Pending[] {
   endings.drain()
   return pendingOthers(registration, closer)
 }
 
-/** Logs what is still pending when the application closes. */
+/** Logs the work that is still pending when the application closes. */
 export function logAbandoned (registration: Registration, closer: Scope | undefined): void {
   for (const { scope, what } of pendingOthers(registration, closer)) {
     const log = scope?.root.log ?? registration.log
     try {
       enter(scope?.store, () => { log?.warn({ work: what }, ABANDONED) })
     } catch (error) {
-      warn('FST_CTX_BACKGROUND', `${ABANDONED} (${what}), and its logger threw: mend the logger, or what it serializes`, describe(error))
+      warn('FST_CTX_BACKGROUND', `${ABANDONED} (${what}), and its logger threw: fix the logger, or what it serializes`, describe(error))
     }
   }
 }
 
-const ABANDONED = 'work was cut off: the application closes'
+const ABANDONED = 'work was abandoned because the application closes'
 
-/** Logs a failure that nobody awaits. It never throws: what comes next at the end of a scope must run. */
+/** Logs a failure that nobody awaits. It never throws, because the remaining steps at the end of a scope must run. */
 function reportFailure (scope: Scope | undefined, error: unknown, message: string): void {
   const log = scope?.root.log ?? scope?.registration.log
   try {
     if (log !== undefined) enter(scope?.store, () => { log.error({ err: error }, message) })
-    // Fastify's logger for `logger: false` has no level, and writes nothing.
+    // Fastify's logger for `logger: false` has no level and writes nothing.
     if (log === undefined || !('level' in log)) warn('FST_CTX_BACKGROUND', `${message}, and there is no logger: handle the error there, or give the application a logger`, describe(error))
   } catch (failure) {
-    warn('FST_CTX_BACKGROUND', `${message}, and its logger threw: mend the logger, or what it serializes`, `${describe(error)}\n${describe(failure)}`)
+    warn('FST_CTX_BACKGROUND', `${message}, and its logger threw: fix the logger, or what it serializes`, `${describe(error)}\n${describe(failure)}`)
   }
 }

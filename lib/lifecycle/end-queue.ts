@@ -1,15 +1,15 @@
-/** Whatever is looked at once the current turn of the event loop is over. */
+/** Something to check after the current turn of the event loop. */
 export interface Ending { tryToEnd (): void }
 
-// Taken when the module loads: a test runner that fakes the timers later does not stop the ends of requests.
+// Read when the module loads, so that a test runner which fakes the timers later does not stop the ends of requests.
 const nextTurn = setImmediate
 const now = performance.now.bind(performance)
 
-/** Milliseconds after which a turn that did not come is taken for one that never will. */
+/** After this many milliseconds without the next turn, it is assumed never to come. */
 const PATIENCE = 100
 
 /**
- * Collects what ends in one turn and looks at it in the next, so that listeners of the same event, and whoever awaits it,
+ * Collects what may end in one turn and checks it in the next, so that other listeners of the same event, and code that awaits it,
  * still find the values. One callback serves all of them.
  */
 export class EndQueue {
@@ -17,7 +17,7 @@ export class EndQueue {
   private armedAt = 0
   private readonly schedule: (callback: () => void) => unknown
 
-  /** Looks at all of them now. */
+  /** Checks all of them now. */
   readonly drain = (): void => {
     const endings = this.waiting
     this.waiting = []
@@ -25,22 +25,22 @@ export class EndQueue {
       try {
         ending.tryToEnd()
       } catch (error) {
-        // The ends of other requests do not depend on it. It is reported as any error of a callback is.
+        // The ends of other requests must not depend on it. It is reported like any error of a callback.
         queueMicrotask(() => { throw error })
       }
     }
   }
 
-  /** @param schedule what calls back in the next turn */
+  /** @param schedule calls a function in the next turn */
   constructor (schedule: (callback: () => void) => unknown = nextTurn) {
     this.schedule = schedule
   }
 
-  /** Looks at something in the next turn. */
+  /** Checks something in the next turn. */
   add (ending: Ending): void {
     const count = this.waiting.push(ending)
     if (count === 1) this.arm()
-    // Timers may have been faked when the module was loaded: then the next requests do what no turn did.
+    // If timers were faked when the module was loaded, no turn comes, and the next requests do the work.
     else if ((count & 15) === 0 && now() - this.armedAt > PATIENCE) {
       this.drain()
     }
@@ -52,5 +52,5 @@ export class EndQueue {
   }
 }
 
-/** The one queue of the process. */
+/** The queue of the process. */
 export const endings = new EndQueue()

@@ -11,13 +11,13 @@ import { noteOpen } from '../scope/misuse-warnings.ts'
 import { scopeOfStore, type Lifetime, type Scope, type Store } from '../scope/scope.ts'
 
 /**
- * One request, from the opening of its first scope to its end. It ends once, in the turn after all of these are true:
+ * A request from the opening of its first scope to its end. It ends once, in the turn after all of these are true:
  * - the answer is complete, or the connection is gone;
  * - every hook and handler that began has settled, and so have the onEnd callbacks of runs within it;
  * - each stream that was sent has closed, and so has its websocket.
  *
  * After a complete answer the values are dropped, because an idle keep-alive socket would keep them. After a lost
- * connection they stay for whatever still runs. Private members are private for the compiler alone, as those of a scope.
+ * connection they stay for the code that still runs. Private members are private for the compiler only, like those of a scope.
  */
 export class RequestLifetime implements Lifetime {
   scope!: Scope
@@ -25,22 +25,22 @@ export class RequestLifetime implements Lifetime {
   innermost!: Scope
   phase = 'onRequest'
   aborted = false
-  /** Whether all of the answer was handed to the system. */
+  /** Whether the whole response was passed to the operating system. */
   answered = false
-  /** Whether Fastify answered in the place of a handler that passed its limit, and may still run. */
+  /** Whether Fastify answered for a handler that exceeded its time limit and may still run. */
   timedOut = false
-  /** Whether the request re-enters its scope: Fastify's and Node's functions are replaced for it. */
+  /** Whether the request re-enters its scope by replaced functions of Fastify and Node.js. */
   reenters = false
   /** Whether its hooks and handlers are wrapped, so that its end waits for them. Otherwise its values stay after the end. */
   watched = true
-  /** The reply of the request until it ends: whether it was sent, or hijacked. */
+  /** The reply, until the request ends. It says whether it was sent or hijacked. */
   private reply: FastifyReply | undefined
   private pendingHolds = 0
-  /** Callback hooks before the handler that have not called `done`, nor answered themselves. */
+  /** Callback hooks before the handler that have neither called `done` nor answered. */
   private openHooks = 0
   /** Streams that were sent and have not closed. */
   private streams: Set<Readable> | undefined = undefined
-  /** Runs whose function has returned while the request goes on in them. */
+  /** Runs whose function has returned, but in which the request continues. */
   private deferred: Set<Scope> | undefined = undefined
   private closed = false
   private queued = false
@@ -50,7 +50,7 @@ export class RequestLifetime implements Lifetime {
     this.reply = reply
   }
 
-  /** Opens the first scope of the request, or that of another context within it. */
+  /** Opens the first scope of the request, or the scope of another context within it. */
   open (scope: Scope): void {
     this.scope = scope
     this.continueIn(scope.store)
@@ -78,7 +78,7 @@ export class RequestLifetime implements Lifetime {
     this.endLater()
   }
 
-  /** A callback hook begins. It has settled when it calls `done`, or when it answers or hijacks the reply instead. */
+  /** Notes that a callback hook begins. It settles when it calls `done`, answers, or hijacks the reply. */
   openHook (): void {
     this.openHooks++
   }
@@ -88,7 +88,7 @@ export class RequestLifetime implements Lifetime {
     this.endLater()
   }
 
-  /** A stream is sent: the request lasts until it has closed. */
+  /** Notes that a stream is sent. The request lasts until the stream has closed. */
   holdStream (stream: Readable): void {
     (this.streams ??= new Set()).add(stream)
   }
@@ -97,7 +97,7 @@ export class RequestLifetime implements Lifetime {
     if (this.streams?.delete(stream) === true) this.endLater()
   }
 
-  /** The answer is complete, or the connection is gone before it was. */
+  /** Notes that the response is complete, or that the connection was lost before. */
   close (complete: boolean): void {
     if (this.closed) return
     this.closed = true
@@ -108,7 +108,7 @@ export class RequestLifetime implements Lifetime {
     this.endLater()
   }
 
-  /** Looks, in the next turn, whether this was the last thing that the end waited for. */
+  /** Checks in the next turn whether the request can end. */
   endLater (): void {
     if (!this.closed || this.queued) return
     this.queued = true
@@ -119,7 +119,7 @@ export class RequestLifetime implements Lifetime {
     this.queued = false
     if (this.pendingHolds > 0 || this.hasOpenHook() || this.hasOpenStream()) return
     const { lazyState: state, enclosing } = this.scope
-    // Most requests defer nothing to their end.
+    // Most requests have no onEnd callbacks and no after work.
     if (enclosing === undefined && this.deferred === undefined && (state?.onEndCallbacks ?? state?.afterTasks ?? state?.cancellation) === undefined) {
       if (this.ended) return
       this.ended = true
@@ -133,7 +133,7 @@ export class RequestLifetime implements Lifetime {
     return this.openHooks > 0 && (this.timedOut || this.reply?.sent === false)
   }
 
-  /** A stream that nobody has begun to read by now was replaced by another payload, and will never close. */
+  /** Whether a sent stream is open. Forgets streams that nobody reads by now: another payload has replaced them, and they never close. */
   private hasOpenStream (): boolean {
     if (this.streams === undefined) return false
     for (const stream of this.streams) {
@@ -142,12 +142,12 @@ export class RequestLifetime implements Lifetime {
     return this.streams.size > 0
   }
 
-  /** Code that still runs after the end has its values where nothing can tell when it is done. */
+  /** Whether values stay after the end, because nothing can tell when code that still runs is done. */
   private keepsValues (): boolean {
     return this.aborted || this.timedOut || !this.watched
   }
 
-  /** Its own callbacks first. They may take time, and begin what the end then waits for, too. */
+  /** Runs the request's own callbacks first. They may take time and start work that the end then waits for. */
   private end (): void {
     const scopes = this.scopes()
     const all = [...[...this.deferred ?? []].reverse(), ...scopes]
@@ -170,7 +170,7 @@ export class RequestLifetime implements Lifetime {
     startAfterTasks(afterTasks)
   }
 
-  /** The request's own scopes: one for each context that covers it, the innermost first. */
+  /** The request's own scopes, one per context, the innermost first. */
   private scopes (): Scope[] {
     const scopes: Scope[] = []
     for (let scope: Scope | undefined = this.scope; scope?.lifetime === this; scope = scope.enclosing) scopes.push(scope)
@@ -182,13 +182,13 @@ showAs(RequestLifetime.prototype, ({ phase, aborted }) => `RequestLifetime { pha
 
 const published = new WeakSet<Scope>()
 
-/** A run of another context, in which the request went on, may be a root of its own. */
+/** Publishes the end of a run of another context in which the request continued. Such a run may be a root. */
 function publishEndOnce (scope: Scope): void {
   if (!published.has(scope)) publishEnd(scope)
   published.add(scope)
 }
 
-/** What is done for each scope of a request while its values are still there. */
+/** Called for each scope of a request while its values are still there. */
 function last (scope: Scope): void {
   if (scope.parent === undefined) publishEnd(scope)
   else if (!scope.done) noteOpen(scope)

@@ -14,13 +14,13 @@ import { currentScope, currentStore, enterNew } from '../scope/storage.ts'
 import { tallyOf } from '../scope/tally.ts'
 import { lifetimeAround, scopeOf } from '../scope/lookup.ts'
 
-/** How `ctx.run` opens its scope, and what may cut its work short. */
+/** The options of `ctx.run`. */
 export interface RunOptions extends Limits {
-  /** `false`: nothing of the surrounding scope is seen, and the scope is a root with a request id of its own. Default `true`. */
+  /** With `false` the scope is a root with its own request id and sees nothing of the surrounding scope. Default `true`. */
   readonly inherit?: boolean
   /**
-   * The id of the message that is handled, where many arrive on one connection: log lines carry it as `messageId`, beside the request id.
-   * It may come from a client: what is not safe, or not there, is replaced by a new UUID. The scope is a unit of work for `ctx.root`.
+   * The id of the handled message, if many arrive on one connection. Log lines have it as `messageId`, beside the request id.
+   * It may come from a client, so an unsafe or missing id is replaced by a new UUID. The scope is a unit of work for `ctx.root`.
    */
   readonly messageId?: unknown
 }
@@ -28,9 +28,9 @@ export interface RunOptions extends Limits {
 const RUN_OPTIONS: ReadonlySet<string> = new Set(['inherit', 'messageId', 'timeout', 'deadline', 'signal'])
 
 /**
- * Refuses what `ctx.run` cannot call, before anything is opened.
+ * Checks the function and the options of `ctx.run` before anything opens.
  *
- * @returns the options, without what somebody added to `Object.prototype`
+ * @returns the options without properties of `Object.prototype`
  * @throws FST_CTX_INVALID_ARGUMENT
  */
 export function checkRun (fn: unknown, given: RunOptions | undefined): RunOptions | undefined {
@@ -43,12 +43,12 @@ export function checkRun (fn: unknown, given: RunOptions | undefined): RunOption
 }
 
 /**
- * Opens a scope below `parent`, or a root, with some values. Those of `ctx.impersonate` may be locked. Within an ended scope
- * it is a root. What is refused leaves nothing behind.
+ * Opens a scope with some values below `parent`, or a root if there is no parent or the parent has ended. Only `ctx.impersonate`
+ * may shadow locked keys. If a value is refused, no scope stays open.
  */
 export function openScope (definition: ContextDefinition, parent: Scope | undefined, values: Readonly<Record<string, unknown>>, call: 'ctx.run' | 'ctx.impersonate' | 'ctx.hydrate', registration = parent?.registration ?? definition.openOutside()): Scope {
   if (typeof values !== 'object' || values === null) throw new FST_CTX_INVALID_ARGUMENT(call, 'an object of values first, {} for none')
-  // What is called by the ended request still acts on the new root, so it keeps its lifetime.
+  // Code that the ended request calls still acts on the new root, so the root has the lifetime of the request.
   const lifetime = parent?.root.ended === true ? parent.root.lifetime : undefined
   if (parent?.root.ended === true) parent = undefined
   const names = Object.keys(values)
@@ -81,7 +81,7 @@ export function setMessageId (scope: Scope, given: unknown): void {
   scope.state().messageId = isSafeId(id) && scope.registration.idPattern.test(id) ? id : randomUUID()
 }
 
-/** Calls `fn` within a scope, which is done when `fn` is: when it returns, or when its promise settles. */
+/** Calls `fn` in a scope. The scope is done when `fn` returns, or when its promise settles. */
 export function runIn<R> (scope: Scope, fn: () => R, options: RunOptions | undefined): R {
   if (options !== undefined) limit(scope, options)
   scope.work = fn
@@ -90,7 +90,7 @@ export function runIn<R> (scope: Scope, fn: () => R, options: RunOptions | undef
   return enterNew(scope.store, call, scope, fn) as R
 }
 
-/** Within the scope, so that the promise is made there: a rejection that nobody handles is reported where its promise was made. */
+/** Called in the scope, because Node.js reports an unhandled rejection in the scope in which its promise was made. */
 function call<R> (scope: Scope, fn: () => R): R {
   let result: R
   try {
@@ -100,12 +100,12 @@ function call<R> (scope: Scope, fn: () => R): R {
     finish(scope)
     throw error
   }
-  // Another thenable is handed on as it is: a query that nobody awaits must not be sent.
+  // Other thenables are returned unchanged, because a query that nobody awaits must not be sent.
   if (!(result instanceof Promise)) {
     finish(scope)
     return result
   }
-  // What is returned settles as this one does: Node tells of its rejection where nobody handles it.
+  // The returned promise settles like this one, so Node.js reports its rejection if nobody handles it.
   return result.then((value: unknown) => {
     finish(scope)
     return value
@@ -117,7 +117,7 @@ function call<R> (scope: Scope, fn: () => R): R {
 }
 
 /**
- * Writes what the schema of a key, if it has one, makes of a value.
+ * Writes a value after the schema of its key, if there is one, has checked it.
  *
  * @throws FST_CTX_INVALID_VALUE
  * @throws FST_CTX_ASYNC_SCHEMA
@@ -128,7 +128,7 @@ export function writeChecked (scope: Scope, name: string, value: unknown): void 
 }
 
 /**
- * Refuses to write a locked key again.
+ * Throws if a locked key already has a value.
  *
  * @throws FST_CTX_LOCKED
  */
@@ -153,7 +153,7 @@ function finish (scope: Scope): void {
     scope.settle()
     return startAfterTasks(afterTasks)
   }
-  // What they read is the request's, too: it does not end before they are done.
+  // The callbacks may read values of the request, so it does not end before they are done.
   lifetime?.hold()
   ended.then(() => {
     scope.settle()
@@ -162,9 +162,9 @@ function finish (scope: Scope): void {
   })
 }
 
-/** The scope of another context that stays current around a new one. */
+/** The scope of another context that stays current around a new scope. */
 function outerOf (definition: ContextDefinition, parent: Scope | undefined): Scope | undefined {
-  // So it is but for `request.ctx.run`: one look is enough.
+  // The parent is current, except in `request.ctx.run`.
   if (parent !== undefined && parent.store === currentStore()) return parent.enclosing
   let around = currentScope()
   if (parent !== undefined && scopeOf(definition, around) !== parent) return parent.enclosing

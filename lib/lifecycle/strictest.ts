@@ -10,9 +10,9 @@ import { Stores } from '../scope/stores.ts'
 type Log = Policy['logged'][number]['log']
 
 /**
- * What several applications allow that share one context: each door is as narrow as the narrowest of them. A scope
- * outside their requests goes by this, because nothing says which application it belongs to. The logger, and what
- * else guards nothing, is the one of the last application.
+ * Combines the rules of several applications that share a context. The strictest rule wins. Scopes outside their requests follow
+ * them, because nothing says which application such a scope belongs to. The logger and everything else that protects nothing comes
+ * from the last application.
  */
 export function strictestOf (registrations: readonly Registration[]): Registration {
   const last = registrations.at(-1)!
@@ -46,12 +46,12 @@ function strictestPolicy (policies: readonly Policy[]): Policy {
       const schemas = new Set(policies.flatMap(({ schemas }) => schemas.get(name) ?? []))
       return schemas.size === 0 ? [] : [[name, everyOf([...schemas])]]
     })),
-    // A header takes what `pack` makes.
+    // A header contains the result of `pack`.
     headers: new Map([...policies[0]!.headers].filter(([name, header]) => policies.every(({ headers }) => headers.get(name) === header) && isPackedAlike(name, policies)))
   }
 }
 
-/** What all allow: the value itself, what their one function makes of it, or what all their functions make alike. */
+/** What all allow: the value itself, the result of their common function, or the result on which all their functions agree. */
 function narrowest (logs: ReadonlyArray<Log | undefined>): Log | undefined {
   if (logs.includes(undefined)) return undefined
   const mappers = [...new Set(logs)].filter((log) => typeof log === 'function')

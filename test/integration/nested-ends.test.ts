@@ -148,7 +148,7 @@ t.test('onEnd of a run that never settles delays app.close() by at most closeTim
   }, { closeTimeout: 20 })
   await get()
   await app.close()
-  t.match(lines.one('work was cut off: the application closes'), { work: 'ctx.onEnd' })
+  t.match(lines.one('work was abandoned because the application closes'), { work: 'ctx.onEnd' })
 })
 
 t.test('app.close() waits for onEnd of the request, which comes after onEnd of a run', async (t) => {

@@ -50,7 +50,7 @@ t.test('explain in a request', async (t) => {
     t.equal(tenant!.text, "'tenant' was given in this scope of /notes/:id by its seed")
     t.same(said(t, id!), ['set', 'request', undefined, 0])
     t.same(said(t, region!), ['unset', undefined, undefined, undefined])
-    t.equal(region!.text, "'region' has no value in this scope of /notes/:id: its seed gave none, and nothing set it since")
+    t.equal(region!.text, "'region' has no value in this scope of /notes/:id: its seed returned none, and nothing has set it since")
     t.same(said(t, user!), ['unset', undefined, undefined, undefined])
     t.equal(user!.text, "'user' has no value in this scope of /notes/:id: it has no seed, and nothing set it")
   })
@@ -137,7 +137,7 @@ t.test('explain in a request', async (t) => {
     await turns()
     const explanation = (await late.promise)()
     t.same(said(t, explanation), ['ended', undefined, undefined, undefined])
-    t.equal(explanation.text, "'tenant' has no value any more: the request of /notes/:id is over")
+    t.equal(explanation.text, "'tenant' has no value any more, because the request of /notes/:id has ended")
   })
 })
 

@@ -364,7 +364,7 @@ t.test('app.close', async (t) => {
       await get()
       ctx.detach(async function ofNoRequest () { await gate().promise })
       await app.close()
-      const cut = lines.all('work was cut off: the application closes')
+      const cut = lines.all('work was abandoned because the application closes')
       t.same(cut.map(({ work, reqId, user, level }) => [work, reqId, user, level]), [
         ['sendMail', 'id-1', 'ada', 40],
         ['an anonymous function', 'id-1', 'ada', 40],
@@ -424,7 +424,7 @@ t.test('app.close', async (t) => {
         t.ok(took < 2_000, `${call}: ${took} ms`)
         t.same(seen, ['other work'])
         await app.close()
-        t.same(lines.all('work was cut off: the application closes'), [])
+        t.same(lines.all('work was abandoned because the application closes'), [])
       }
     }
   })
@@ -489,8 +489,8 @@ t.test('an error that cannot be logged', async (t) => {
     await t.resolves(app.close())
     await turns()
     t.match(seen, [
-      { message: /^a callback of ctx\.onEnd failed, and its logger threw: mend the logger/, detail: /no lock[^]*the disk is full/ },
-      { message: /^work was cut off: the application closes \(neverDone\), and its logger threw/, detail: /the disk is full/ }
+      { message: /^a callback of ctx\.onEnd failed, and its logger threw: fix the logger/, detail: /no lock[^]*the disk is full/ },
+      { message: /^work was abandoned because the application closes \(neverDone\), and its logger threw/, detail: /the disk is full/ }
     ])
     t.same(told, [])
   })
