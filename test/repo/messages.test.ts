@@ -59,7 +59,7 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
       configure({})
     },
     names: /^ctx\.configure\(\) was refused, because it was called before:/,
-    out: /call it once, before the context is registered and before a scope of it opens$/
+    out: /call it once, before the context is registered and before it opens a scope$/
   },
   FST_CTX_NOT_CONFIGURED: {
     program: () => { const ctx = createContext({}, { envelope: 'late' }); ctx.run({}, () => ctx.dehydrate()) },
