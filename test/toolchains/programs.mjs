@@ -53,9 +53,9 @@ export const runners = [
     cases: (kit, folder) => ({
       ESM: tested(kit, folder, 'jest.test.mjs', process.execPath, [...JEST_ESM, '--testMatch', '**/jest.test.mjs'], { expect: /1 passed/ }),
       'ESM, with inject, on Node.js 24': tested(kit, folder, 'jest-inject.test.mjs', 'npx', ['--no-install', 'node', ...JEST_ESM, '--testMatch', '**/jest-inject.test.mjs'], { expect: /1 passed/ }),
-      'CJS, all by babel': tested(kit, folder, 'jest.test.cjs', process.execPath, ['node_modules/jest/bin/jest.js', '-c', 'jest.config.json'], {
+      'CommonJS, by Babel, with inject': tested(kit, folder, 'jest.test.cjs', process.execPath, ['node_modules/jest/bin/jest.js', '-c', 'jest.config.json'], {
         files: {
-          'jest.config.json': { testMatch: ['**/*.test.cjs'], moduleFileExtensions: ['cjs', 'js', 'mjs', 'json'], transform: { '\\.[cm]?js$': ['babel-jest', { presets: [['@babel/preset-env', { targets: { node: 'current' } }]] }] }, transformIgnorePatterns: ['/node_modules/(?!fastify-ctx/)'] }
+          'jest.config.json': { testMatch: ['**/*.test.cjs'], moduleFileExtensions: ['cjs', 'js', 'mjs', 'json'], transform: { '\\.[cm]?js$': ['babel-jest', { presets: [['@babel/preset-env', { targets: { node: 'current' } }]] }] }, transformIgnorePatterns: ['/node_modules/(?!(?:fastify-ctx|cookie)/)'] }
         },
         expect: /1 passed/
       })
