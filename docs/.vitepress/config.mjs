@@ -29,7 +29,8 @@ export default defineConfig({
       const code = md.renderer.rules.code_inline
       md.renderer.rules.code_inline = (tokens, i, ...rest) => {
         const html = code(tokens, i, ...rest)
-        return tokens[i].content.length > 20 ? html.replace(/(?<=[a-z0-9])[_./](?=[a-z])(?![^<]*>)/gi, '$&<wbr>') : html
+        const { length } = tokens[i].content
+        return length > 12 ? html.replace(length > 20 ? /(?<=[a-z0-9])[_./](?=[a-z])(?![^<]*>)/gi : /(?<=[a-z0-9])[_/](?=[a-z])(?![^<]*>)/gi, '$&<wbr>') : html
       }
     }
   },
