@@ -80,7 +80,7 @@ const CASES: Readonly<Record<keyof typeof errors, Case>> = {
   },
   FST_CTX_REQUEST_ID_HEADER: {
     program: async () => { await Fastify({ requestIdHeader: 'x-id' }).register(newContext().plugin) },
-    names: /'requestIdHeader' takes the header 'x-id'/,
+    names: /'requestIdHeader' accepts the header 'x-id'/,
     out: /remove it, and register fastify-ctx with \{ requestId: \{ header: 'x-id' \} \}/,
     elsewhere: true
   },
@@ -212,7 +212,7 @@ for (const [code, { program, names, out, status = 500, elsewhere = false }] of O
 
 t.test('an unknown name is refused where the options are read, and the message lists the known ones', async (t) => {
   for (const [program, message] of [
-    [() => createContext({}, { requestId: {} } as never), /'requestId' does not exist: .*envelope, propagate, trace, diagnostics, onImpersonate, and register takes requestId/],
+    [() => createContext({}, { requestId: {} } as never), /'requestId' does not exist: .*envelope, propagate, trace, diagnostics, onImpersonate, cacheMax, and register takes requestId/],
     [() => createContext({}, { envelope: { secret: SECRETS[0]! } } as never), /'envelope\.secret' does not exist: envelope takes maxBytes, secrets, ttl$/],
     [async () => { await Fastify().register(context, { key: {} } as never) }, /'key' does not exist: register takes requestId, closeTimeout, reenter, envelope, propagate, trace, diagnostics, onImpersonate, and .* keys$/],
     [async () => { await Fastify().register(context, { requestId: { headers: 'x-id' } } as never) }, /'requestId\.headers' does not exist: requestId takes header, pattern, generate, responseHeader$/]
