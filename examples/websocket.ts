@@ -13,7 +13,7 @@ const ctx = createContext({
 /** A repository opens a scope for its transaction. */
 const transaction = async <R>(fn: () => Promise<R>): Promise<R> => await ctx.run({ connection: {} }, async () => await fn())
 
-/** Asked once for each message, whatever transaction asks. */
+/** Asked once for each message, regardless of which transaction asks. */
 const rights = ctx.root.memo(async () => {
   ctx.log.info('rights loaded')
   return `rights in ${ctx.require('tenant')}`

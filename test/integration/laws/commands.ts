@@ -259,7 +259,7 @@ async function endRequest (model: Model, world: World, { id, root, base, aborted
   await startAll(world, started)
 }
 
-/** Ends whatever still runs. */
+/** Ends everything that still runs. */
 export async function finishAll (model: Model, world: World): Promise<void> {
   for (let thread = model.threads[0]; thread !== undefined; thread = model.threads[0]) {
     await leave(model, world, thread, false)

@@ -160,7 +160,7 @@ export class World {
     this.hooks.length = 0
   }
 
-  /** Ends whatever a program that failed left running. */
+  /** Ends everything that a failed program left running. */
   release (): void {
     for (const thread of this.threads.values()) for (let i = 0; i < 8; i++) thread.order({ kind: 'leave', error: undefined }).catch(() => {})
   }
