@@ -28,6 +28,7 @@ export type BoundBullMQ<C extends BullMQClasses> = Pick<C, keyof C & keyof BullM
    * processor, and in listeners of `QueueEvents`, with the job from `queue.getJob`.
    *
    * @returns what `fn` returns, or its rejection
+   * @throws FST_CTX_NOT_CONFIGURED the envelope options of the context are still missing
    * @throws FST_CTX_ENVELOPE_REFUSED the envelope of the job is forged, too old, of another job, or missing
    * @throws FST_CTX_UNPACK_FAILED the `unpack` of a key threw: its `cause`
    */
@@ -40,7 +41,7 @@ export type BoundBullMQ<C extends BullMQClasses> = Pick<C, keyof C & keyof BullM
  * the job are signed as well.
  *
  * @param classes the classes to extend, or the whole namespace of `import * as bullmq from 'bullmq'`
- * @throws FST_CTX_INVALID_ARGUMENT none of the classes is given
+ * @throws FST_CTX_INVALID_ARGUMENT the context is missing, or none of the classes is given
  * @throws FST_CTX_INVALID_OPTION an option is wrong
  * @example
  * export const { Queue, Worker } = bindBullMQ(ctx, bullmq)

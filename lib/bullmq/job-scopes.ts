@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { ContextApi } from '../api/context-api.ts'
-import { FST_CTX_ENVELOPE_REFUSED, FST_CTX_INVALID_OPTION } from '../common/errors.ts'
+import { FST_CTX_ENVELOPE_REFUSED, FST_CTX_INVALID_ARGUMENT, FST_CTX_INVALID_OPTION } from '../common/errors.ts'
 import { ownOptions } from '../common/own-options.ts'
 import { kDefinition } from '../common/symbols.ts'
 import type { ContextDefinition } from '../lifecycle/context-definition.ts'
@@ -50,7 +50,9 @@ export class JobScopes {
     if (missing !== undefined && missing !== 'run' && missing !== 'refuse') throw new FST_CTX_INVALID_OPTION('missing', "takes 'run' or 'refuse'")
     if (typeof signData !== 'boolean') throw new FST_CTX_INVALID_OPTION('signData', 'takes a boolean')
     this.#ctx = ctx
-    this.#definition = (ctx as unknown as { readonly [kDefinition]: ContextDefinition })[kDefinition]
+    const definition = (ctx as { readonly [kDefinition]?: ContextDefinition } | undefined)?.[kDefinition]
+    if (definition === undefined) throw new FST_CTX_INVALID_ARGUMENT('bindBullMQ', 'a context first, such as createContext() returns')
+    this.#definition = definition
     this.#missing = missing
     this.#signData = signData
   }
@@ -69,9 +71,10 @@ export class JobScopes {
 
   /** Calls `fn` in the scope of a job. */
   async run<R> (job: JobLike, fn: () => R): Promise<Awaited<R>> {
-    const { secrets } = this.#definition.registration.settings.envelope
+    const { secrets, isLate } = this.#definition.registration.settings.envelope
     const envelope = (job.opts as Readonly<Record<string, unknown>>)[OPTION]
-    if (envelope === undefined) {
+    // Secrets that are still to come refuse everything: ctx.hydrate says so.
+    if (envelope === undefined && isLate !== true) {
       if ((this.#missing ?? (secrets.length > 0 ? 'refuse' : 'run')) === 'refuse') throw new FST_CTX_ENVELOPE_REFUSED('the job has none')
       return await this.#ctx.run({}, fn, { inherit: false })
     }

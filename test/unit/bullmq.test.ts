@@ -26,6 +26,7 @@ t.test('run() calls a function in the scope of a job', async (t) => {
 })
 
 t.test('bindBullMQ refuses invalid arguments', async (t) => {
+  for (const none of [undefined, {}]) t.throws(() => bindBullMQ(none as never, { Queue }), { code: 'FST_CTX_INVALID_ARGUMENT', message: /bindBullMQ takes a context first/ })
   t.throws(() => bindBullMQ(ctx, {}), { code: 'FST_CTX_INVALID_ARGUMENT', message: /bindBullMQ takes the classes of BullMQ second/ })
   t.throws(() => bindBullMQ(ctx, { Queue }, { missing: 'skip' as never }), { code: 'FST_CTX_INVALID_OPTION' })
 })

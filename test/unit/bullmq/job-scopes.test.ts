@@ -83,7 +83,7 @@ t.test('the digest of data is the same before and after storage', async (t) => {
   const jobs = new JobScopes(signed, {})
   // A name with U+2028 in it would break the output of the test.
   for (const data of [undefined, null, 0, -0, '', 'ü\u2028', [], [[1], { b: 1, a: [{ d: 1, c: 2 }] }], { 10: 'a', 9: 'b', x: undefined, at: new Date(0) }, JSON.parse('{"__proto__":{"a":1}}')] as unknown[]) {
-    t.equal(await jobs.run(stored('q', 'n', data, jobs.withEnvelope('q', 'n', data, {})), () => 'ran'), 'ran', JSON.stringify(data))
+    t.equal(await jobs.run(stored('q', 'n', data, jobs.withEnvelope('q', 'n', data, {})), () => 'ran'), 'ran', encodeURI(JSON.stringify(data) ?? 'undefined'))
   }
 })
 
@@ -102,6 +102,13 @@ t.test('missing: a job without an envelope runs in a scope without values, or is
     const outcome = await ctx.run({ tenant: 'of the worker' }, () => jobs.run(job, () => ctx.get('tenant') ?? 'ran')).catch(({ code }: { code: string }) => code)
     t.equal(outcome, expected, `${String(missing)}, ${ctx === signed ? 'signed' : 'plain'}`)
   }
+})
+
+t.test('secrets that are still to come: nothing is added and nothing runs, not even a job without an envelope', async (t) => {
+  const late = createContext(keys, { envelope: 'late' })
+  const jobs = new JobScopes(late, {})
+  t.throws(() => jobs.withEnvelope('mails', 'send', {}, {}), { code: 'FST_CTX_NOT_CONFIGURED' })
+  for (const opts of [{}, { 'fastify-ctx': 'garbage' }]) await t.rejects(jobs.run(stored('mails', 'send', {}, opts), () => {}), { code: 'FST_CTX_NOT_CONFIGURED' })
 })
 
 t.test('without secrets an invalid envelope gives a scope without values, and a warning', async (t) => {
