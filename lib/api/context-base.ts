@@ -4,7 +4,8 @@ import { iterableInStore, type BoundIterable } from '../scope/bind-iterable.ts'
 import { kCurrentStore, kDefinition, kEntryPoints } from '../common/symbols.ts'
 import type { EntryPoint } from '../common/warnings.ts'
 import type { ContextDefinition } from '../lifecycle/context-definition.ts'
-import type { RunOptions } from '../lifecycle/run.ts'
+import { finishing, type RunOptions } from '../lifecycle/run.ts'
+import { storage } from '../scope/storage.ts'
 import type { Interceptor } from '../propagation/undici-interceptor.ts'
 import type { Cache } from '../scope/cache.ts'
 import type { Logger } from '../scope/line.ts'
@@ -21,7 +22,7 @@ import { inFlightOf, type InFlight, type InFlightOptions } from './in-flight.ts'
 import { signalIn, timeLeft } from './limits.ts'
 import { loggerIn, mixinOf } from './loggers.ts'
 import { cacheIn, memoize, type MemoOptions } from './memo.ts'
-import { actorOf, impersonate, runNested, type ImpersonateOptions, type ImpersonateRestOptions } from './nested.ts'
+import { actorOf, impersonate, openNested, type ImpersonateOptions, type ImpersonateRestOptions } from './nested.ts'
 import { entriesIn, hasValue, isMistake, messageIdIn, scopeIn, setValue, throwUnset, warnMistake } from './values.ts'
 import type { Entry, ImpersonatedValues, KeyOf, ValueOf, Values, WritableKeyOf } from '../types.ts'
 
@@ -70,7 +71,11 @@ export abstract class ContextBase<V> implements ContextApi<V> {
 
   set<K extends WritableKeyOf<V>> (key: K, value: ValueOf<V, K> | undefined): void { setValue(this[kDefinition], this[kCurrentStore](), key, value) }
 
-  run<R> (values: Values<V>, fn: () => R, options?: RunOptions): R { return runNested(this[kDefinition], this[kCurrentStore](), values, fn, options) }
+  // Each function between this one and `fn` lets the stack overflow at fewer nested runs.
+  run<R> (values: Values<V>, fn: () => R, options?: RunOptions): R {
+    const scope = openNested(this[kDefinition], this[kCurrentStore](), values, fn, options)
+    return storage.run(scope.store, finishing, scope, fn) as R
+  }
 
   impersonate (values: ImpersonatedValues<V>, options: ImpersonateRestOptions): void
   impersonate<R> (values: ImpersonatedValues<V>, options: ImpersonateOptions, fn: () => R): R

@@ -2,7 +2,7 @@ import { FST_CTX_INVALID_ARGUMENT, FST_CTX_REST_REFUSED } from '../common/errors
 import { ownOptions } from '../common/own-options.ts'
 import type { ContextDefinition } from '../lifecycle/context-definition.ts'
 import { continueIn, whyNotForRest } from '../lifecycle/rest-of-request.ts'
-import { checkRun, openScope, runIn, setMessageId, type RunOptions } from '../lifecycle/run.ts'
+import { beginRun, checkRun, openScope, runIn, setMessageId, type RunOptions } from '../lifecycle/run.ts'
 import { impersonationOf } from '../scope/lookup.ts'
 import type { Scope, Store } from '../scope/scope.ts'
 import { beginImpersonation } from './audit.ts'
@@ -22,13 +22,14 @@ export interface ImpersonateRestOptions extends Omit<ImpersonateOptions, 'rest'>
   readonly rest: true
 }
 
-/** Calls `fn` in a new scope below the current one: `ctx.run`. */
-export function runNested<R> (definition: ContextDefinition, store: Store | undefined, values: Readonly<Record<string, unknown>>, fn: () => R, options: RunOptions | undefined): R {
+/** Opens the scope that `ctx.run` calls its function in. */
+export function openNested (definition: ContextDefinition, store: Store | undefined, values: Readonly<Record<string, unknown>>, fn: () => unknown, options: RunOptions | undefined): Scope {
   const own = checkRun(fn, options)
   const parent = own?.inherit === false ? undefined : scopeIn(definition, store)
   const scope = openScope(definition, parent, values, 'ctx.run')
   if (own !== undefined && 'messageId' in own) setMessageId(scope, own.messageId)
-  return runIn(scope, fn, own)
+  beginRun(scope, fn, own)
+  return scope
 }
 
 /** Calls `fn` in a new scope that remembers the values it hides as those of the actor, or lets the request go on in it: `ctx.impersonate`. */

@@ -10,7 +10,7 @@ import { checkNow } from '../config/schema.ts'
 import { openJobTrace } from '../scope/active-trace.ts'
 import { noteFailure } from '../scope/failures.ts'
 import { Scope } from '../scope/scope.ts'
-import { currentScope, currentStore, enterNew } from '../scope/storage.ts'
+import { currentScope, currentStore, storage } from '../scope/storage.ts'
 import { tallyOf } from '../scope/tally.ts'
 import { lifetimeAround, scopeOf } from '../scope/lookup.ts'
 
@@ -81,17 +81,22 @@ export function setMessageId (scope: Scope, given: unknown): void {
   scope.state().messageId = isSafeId(id) && scope.registration.idPattern.test(id) ? id : randomUUID()
 }
 
-/** Calls `fn` in a scope. The scope is done when `fn` returns, or when its promise settles. */
+/** Calls `fn` in a new scope. The scope is done when `fn` returns, or when its promise settles. */
 export function runIn<R> (scope: Scope, fn: () => R, options: RunOptions | undefined): R {
+  beginRun(scope, fn, options)
+  return storage.run(scope.store, finishing, scope, fn) as R
+}
+
+/** Prepares a scope for its function, which `finishing` calls in the scope. */
+export function beginRun (scope: Scope, fn: () => unknown, options: RunOptions | undefined): void {
   if (options !== undefined) limit(scope, options)
   scope.work = fn
   if (scope.parent === undefined) publishOpen(scope)
   else tallyOf(scope.definition)?.begin(scope)
-  return enterNew(scope.store, call, scope, fn) as R
 }
 
-/** Called in the scope, because Node.js reports an unhandled rejection in the scope in which its promise was made. */
-function call<R> (scope: Scope, fn: () => R): R {
+/** Calls `fn`, then ends its scope. Called in the scope, because Node.js reports an unhandled rejection in the scope in which its promise was made. */
+export function finishing<R> (scope: Scope, fn: () => R): R {
   let result: R
   try {
     result = fn()

@@ -7,7 +7,7 @@ import { scopeOfStore, type Scope, type Store } from './scope.ts'
  * The one storage of the process, that of `@fastify/request-context`, so that code written for it reads our values.
  * Its own type says `RequestContext`; what it holds is the store, here and there.
  */
-const storage = asyncLocalStorage as unknown as AsyncLocalStorage<Store | undefined>
+export const storage = asyncLocalStorage as unknown as AsyncLocalStorage<Store | undefined>
 
 registerCopy(new Error('loaded').stack)
 
@@ -26,11 +26,6 @@ export function enter<A extends unknown[], R> (store: Store | undefined, fn: (..
   if (storage.getStore() === store) return fn(...args)
   refresh(store)
   return storage.run(store, fn, ...args)
-}
-
-/** The same for the store of a scope that was just opened, which is current nowhere. */
-export function enterNew<A, B, R> (store: Store, fn: (a: A, b: B) => R, a: A, b: B): R {
-  return storage.run(store, fn, a, b)
 }
 
 /** Code that reads the store itself, as `requestContext.get` does, sees what was set around a scope that has settled. */

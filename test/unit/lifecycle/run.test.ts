@@ -473,3 +473,9 @@ t.test('a copy of a store is not a scope: requestContext reads the copy, ctx doe
   const silent = createContext({ tenant: key<string>() }, { diagnostics: false })
   silent.run({ tenant: 'acme' }, () => { asyncLocalStorage.run({ ...requestContext.getStore() } as never, () => { t.equal(silent.get('tenant'), undefined) }) })
 })
+
+t.test('1,000 runs may be nested', async (t) => {
+  const deep = createContext({ step: key<number>() })
+  const nest = (depth: number): number | undefined => depth === 0 ? deep.get('step') : deep.run({ step: depth }, () => nest(depth - 1))
+  t.equal(nest(1000), 1)
+})
