@@ -246,6 +246,11 @@ export async function routesRequireKnownKeys () {
   const app = fastify()
   await app.register(context, { keys: { user: { locked: true, missing: 401 } }, closeTimeout: 5000 })
   app.get('/', { config: { context: { require: ['tenant', 'user', 'requestId'] } } }, async (request) => request.ctx.require('user'))
+  // The hooks of the route have the same request type and run before the check, so the property is not narrowed.
+  app.get('/property', { config: { context: { require: ['tenant'] } } }, async (request) => {
+    expectEqual<typeof request.ctx.tenant, string | undefined>(true)
+    return expectType<string>().of(request.ctx.require('tenant'))
+  })
   app.get('/none', { config: { context: {} } }, async () => 'ok')
 
   // An unknown key.
