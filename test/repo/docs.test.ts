@@ -10,6 +10,9 @@ import { DOCS, filesIn, LIB, matches, OPTIONS, read, ROOT, stripped } from './re
 
 const PAGES = process.env.DOCS?.split(',') ?? DOCS
 
+// The compiler reads each block with the types of its packages, and each program is a process.
+t.setTimeout(900_000)
+
 t.test('docs: each relative link leads somewhere', async (t) => {
   for (const file of PAGES) {
     const links = matches(read(file), /\]\((?!https?:)([^)\s]+)\)/g)
