@@ -121,15 +121,15 @@ export interface ContextApi<V> {
    */
   readonly root: ContextApi<V>
 
-  /** Returns a function that runs `fn` in the current scope, whenever it is called and whoever calls it. Costs nanoseconds. */
+  /** Returns a function that runs `fn` in the current scope, for any caller and at any time. Costs nanoseconds. */
   bind<F extends (this: any, ...args: any[]) => unknown> (fn: F): F
 
   /** Returns a function that runs any function in the current scope: `const inScope = ctx.snapshot()`, later `inScope(fn, ...args)`. */
   snapshot (): <A extends unknown[], R>(fn: (...args: A) => R, ...args: A) => R
 
   /**
-   * Calls `fn` outside of every scope, of all contexts, and returns its result. For what requests share and the first of them
-   * makes: what it starts, such as a timer, a socket or a listener, keeps no scope. It is `exit` of AsyncLocalStorage.
+   * Calls `fn` outside every scope of all contexts, and returns its result. Use it for a shared resource that the first request
+   * creates: a timer, a socket or a listener that `fn` starts keeps no scope. It is `exit` of AsyncLocalStorage.
    *
    * @example
    * const redis = () => client ??= ctx.exit(() => new Redis(url))
@@ -137,15 +137,15 @@ export interface ContextApi<V> {
   exit<R> (fn: () => R): R
 
   /**
-   * Makes each listener that is added to an emitter from now on run in the scope it was added in, whatever emits the event.
-   * For emitters that requests share, or that another request's work fires. Returns the emitter. It throws
+   * Makes each listener that is added to an emitter from now on run in the scope in which it was added, for any source of the
+   * event. For emitters that requests share, or that another request's work fires. Returns the emitter. It throws
    * FST_CTX_INVALID_ARGUMENT for anything but an EventEmitter of Node; bind such listeners one by one, with `bind`.
    */
   bindEmitter<E extends EventEmitter> (emitter: E): E
 
   /**
    * Returns an iterable, async iterable or generator with the items of the one given. Its code runs in the current scope,
-   * whoever iterates it. Throws FST_CTX_INVALID_ARGUMENT for anything else.
+   * for any consumer. Throws FST_CTX_INVALID_ARGUMENT for anything else.
    */
   bindIterable<I extends Iterable<unknown> | AsyncIterable<unknown>> (iterable: I): BoundIterable<I>
 
