@@ -1,7 +1,7 @@
 // Runs jobs in a separate process, each in the scope of the request that added it.
-import { createPostgresBackend, Worker, type Job } from 'bullmq'
+import { createPostgresBackend, type Job } from 'bullmq'
 import { pino } from 'pino'
-import { connection, ctx, queueName, type Report } from './context.ts'
+import { connection, ctx, queueName, Worker, type Report } from './context.ts'
 
 const logger = pino({ mixin: ctx.mixin, base: null, timestamp: false })
 
@@ -11,12 +11,10 @@ async function write (month: string, attempt: number): Promise<string> {
   return `report ${month} of ${ctx.require('tenant')}`
 }
 
-const worker = new Worker(queueName, ({ data, attemptsMade }: Job<Report>) => ctx.hydrate(data.context, () => write(data.month, attemptsMade + 1)), { connection, concurrency: 5 }, createPostgresBackend)
+const worker = new Worker(queueName, async ({ data, attemptsMade }: Job<Report>) => await write(data.month, attemptsMade + 1), { connection, concurrency: 5 }, createPostgresBackend)
 
-// A listener belongs to no job: its arguments say which one.
-worker.on('failed', (job, error) => {
-  if (job !== undefined) ctx.hydrate(job.data.context, () => { logger.warn({ cause: error.message }, 'failed') }).catch((refused) => { logger.error(refused) })
-})
+// It runs in the scope of the job that failed.
+worker.on('failed', (_job, error) => { logger.warn({ cause: error.message }, 'failed') })
 
 process.once('message', async () => {
   await worker.close()

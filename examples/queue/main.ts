@@ -2,9 +2,9 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { createPostgresBackend, Queue, QueueEvents } from 'bullmq'
+import { createPostgresBackend, QueueEvents } from 'bullmq'
 import Fastify from 'fastify'
-import { connection, ctx, queueName, type Report } from './context.ts'
+import { connection, ctx, Queue, queueName, type Report } from './context.ts'
 
 const queue = new Queue<Report, string, string, Report, string, string, ReturnType<typeof createPostgresBackend>, typeof connection>(queueName, { connection }, createPostgresBackend)
 const events = new QueueEvents(queueName, { connection, blockingTimeout: 500 }, createPostgresBackend)
@@ -15,8 +15,7 @@ await once(consumer, 'message')
 const app = Fastify()
 await app.register(ctx.plugin)
 app.post<{ Params: { month: string } }>('/reports/:month', async ({ params: { month } }, reply) => {
-  // Without the remaining time of the request, which does not limit the job.
-  const { id } = await queue.add('report', { month, context: ctx.dehydrate({ remaining: false }) }, { attempts: 3, backoff: { type: 'fixed', delay: 100 } })
+  const { id } = await queue.add('report', { month }, { attempts: 3, backoff: { type: 'fixed', delay: 100 } })
   return reply.code(202).send({ id })
 })
 
