@@ -28,3 +28,5 @@ const queue = ['acme', 'globex'].map(plan)
 console.log(await Promise.all(queue.map((envelope) => ctx.hydrate(envelope, () => ctx.run({}, nightly, { timeout: 60_000 })))))
 console.log(ctx.explain('tenant').text)
 console.log(ctx.run({ tenant: 'acme' }, () => ctx.explain('tenant').text))
+// Every value, also one that log lines leave out: for a person at a terminal.
+console.log(ctx.run({ requestId: 'nightly-acme', tenant: 'acme' }, () => ctx.entries().map(([name, value]) => `${name}=${value}`).join(' ')))

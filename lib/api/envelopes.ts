@@ -82,7 +82,7 @@ function readPurpose (call: string, options: HydrateOptions): string | undefined
 
 /** Refuses a purpose for envelopes that are not signed, because only a signature can bind them to it. */
 function checkSigned (call: string, purpose: string | undefined, { settings: { envelope } }: Registration): void {
-  if (purpose !== undefined && envelope.secrets.length === 0) throw new FST_CTX_INVALID_ARGUMENT(call, "'for' only where envelope.secrets are given")
+  if (purpose !== undefined && envelope.secrets.length === 0 && envelope.isLate !== true) throw new FST_CTX_INVALID_ARGUMENT(call, "'for' only where envelope.secrets are given")
 }
 
 async function refuse (error: unknown): Promise<never> {

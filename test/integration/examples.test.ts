@@ -36,6 +36,7 @@ const PRINTED: Readonly<Record<string, ReadonlyArray<string | RegExp | object>>>
     "[ 'acme billed', 'globex billed' ]",
     "'tenant' has no value: no scope of this context is open here",
     "'tenant' was given in this scope by ctx.run",
+    'requestId=nightly-acme tenant=acme',
     { reqId: 'nightly-acme', tenant: 'acme', step: 'billing', msg: 'billed' },
     { reqId: 'nightly-globex', tenant: 'globex', step: 'billing', msg: 'billed' },
     { reqId: 'nightly-acme', tenant: 'acme', step: 'billing', msg: 'connection released' },

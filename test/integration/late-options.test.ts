@@ -90,8 +90,10 @@ t.test("'late' fails closed until the option is given: nothing is signed, accept
   const code = { code: 'FST_CTX_NOT_CONFIGURED' }
   let called = 0
   await t.rejects(ctx.hydrate(forged, () => { called++ }), code)
+  await t.rejects(ctx.hydrate(forged, () => { called++ }, { for: 'a job' }), code)
   await ctx.run({ tenant: 'acme' }, async () => {
     t.throws(() => ctx.dehydrate(), code)
+    t.throws(() => ctx.dehydrate({ for: 'a job' }), code)
     t.throws(() => ctx.headersFor(orders.origin), code)
     await t.rejects(fetch(orders.origin), { cause: code })
   })
