@@ -17,19 +17,33 @@ export async function writeReport () {
   writeFileSync(CHART, chart)
 }
 
-/** The first table of the page: one variant as a ratio to another. */
-const HEADLINES = [
-  { title: 'GET over sockets: fastify-ctx, of bare Fastify', question: 'requests', case: 'GET over sockets', variant: 'fastify-ctx', base: 'bare' },
-  { title: 'the same: `@fastify/request-context`', question: 'requests', case: 'GET over sockets', variant: 'request-context', base: 'bare' },
-  { title: '10 log lines: fastify-ctx, of `@fastify/request-context` and a pino `mixin`', question: 'log-lines', case: '10 lines', variant: 'fastify-ctx', base: 'request-context + mixin' }
-]
+/** The tables at the top of the page: each row is one variant as a ratio to another. */
+const HEADLINES = {
+  'a request': [
+    { title: 'GET', question: 'requests', case: 'GET over sockets', base: 'request-context' },
+    { title: 'POST', question: 'requests', case: 'POST over sockets', base: 'request-context' },
+    { title: 'a handler that awaits 20 times', question: 'awaits', case: '20 awaits', base: 'request-context' },
+    { title: 'GET, of Fastify without a context', question: 'requests', case: 'GET over sockets', base: 'bare' }
+  ],
+  lines: [
+    { title: '3 log lines', question: 'log-lines', case: '3 lines', base: 'request-context + mixin' },
+    { title: '10 log lines', question: 'log-lines', case: '10 lines', base: 'request-context + mixin' }
+  ],
+  'some calls': [
+    { title: '`ctx.get`, of `getStore()?.key`', question: 'reads', case: 'a read', variant: 'ctx.get', base: 'getStore()?.key' },
+    { title: '`request.ctx.key`, of `getStore()?.key`', question: 'reads', case: 'a read', variant: 'request.ctx.key', base: 'getStore()?.key' },
+    { title: '`ctx.run`, of `als.run` with a copy of the store', question: 'calls', case: 'run', base: 'by hand' },
+    { title: '`ctx.memo`, a hit, of a `Map` in the store', question: 'calls', case: 'memo, a hit', base: 'by hand' },
+    { title: '`ctx.bind`, of a closure with `als.run`', question: 'calls', case: 'bind', base: 'by hand' }
+  ]
+}
 
 /** The page and the chart for these results. The prose of the page does not change. */
 export async function makeReport (results, doc) {
   const lines = Object.keys(results.nodes)
   const questions = (await readQuestions()).filter(({ name }) => results.questions[name] !== undefined)
   const of = (question, line) => results.questions[question.name][line]
-  doc = replaceBlock(doc, 'cost', headlinesOf(results, lines))
+  for (const [name, rows] of Object.entries(HEADLINES)) doc = replaceBlock(doc, name, headlinesOf(rows, results, lines))
   doc = replaceBlock(doc, 'machine', machineOf(results))
   doc = replaceBlock(doc, 'goals', goalsOf(questions, lines, of))
   for (const question of questions) {
@@ -39,8 +53,8 @@ export async function makeReport (results, doc) {
   return { doc, chart: chartOf(results) }
 }
 
-function headlinesOf ({ questions }, lines) {
-  const rows = HEADLINES.map(({ title, question, case: name, variant, base }) => [title, ...lines.map((line) => {
+function headlinesOf (headlines, { questions }, lines) {
+  const rows = headlines.map(({ title, question, case: name, variant = 'fastify-ctx', base }) => [title, ...lines.map((line) => {
     const figures = questions[question]?.[line]?.figures?.[name]
     return figures === undefined ? '–' : ratio(figures[variant], figures[base]).median.toFixed(2)
   })])

@@ -5,6 +5,7 @@
 // --questions requests,memory   only these questions
 // --nodes 20,24                 only these Node versions
 // --sets 5 --rounds 12          more sets and rounds, for a busy machine
+// --share 0.5                   half of the requests in each round, and of the warm-up
 // --requests 50                 at most this many requests in a round, to check that everything works, as the tests do
 // --no-instructions             only CPU time, even if valgrind is installed
 // --instructions-only           only instructions
@@ -27,6 +28,7 @@ const { values: options } = parseArgs({
     sets: { type: 'string' },
     rounds: { type: 'string' },
     requests: { type: 'string' },
+    share: { type: 'string' },
     instructions: { type: 'boolean', default: true },
     'instructions-only': { type: 'boolean', default: false }
   }
@@ -37,7 +39,7 @@ const effort = {
   sets: Number(options.sets ?? (options.quick ? 1 : 2)),
   rounds: Number(options.rounds ?? (options.quick ? 3 : 6)),
   quick: options.quick,
-  share: options.quick ? 0.15 : 1,
+  share: Number(options.share ?? (options.quick ? 0.15 : 1)),
   most: Number(options.requests ?? Infinity)
 }
 const questions = await readQuestions(options.questions?.split(','))

@@ -19,7 +19,7 @@ export default {
   warmUp: 100_000,
   cases: CASES,
   variants: Object.keys(variants),
-  goals: [],
+  goals: [{ of: 'fastify-ctx', against: 'by hand', atMost: 3, cases: ['run'] }],
 
   async prepare (variant) {
     return await variants[variant]()

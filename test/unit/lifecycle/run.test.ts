@@ -175,7 +175,7 @@ t.test('invalid arguments throw, and the function is not called', async (t) => {
   t.throws(() => readyMade.run({ get: 1 } as never, count), { code: 'FST_CTX_INVALID_KEY' })
   t.throws(() => ctx.run({}, {} as never), { message: 'ctx.run takes a function to call second, after the values' })
   t.throws(() => ctx.run('acme' as never, count), { message: 'ctx.run takes an object of values first, {} for none' })
-  t.throws(() => ctx.run({}, count, { inherits: false } as never), { message: "ctx.run takes no option 'inherits', only inherit, timeout, deadline, signal" })
+  t.throws(() => ctx.run({}, count, { inherits: false } as never), { message: "ctx.run takes no option 'inherits', only inherit, messageId, timeout, deadline, signal" })
   t.equal(calls, 0)
 })
 
