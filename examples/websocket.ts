@@ -1,4 +1,4 @@
-// A chat over one websocket: each message has an id of its own on its log lines, next to the id of the connection.
+// A chat over one websocket: each message has its own id on its log lines, next to the id of the connection.
 import { once } from 'node:events'
 import websocket from '@fastify/websocket'
 import Fastify from 'fastify'
@@ -10,10 +10,10 @@ const ctx = createContext({
   connection: key<object>({ detach: false })
 })
 
-/** A repository opens a scope for its transaction. */
+/** A repository that opens a scope for its transaction. */
 const transaction = async <R>(fn: () => Promise<R>): Promise<R> => await ctx.run({ connection: {} }, async () => await fn())
 
-/** Asked once for each message, regardless of which transaction asks. */
+/** Called once per message, for any transaction that asks. */
 const rights = ctx.root.memo(async () => {
   ctx.log.info('rights loaded')
   return `rights in ${ctx.require('tenant')}`
@@ -36,7 +36,7 @@ await app.register(websocket)
 app.get('/chat', { websocket: true }, (socket) => {
   socket.on('message', (data) => {
     const { id, text } = JSON.parse(String(data)) as { id: unknown, text: string }
-    // The id comes from the client. One that is not safe in a log is replaced by a UUID.
+    // The id comes from the client. An id that is unsafe in a log is replaced by a UUID.
     ctx.run({}, async () => { socket.send(await handle(text)) }, { messageId: id }).catch((error: unknown) => { ctx.log.error(error) })
   })
 })

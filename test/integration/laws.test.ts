@@ -1,5 +1,5 @@
-// The three laws of scopes, against random programs of requests over sockets, jobs, nested runs, impersonations, branches, detached work and clients that
-// leave. SEED=n repeats a run, and RUNS=n makes it longer.
+// Tests the three laws of scopes with random programs of requests over sockets, jobs, nested runs, impersonations, branches, detached work and disconnects.
+// SEED=n repeats a run, and RUNS=n makes it longer.
 import fc from 'fast-check'
 import t from 'tap'
 import { finishAll, programs } from './laws/commands.ts'
@@ -12,7 +12,7 @@ const RUNS = Number(process.env.RUNS ?? 60)
 
 t.setTimeout(3_600_000)
 
-/** Runs programs until one breaks a law. Looking for the shortest such program takes time, so it is done where a run is repeated. */
+/** Runs programs until one breaks a law. The search for the shortest such program takes time, so it happens only when a run is repeated. */
 async function breakLaws (world: World, endOnFailure = true): Promise<fc.RunDetails<[Iterable<fc.AsyncCommand<Model, World>>]>> {
   return await fc.check(fc.asyncProperty(programs(), async (program) => {
     const model = new Model()
@@ -34,7 +34,7 @@ t.test(`no program breaks a law: ${RUNS} programs, seed ${SEED}`, async (t) => {
   t.equal(details.numRuns, RUNS)
 })
 
-t.test('the programs find what a broken implementation does wrong', async (t) => {
+t.test('the programs find the mistake of each broken implementation', async (t) => {
   for (const [mistake, mutate] of Object.entries(MUTANTS)) {
     await t.test(mistake, async (t) => {
       const world = await World.start(t, mutate)

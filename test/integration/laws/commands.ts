@@ -1,4 +1,4 @@
-// What a program may do. Each command changes the model, gives an order to the real thing, and compares what every thread sees.
+// The commands of a program. Each one changes the model, sends an order to the real server, and compares what every thread sees.
 import { deepStrictEqual, ok } from 'node:assert/strict'
 import fc from 'fast-check'
 import { KEYS, Model, ModelScope, type Key, type ModelRequest, type ModelThread, type Values } from './model.ts'
@@ -17,7 +17,7 @@ abstract class Step implements Command {
     return model.threads.length > 0 && this.fits(model.threads[this.pick % model.threads.length]!)
   }
 
-  /** Whether this can be done in a thread. */
+  /** Whether a thread can do this now. */
   protected fits (_thread: ModelThread): boolean {
     return true
   }
@@ -36,7 +36,7 @@ abstract class Step implements Command {
   }
 }
 
-/** Everything that there is to see, at once: this is where laws are broken. */
+/** Reads everything that a thread can see. This finds broken laws. */
 export async function compare (model: Model, world: World): Promise<void> {
   const looks = await Promise.all(model.threads.map(async ({ name }) => await world.call(name, () => world.look()) as ReturnType<World['look']>))
   for (const [i, { name, scopes }] of model.threads.entries()) {
@@ -50,7 +50,7 @@ export async function compare (model: Model, world: World): Promise<void> {
   }
   deepStrictEqual([...model.waiting].filter((name) => world.threads.has(name)), [], 'work of after that has begun too early')
   await world.until(() => world.ran.length >= model.ran.length, 'all callbacks of onEnd run').catch(() => {})
-  // Scopes that end together may end in any order; the callbacks of each run the last first.
+  // Scopes that end together may end in any order. The callbacks of each one run last in, first out.
   deepStrictEqual(sorted(world.ran), sorted(model.ran), 'the callbacks of onEnd that ran')
 }
 
@@ -198,11 +198,11 @@ class OnEnd extends Step {
     if (outcome === undefined) scope.onEnd.push(name)
   }
 
-  // After the loss of a connection a callback may still come in time: the laws do not say.
+  // After a disconnect a callback may still come in time, which the laws leave open.
   protected override fits ({ scopes }: ModelThread): boolean { return !scopes.at(-1)!.root.aborted }
 }
 
-/** The client of a request leaves. */
+/** The client of a request disconnects. */
 class Abort extends Step {
   protected override fits ({ request }: ModelThread): boolean { return request !== undefined && !request.aborted }
 
@@ -214,7 +214,7 @@ class Abort extends Step {
   }
 }
 
-/** A thread returns from the innermost function that it is in, or throws out of it. */
+/** A thread returns from its innermost function, or throws out of it. */
 class Leave extends Step {
   readonly throws: boolean
 
@@ -228,7 +228,7 @@ class Leave extends Step {
   }
 }
 
-/** A handler returns, from wherever it is, while its branches and its detached work go on. */
+/** A handler returns, at any depth, while its branches and its detached work continue. */
 class Reply extends Step {
   protected override fits ({ request }: ModelThread): boolean { return request !== undefined }
 
@@ -250,7 +250,7 @@ async function leave (model: Model, world: World, thread: ModelThread, throws: b
 async function endRequest (model: Model, world: World, { id, root, base, aborted }: ModelRequest): Promise<void> {
   await world.over(id, aborted)
   for (const [whose, hook, seen] of world.hooks.splice(0)) {
-    // What ran at the loss of the connection saw the values of that time.
+    // Code that ran at the disconnect saw the values of that time.
     if (whose === id && hook !== 'onRequestAbort') deepStrictEqual(seen, base.look(), `what ${hook} sees`)
   }
   if (base !== root) model.finish(base)

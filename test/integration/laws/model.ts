@@ -1,10 +1,10 @@
-// What the three laws say about a program, without any of our code: a tree of scopes, the requests they belong to, and the threads of code in them.
+// What the three laws say about a program, without any of our code: a tree of scopes, their requests, and the threads of code in them.
 
 export const KEYS = ['tenant', 'user', 'note', 'connection'] as const
 export type Key = typeof KEYS[number]
 export type Values = Readonly<Partial<Record<Key, string>>>
 
-/** Only an impersonation may give another value to a key that has one. */
+/** Only an impersonation may replace the value of this key once it has one. */
 export const LOCKED: Key = 'tenant'
 
 /** Copies for detached work leave it out. */
@@ -21,7 +21,7 @@ export interface Seen {
 
 interface Impersonation { readonly reason: string, readonly actors: ReadonlyMap<Key, string | undefined> }
 
-/** What code sees whose request is over after a complete answer. */
+/** What code sees after the complete response of its request. */
 const NOTHING: Seen = { requestId: undefined, values: KEYS.map(() => undefined), actors: KEYS.map(() => undefined), reason: undefined, aborted: undefined }
 
 export class ModelScope {
@@ -31,10 +31,10 @@ export class ModelScope {
   readonly impersonation: Impersonation | undefined
   /** Callbacks of onEnd, in the order in which they were added. */
   readonly onEnd: string[] = []
-  /** Of a root. `undefined`: a random one, which the first look finds out. */
+  /** Of a root. `undefined`: a random id, which the first look records. */
   requestId: string | undefined
   aborted = false
-  /** Whether the function of this scope has settled, or its request is over. */
+  /** Whether the function of this scope has settled, or its request has ended. */
   done = false
   /** Of a root: whether its values are gone. */
   ended = false
@@ -61,12 +61,12 @@ export class ModelScope {
     return { requestId, values: KEYS.map((key) => this.get(key)), actors: KEYS.map((key) => actors?.has(key) === true ? actors.get(key) : this.get(key)), reason: this.impersonation?.reason, aborted }
   }
 
-  /** What happens to `run` and `set` with these values. */
+  /** The outcome of `run` and `set` with these values. */
   refusal (values: Values): string | undefined {
     return LOCKED in values && this.get(LOCKED) !== undefined && !this.root.ended ? 'FST_CTX_LOCKED' : undefined
   }
 
-  /** A scope for `run` below this one. Below an ended one it is a root. */
+  /** A scope for `run` below this one. Below an ended scope it is a root. */
   run (values: Values): ModelScope {
     return new ModelScope(this.root.ended ? undefined : this, values)
   }
@@ -77,7 +77,7 @@ export class ModelScope {
     return new ModelScope(this, values, { impersonation: { reason, actors } })
   }
 
-  /** The scope of detached work: all values of now, and nothing of what happens later. */
+  /** The scope of detached work: all current values, without later changes. */
   copy (): ModelScope {
     if (this.root.ended) return this
     const values = Object.fromEntries(KEYS.flatMap((key) => key === UNDETACHED || this.get(key) === undefined ? [] : [[key, this.get(key)!]]))
@@ -87,33 +87,33 @@ export class ModelScope {
   }
 }
 
-/** Code that runs on its own: a handler, a job, a branch that nobody awaits, detached work. */
+/** Code that runs separately: a handler, a job, a branch that nobody awaits, detached work. */
 export interface ModelThread {
   readonly name: string
-  /** The scope it began in, and those that it opened. */
+  /** The scope in which it began, and the scopes that it opened. */
   readonly scopes: ModelScope[]
-  /** The request whose handler it is. */
+  /** The request of this handler. */
   readonly request: ModelRequest | undefined
-  /** Whether its first scope is done when it is. */
+  /** Whether its first scope settles with it. */
   readonly owns: boolean
 }
 
 export interface ModelRequest {
   readonly id: string
   readonly root: ModelScope
-  /** Where the request goes on: its root, or a scope that a hook opened around the rest of it. */
+  /** Where the request continues: its root, or a scope that a hook opened around the rest of it. */
   readonly base: ModelScope
   aborted: boolean
 }
 
-/** All of it. */
+/** The whole model. */
 export class Model {
   readonly threads: ModelThread[] = []
-  /** How many threads there were: their names. */
+  /** How many threads were started, for their names. */
   count = 0
-  /** Work of `after` whose scope is not done: it must not have begun. */
+  /** Work of `after` whose scope has not settled. It must not have begun. */
   readonly waiting = new Set<string>()
-  /** Callbacks of onEnd that must have run, each with what it must have seen. */
+  /** Callbacks of onEnd that must have run, with the values that they must have seen. */
   readonly ran: Array<readonly [name: string, seen: Seen]> = []
 
   thread (pick: number): ModelThread {
@@ -126,7 +126,7 @@ export class Model {
     return thread
   }
 
-  /** The function of a scope has settled. Returns the threads that start now. */
+  /** Settles the function of a scope. Returns the threads that start now. */
   finish (scope: ModelScope): ModelThread[] {
     scope.done = true
     for (const name of scope.onEnd.splice(0).reverse()) this.ran.push([name, scope.look()])

@@ -1,8 +1,8 @@
-// Broken implementations, each with one mistake that people make. A model that does not find them proves nothing.
+// Broken implementations, each with one common mistake. The programs must find every one, or they prove nothing.
 import type { Key, Values } from './model.ts'
 import type { Mutate } from './world.ts'
 
-/** What a program gives to the calls, less strictly typed. */
+/** The arguments of the calls, with looser types. */
 interface Loose {
   set (key: Key, value: string): void
   run<R> (values: Values, fn: () => R): R

@@ -1,4 +1,4 @@
-// The real thing: a server on a socket, whose handlers do what they are ordered to, one order after the other.
+// The real implementation: a server on a socket, whose handlers perform one order after another.
 import diagnostics from 'node:diagnostics_channel'
 import { Agent, get as send } from 'node:http'
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises'
@@ -28,7 +28,7 @@ type Order =
   | { readonly kind: 'leave', readonly error: Error | undefined }
 type Ack = (outcome: unknown) => void
 
-/** Code that waits for orders, wherever it was started. */
+/** Code that waits for orders, started anywhere. */
 class Thread {
   #orders: Array<readonly [Order, Ack]> = []
   #wake: (() => void) | undefined
@@ -43,7 +43,7 @@ class Thread {
     })
   }
 
-  /** Performs orders until one is to leave. */
+  /** Performs orders until one returns from this function. */
   async work (): Promise<void> {
     for (;;) {
       while (this.#orders.length === 0) await new Promise<void>((resolve) => { this.#wake = resolve })
@@ -91,7 +91,7 @@ function codeOf (error: unknown): string {
   return (error as { code?: string }).code ?? String(error)
 }
 
-/** One server, for many programs in turn. */
+/** One server for many programs, one after another. */
 export class World {
   readonly subject: Subject
   readonly threads = new Map<string, Thread>()
@@ -153,7 +153,7 @@ export class World {
     return `r-${this.#count++}`
   }
 
-  /** Forgets what another program left. */
+  /** Clears the state of the previous program. */
   reset (): void {
     this.threads.clear()
     this.ran.length = 0
@@ -165,7 +165,7 @@ export class World {
     for (const thread of this.threads.values()) for (let i = 0; i < 8; i++) thread.order({ kind: 'leave', error: undefined }).catch(() => {})
   }
 
-  /** Starts a thread where this is called. */
+  /** Starts a thread in the current scope. */
   begin (name: string): Promise<void> {
     const thread = new Thread()
     this.threads.set(name, thread)
@@ -195,7 +195,7 @@ export class World {
     return this.#order(name, { kind: 'call', fn })
   }
 
-  /** Opens a scope within a thread, in which it goes on. */
+  /** Opens a scope in a thread, which continues in it. */
   nest (name: string, open: (body: () => Promise<void>) => unknown): Promise<unknown> {
     return this.#order(name, { kind: 'nest', open })
   }
@@ -211,7 +211,7 @@ export class World {
   look (): Seen {
     const { subject } = this
     const requestId = subject.get('requestId')
-    // After the end of a request log lines keep their fields, and the signal is of no use.
+    // After the end of a request log lines keep their fields, and the signal has no meaning.
     const over = requestId === undefined
     return {
       requestId,
@@ -226,7 +226,7 @@ export class World {
     this.subject.set(key, value)
   }
 
-  /** Waits until something is true, which the laws say will be. */
+  /** Waits until a condition is true, as the laws require. */
   async until (isTrue: () => boolean, what: string): Promise<void> {
     const limit = Date.now() + 5000
     while (!isTrue()) {
