@@ -4,20 +4,20 @@ import type { Scope } from './scope.ts'
 import { currentScope } from './storage.ts'
 import { readTrace, type Trace } from '../tracing/trace-context.ts'
 
-/** Notes where in a trace a request begins: in the tracer's active span, else where its headers say. */
+/** Records where a request begins in a trace: in the tracer's active span, or else where its headers say. */
 export function openTrace (scope: Scope, request: FastifyRequest, { traceparent, tracestate }: IncomingHttpHeaders): void {
   const { tracing, readsTrace } = scope.registration.settings
   if (tracing !== undefined) {
     scope.trace = tracing.requestSpan(request)
-    // Of a request that another injects, what is active may be a span of the other.
+    // If another request injects this one, the active span may be a span of the other request.
     if (scope.trace !== undefined && (scope.trace !== tracing.current() || isBeside(scope)) && isFirstIn(scope.trace, scope)) labelling.add(scope)
   }
   if (scope.trace === undefined && readsTrace && traceparent !== undefined) scope.trace = readTrace(traceparent, tracestate)
 }
 
 /**
- * Notes where in a trace a job begins: in the tracer's active span. That is the job's own where no scope is around, and no other
- * job began in it: an attribute cannot be taken back.
+ * Records where a job begins in a trace: in the tracer's active span. The span is the job's own if there is no scope around and no
+ * other job began in it. This matters because an attribute cannot be removed.
  */
 export function openJobTrace (scope: Scope): void {
   const place = scope.registration.settings.tracing?.current()
@@ -27,17 +27,17 @@ export function openJobTrace (scope: Scope): void {
   labelling.add(scope)
 }
 
-/** Whether the values of a scope become attributes of the span which it began in. */
+/** Whether the values of a scope become attributes of the span in which it began. */
 export function labelsSpan (scope: Scope): boolean {
   return labelling.has(scope)
 }
 
-/** The roots that have a span of their own. */
+/** The roots with their own span. */
 const labelling = new WeakSet<Scope>()
 
 const spansOfJobs = new WeakSet<Trace>()
 
-/** The request that began in a span. One that it injects is dispatched outside its scope, but within its span. */
+/** The request that began in a span. A request that it injects is dispatched outside its scope, but in its span. */
 const spansOfRequests = new WeakMap<Trace, Scope['lifetime']>()
 
 function isFirstIn (place: Trace, { lifetime }: Scope): boolean {
@@ -45,16 +45,16 @@ function isFirstIn (place: Trace, { lifetime }: Scope): boolean {
   return spansOfRequests.get(place) === lifetime
 }
 
-/** Whether no scope is around that of a request but those of other contexts of the same request. */
+/** Whether only scopes of the same request are around its scope. */
 function isBeside ({ lifetime }: Scope): boolean {
   const around = currentScope()
   return around === undefined || around.root.lifetime === lifetime
 }
 
-/** The place in a trace that a scope is at now: the tracer's active span, else where its root began. */
+/** The current place of a scope in a trace: the tracer's active span, or else the place where its root began. */
 export function traceOf (scope: Scope): Trace | undefined {
   const { trace } = scope.root
   const active = scope.registration.settings.tracing?.current()
-  // In the work of another request, the active span is the other's: it is in another trace.
+  // In the work of another request the active span belongs to that request, and is in another trace.
   return active !== undefined && (trace === undefined || active.traceId === trace.traceId) ? active : trace
 }

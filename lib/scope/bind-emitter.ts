@@ -5,7 +5,7 @@ import { kBound } from '../common/symbols.ts'
 
 type Listener = (...args: any[]) => unknown
 
-/** A function that stands for a listener. Node's own removal finds the listener under this name. */
+/** A function that wraps a listener. Node.js finds the listener by this property when it removes it. */
 interface Wrapper extends Listener { listener?: Listener }
 
 type Add = (this: EventEmitter, event: string | symbol, listener: Listener, ...rest: unknown[]) => unknown
@@ -13,15 +13,15 @@ type Add = (this: EventEmitter, event: string | symbol, listener: Listener, ...r
 const ADDING = ['on', 'addListener', 'prependListener', 'once', 'prependOnceListener'] as const
 const USED = [...ADDING, 'off', 'removeListener', 'rawListeners'] as const
 
-/** What each of our wrappers was made for. A wrapper that somebody else made of ours counts as ours. */
+/** The listener of each of our wrappers. A wrapper that other code made of ours counts as ours. */
 const originals = new WeakMap<Listener, Listener>()
 
-/** The wrapper made for somebody else's wrapper, such as the one that Node's `once` removes by itself. */
+/** Our wrapper of a wrapper that other code made, such as the one that `once` of Node.js removes itself. */
 const wrappers = new WeakMap<Listener, Wrapper>()
 
 /**
- * Makes each listener that is added from now on run in the scope it was added in, whatever emits the event. The methods
- * that the emitter had are called with everything they are given: they may be those of a class, or of another patcher.
+ * Makes each listener that is added from now on run in the scope it was added in, whatever emits the event. The original methods
+ * of the emitter are called with all arguments, because they may belong to a class or to another patch.
  *
  * @throws FST_CTX_INVALID_ARGUMENT
  */
@@ -50,14 +50,14 @@ function define (emitter: EventEmitter, name: string | symbol, value: unknown): 
   Object.defineProperty(emitter, name, { value, enumerable: false, writable: true, configurable: true })
 }
 
-/** @param rawListeners what lists the entries of an emitter whose methods are not all Node's */
+/** @param rawListeners lists the entries of an emitter with methods that are not from Node.js */
 function adding (add: Add, rawListeners: EventEmitter['rawListeners'] | undefined): Add {
   return function (event, listener, ...rest) {
     if (typeof listener !== 'function') return add.call(this, event, listener, ...rest)
     const { listener: inner } = listener as Wrapper
     const original = inner === undefined ? undefined : originals.get(inner)
     if (original !== undefined) {
-      // Node's `once` adds a wrapper of what it was given, which is bound already. It shows the listener, not our wrapper.
+      // `once` of Node.js adds a wrapper of our wrapper. It must show the listener, not our wrapper.
       (listener as Wrapper).listener = original
       return add.call(this, event, listener, ...rest)
     }
@@ -79,7 +79,7 @@ function wrapperOf (listener: Listener, inner: Listener | undefined): Wrapper {
   return wrapper
 }
 
-/** Lets Node's own removal find a listener by the entry that another patcher made of our wrapper. */
+/** Lets Node.js find a listener for removal by the entry that another patch made of our wrapper. */
 function findable (entry: Wrapper, wrapper: Wrapper, listener: Listener): void {
   if (entry === wrapper || entry.listener === listener) return
   const original = originals.get(entry) as Wrapper | undefined
@@ -90,7 +90,7 @@ function findable (entry: Wrapper, wrapper: Wrapper, listener: Listener): void {
 
 function removing (remove: Add): Add {
   return function (event, listener, ...rest) {
-    // `removeAllListeners` removes the entries as they are. By the listener, 'removeListener' reports the listener.
+    // `removeAllListeners` passes the entries. With the listener instead, the event 'removeListener' reports the listener.
     const entry = originals.has(listener) ? (listener as Wrapper).listener! : wrappers.get(listener) ?? listener
     return remove.call(this, event, entry, ...rest)
   }

@@ -2,7 +2,7 @@ import { FST_CTX_INVALID_ARGUMENT } from '../common/errors.ts'
 import { bound, enter } from './storage.ts'
 import type { Store } from './scope.ts'
 
-/** What `ctx.bindIterable` takes, and the kind of thing that it returns for it. */
+/** The type that `ctx.bindIterable` returns for an argument. */
 export type BoundIterable<I> =
   I extends AsyncGenerator<infer T, infer R, infer N> ? AsyncGenerator<T, R, N>
     : I extends Generator<infer T, infer R, infer N> ? Generator<T, R, N>
@@ -16,12 +16,12 @@ type Members = Record<string | symbol, ((...args: any[]) => unknown) | undefined
 const SYMBOLS = [Symbol.iterator, Symbol.asyncIterator] as const
 const METHODS = ['next', 'return', 'throw'] as const
 
-/** What Node's own iterators inherit, by which kind they are: helpers such as `map`, and disposal. */
+/** The prototypes of built-in iterators, with helpers such as `map`, and disposal. */
 const IteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf([].values())) as object
 const AsyncIteratorPrototype = Object.getPrototypeOf(Object.getPrototypeOf(async function * () {}.prototype)) as object
 
 /**
- * An iterable of what another gives, whose code always runs in one store: its iterators' `next`, `return` and `throw`.
+ * Returns an iterable with the items of another one. The `next`, `return` and `throw` of its iterators always run in one store.
  *
  * @throws FST_CTX_INVALID_ARGUMENT
  */
@@ -41,7 +41,7 @@ function membersInStore (store: Store | undefined, target: Members, isAsync: boo
     if (typeof open !== 'function') continue
     define(members, symbol, () => {
       const iterator = enter(store, () => open.call(target))
-      // An iterator that is its own iterable, as each generator is, stays so.
+      // An iterator that is its own iterable, like every generator, stays one.
       return iterator === target ? members : membersInStore(store, iterator as Members, symbol === Symbol.asyncIterator)
     })
   }

@@ -1,6 +1,6 @@
 import { LruMap } from 'toad-cache'
 
-/** What keeps values by key, like a Map. */
+/** Keeps values by key, like a Map. */
 export interface Entries {
   get (key: unknown): unknown
   set (key: unknown, value: unknown): unknown

@@ -1,6 +1,6 @@
 import { BoundedMap, type Entries } from './bounded-map.ts'
 
-/** What one scope keeps: like a Map, and gone with the scope. */
+/** A cache for one scope. It works like a Map, and it is dropped with the scope. */
 export class Cache {
   readonly #entries: Entries
   readonly #call: <R>(factory: () => R) => R
@@ -14,33 +14,33 @@ export class Cache {
     this.#entries = max === undefined ? new Map() : new BoundedMap(max)
   }
 
-  /** What is kept under a key, or `undefined`. Keys are compared as those of a Map. */
+  /** Returns the value of a key, or `undefined`. Keys are compared like the keys of a Map. */
   get (key: unknown): unknown {
     return this.#entries.get(key)
   }
 
-  /** Keeps a value under a key until the scope ends. */
+  /** Keeps a value until the scope ends. */
   set (key: unknown, value: unknown): this {
     this.#entries.set(key, value)
     return this
   }
 
-  /** Whether anything is kept under a key, `undefined` included. */
+  /** Returns whether a key has a value, also if it is `undefined`. */
   has (key: unknown): boolean {
     return this.#entries.has(key)
   }
 
-  /** Forgets a key. Returns whether there was anything under it. */
+  /** Deletes a key. Returns whether it had a value. */
   delete (key: unknown): boolean {
     return this.#entries.delete(key)
   }
 
   /**
-   * The value of a key, made by `factory` where there is none. A promise is kept from when it is pending, so that callers
-   * at the same time share one call, and forgotten when it rejects.
+   * Returns the value of a key. If there is none, `factory` makes it. A promise is kept while it is pending, so concurrent callers
+   * share one call. It is deleted if it rejects.
    */
   getOrSet<R> (key: unknown, factory: () => R): R {
-    // What is kept under a key is what its factory made; who uses two factories for one key gets what he asked for.
+    // The factory of the key made this value. Code that uses two factories for one key gets the value of the first.
     if (this.#entries.has(key)) return this.#entries.get(key) as R
     const made = this.#call(factory)
     const kept = made instanceof Promise ? this.#forgottenIfRejected(key, made) as R : made
@@ -48,12 +48,12 @@ export class Cache {
     return kept
   }
 
-  /** Forgets all keys. */
+  /** Deletes all keys. */
   clear (): void {
     this.#entries.clear()
   }
 
-  /** A promise that settles as the one made does: Node tells of its rejection where nobody handles it. */
+  /** Returns a promise that settles like the one made, so Node.js reports its rejection if nobody handles it. */
   #forgottenIfRejected (key: unknown, made: Promise<unknown>): Promise<unknown> {
     const kept = made.catch((error: unknown) => {
       if (this.#entries.get(key) === kept) this.#entries.delete(key)
@@ -63,20 +63,20 @@ export class Cache {
   }
 }
 
-/** One step on the way to a result: by value for primitives, by identity for objects. */
+/** A step on the way to a result: by value for primitives, by identity for objects. */
 interface Step {
   readonly next: Map<unknown, Step>
   readonly result: Cache
 }
 
-/** The results of memoized functions, by function, `this` and arguments, as long as they may be used. */
+/** The results of memoized functions, by function, `this` and arguments. */
 export class Memos {
   readonly #start = newStep()
   /** For functions with a limit: what leads to each of their results. */
   readonly #bounded = new Map<unknown, BoundedMap>()
 
   /**
-   * The result of `call`, by what it depends on: made once, shared while it is pending, forgotten when it rejects.
+   * Returns the result of `call`, which is called once for what it depends on. A pending result is shared, and a rejected one is forgotten.
    *
    * @param dependsOn the memoized function first
    * @param max how many results of the function are kept at most
@@ -99,7 +99,7 @@ export class Memos {
     return results
   }
 
-  /** Forgets a result, and the steps that lead to no other. */
+  /** Deletes a result, and the steps that lead to no other result. */
   #forget (path: readonly unknown[]): void {
     const steps = [this.#start]
     for (const key of path) steps.push(steps.at(-1)!.next.get(key)!)

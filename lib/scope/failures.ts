@@ -1,10 +1,10 @@
 import { contains } from './lookup.ts'
 import type { Scope } from './scope.ts'
 
-/** The innermost scope that an error left. Held by the error alone. */
+/** The innermost scope that an error left. Only the error keeps it alive. */
 const scopes = new WeakMap<object, Scope>()
 
-/** Notes that an error leaves a scope. The innermost one counts, unless the same object was thrown somewhere else before. */
+/** Records that an error leaves a scope. The innermost scope counts, unless the same object was thrown somewhere else before. */
 export function noteFailure (error: unknown, scope: Scope): void {
   if (typeof error !== 'object' || error === null) return
   const inner = scopes.get(error)
@@ -12,8 +12,8 @@ export function noteFailure (error: unknown, scope: Scope): void {
 }
 
 /**
- * The scope that a line about an error belongs to: the one that the error left, if that is within the current scope, or if
- * no scope is current. An error of another request does not take its fields to a line of this one.
+ * Returns the scope for a log line about an error: the one that the error left, if it is within the current scope or if no scope is
+ * current. An error of another request does not add its fields to a line of this request.
  */
 export function scopeOfFailure (error: unknown, current: Scope | undefined): Scope | undefined {
   if (typeof error !== 'object' || error === null) return current

@@ -7,7 +7,7 @@ export type Logger = FastifyBaseLogger
 /** The fields that a scope adds to its log lines, by name. */
 export type Fields = Record<string, unknown>
 
-/** A logger that wrote lines of a scope, and the bindings that it writes them with. */
+/** A logger that wrote lines of a scope, and the bindings with which it writes them. */
 export interface Bound {
   readonly logger: object
   /** What the logger itself had bound when this was made. `setBindings()` changes it. */

@@ -1,19 +1,19 @@
 import type { Impersonation } from './scope-state.ts'
 import type { Lifetime, Scope } from './scope.ts'
 
-/** The innermost scope of one context, from `scope` outwards, up to date. */
+/** Returns the innermost scope of a context, from `scope` outwards, up to date. */
 export function scopeOf (definition: object, scope: Scope | undefined): Scope | undefined {
   while (scope !== undefined && scope.definition !== definition) scope = scope.enclosing
   if (scope !== undefined && scope.unlinked) scope.refresh()
   return scope
 }
 
-/** Whether a scope is a request's own: that of a job is not, nor is the copy that detached work has. */
+/** Whether a scope is a request's own. The scope of a job is not, and neither is the copy for detached work. */
 export function isOfRequest (scope: Scope): boolean {
   return scope.lifetime !== undefined && scopeOf(scope.definition, scope.lifetime.scope) === scope
 }
 
-/** The request whose values are seen in a scope: its own, or that of another context around it. A copy's values are its own. */
+/** The request whose values a scope sees: its own, or that of another context around it. A copy sees its own values. */
 export function lifetimeAround (scope: Scope): Lifetime | undefined {
   for (let around: Scope | undefined = scope; around !== undefined; around = around.enclosing) {
     if (isOfRequest(around.root)) return around.root.lifetime
@@ -23,11 +23,11 @@ export function lifetimeAround (scope: Scope): Lifetime | undefined {
 
 /** Whether `inner` is `scope`, or was opened within it, in the scopes of this or of another context. */
 export function contains (scope: Scope, inner: Scope | undefined): boolean {
-  // Most scopes are in those of one context only.
+  // Usually there is only one context.
   for (; inner !== undefined && inner.enclosing === undefined; inner = inner.parent) if (inner === scope) return true
   if (inner === undefined) return false
   const around = new Set<Scope | undefined>([inner])
-  // A set is walked with what is added on the way.
+  // The loop also visits what is added to the set on the way.
   for (const from of around) if (from !== undefined) around.add(from.parent).add(from.enclosing)
   return around.has(scope)
 }

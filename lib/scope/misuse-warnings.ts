@@ -5,26 +5,25 @@ import { tallyOf } from './tally.ts'
 import { callSite, warnOnce, type EntryPoint } from '../common/warnings.ts'
 
 /**
- * Common mistakes. Each emits one warning, with its place and the way out: in development only, unless asked for
- * (`diagnostics: true`).
+ * Common mistakes. Each emits one warning with its place and the solution, only in development or with `diagnostics: true`.
  */
 
 /**
- * The name of the hook that runs before a scope is open. It has a storage of its own: what a diagnostic marks must not
- * change what the context's storage gives, nor be written to.
+ * The name of the hook that runs before a scope opens. It has its own storage, because diagnostics must not change the storage of
+ * the context.
  */
 const earlyHook = new AsyncLocalStorage<string>()
 
-/** A hook that is registered before the plugin, in which a read is warned about. */
+/** Wraps a hook that is registered before the plugin, so that reads in it emit a warning. */
 export function watchedHook<F extends (...args: any[]) => unknown> (hook: F): F {
   const name = hook.name.replace(/^bound /, '') || 'anonymous'
-  // Same parameters, same result: it only marks the call.
+  // It has the parameters and the result of the hook.
   return ((...args: unknown[]) => earlyHook.run(name, hook, ...args)) as F
 }
 
-/** A value was read where there is no scope: in a hook that was registered before the plugin, that is a mistake. */
+/** Warns about a read without a scope, if it happened in a hook that was registered before the plugin. */
 export function noteEarly (definition: object, key: string, entrances: readonly EntryPoint[]): void {
-  // What the hook calls goes on within the request, whose scope is current by then.
+  // Work that the hook started may continue within the request, whose scope is current by then.
   const hook = currentStore() === undefined ? earlyHook.getStore() : undefined
   if (hook === undefined) return
   const tally = tallyOf(definition)
@@ -32,7 +31,7 @@ export function noteEarly (definition: object, key: string, entrances: readonly 
   warnOnce('FST_CTX_EARLY_READ', `${key} ${hook}`, () => `'${key}' was read${callSite(entrances)} in the hook '${hook}', which runs before the scope opens, and is undefined: register fastify-ctx before that hook`)
 }
 
-/** A value was read when its request was over. */
+/** Warns about a read after the end of the request. */
 export function noteLate (key: string, { definition, registration: { settings }, root: { route } }: Scope, entrances: readonly EntryPoint[]): void {
   const tally = tallyOf(definition)
   if (tally !== undefined) tally.counts.lateReads++
@@ -40,15 +39,15 @@ export function noteLate (key: string, { definition, registration: { settings },
   warnOnce('FST_CTX_LATE_READ', `${key} ${route}`, () => `'${key}' was read${callSite(entrances)} after the scope${of(route)} had ended, and is undefined: read it before, or start the work that needs it by ctx.detach()`)
 }
 
-/** A call found no scope, because what is current is a copy of a scope's store. */
+/** Warns about a call without a scope, if a copy of a scope's store is current. */
 export function warnCopied (entrances: readonly EntryPoint[]): void {
   if (!isCopiedStore(currentStore())) return
   warnOnce('FST_CTX_COPIED_STORE', '', () => `the context was used${callSite(entrances)} in a copy of a scope's store, which is not a scope: use ctx.run(values, fn) instead of running asyncLocalStorage with { ...store }`)
 }
 
-/** The request of a scope is over, and its function still runs. */
+/** Warns about a run whose function is still running when its request ends. */
 export function noteOpen ({ definition, work, registration: { settings }, root: { route } }: Scope): void {
-  // A getter of its values threw: nothing runs in it.
+  // If a getter of its values threw, nothing runs in it.
   if (work === undefined) return
   const tally = tallyOf(definition)
   if (tally !== undefined) tally.counts.stillOpen++

@@ -1,38 +1,38 @@
 import type { Cache, Memos } from './cache.ts'
 
-/** What cuts the work of a scope short. `S` is the type of scopes, which this file must not import. */
+/** What can abort the work of a scope. `S` is the type of scopes, which this file must not import. */
 export interface Cancellation<S> {
-  /** Milliseconds since the epoch; `Infinity` where there is no limit. */
+  /** Milliseconds since the epoch. `Infinity` if there is no limit. */
   readonly deadline: number
-  /** Made when the signal is first asked for. */
+  /** Created when the signal is first read. */
   controller: AbortController | undefined
   /** The scopes below whose signals are aborted with this one. */
   followers: Set<S> | undefined
-  /** Lets go of the timer and of the signals that are followed. */
+  /** Releases the timer and the signals that are followed. */
   release: (() => void) | undefined
 }
 
-/** Who acts, and why, where values are impersonated. */
+/** Who impersonates, and why. */
 export interface Impersonation {
-  /** The real value of each impersonated key: that outside the outermost impersonation of it. */
+  /** The real value of each impersonated key: its value outside the outermost impersonation. */
   readonly actors: ReadonlyMap<string, unknown>
   readonly reason: string
 }
 
-/** Results that hold as long as no value of the scope is another. */
+/** Results that are valid until a value of the scope changes. */
 export interface Memoized {
   readonly memos: Memos
   readonly state: readonly unknown[]
 }
 
-/** That a key was set, in which phase of the request, and what was set before it. */
+/** Records in which phase of the request a key was set, and which key was set before it. */
 export interface Origin {
   readonly key: string
   phase: string
   readonly before: Origin | undefined
 }
 
-/** What only some scopes have: nothing of it is allocated for those that do not use it. */
+/** Data that only some scopes have. It is allocated on first use. */
 export interface ScopeState<S> {
   cache: Cache | undefined
   memoized: Memoized | undefined
@@ -40,10 +40,10 @@ export interface ScopeState<S> {
   impersonation: Impersonation | undefined
   /** The id of the message that is handled in it. */
   messageId: string | undefined
-  /** What its first values came from, where that was an envelope, or the copy for detached work. */
+  /** The source of its first values, if that was an envelope or the copy for detached work. */
   madeBy: 'hydrate' | 'detach' | undefined
-  /** What runs when the scope ends, in the order it was given. */
+  /** The callbacks to run when the scope ends, in the order in which they were added. */
   onEndCallbacks: Array<() => Promise<void>> | undefined
-  /** What starts once it has ended. */
+  /** The work to start after the scope has ended. */
   afterTasks: Array<() => void> | undefined
 }

@@ -13,7 +13,7 @@ import { kScope } from '../common/symbols.ts'
 const kOwnScope: typeof kScope = kScope
 
 /**
- * The values of one scope, by name: a child's own, and those of the scopes around it. Values are copied, not inherited: a
+ * The values of one scope, by name: its own, and those of the scopes around it. Values are copied, not inherited: a
  * prototype per scope would give every store its own hidden class, which makes opening and reading it much slower, and a
  * spread of the store would miss them. The storage holds this object, and `requestContext.get(key)` reads it as it is.
  */
@@ -23,9 +23,9 @@ export interface Store {
   [kOwnScope]: Scope
 }
 
-/** What a context brought to the application it is registered in, the same for all its scopes there. */
+/** The rules of a context in one application, shared by all its scopes there. */
 export interface Registration {
-  /** Which keys there are, what seeds them, and which of them log lines carry. */
+  /** The keys, their seeds, and which of them log lines have. */
   readonly policy: Policy
   /** Makes the stores of its scopes. */
   readonly stores: Stores
@@ -33,13 +33,13 @@ export interface Registration {
   readonly log: Logger | undefined
   /** The name of the field that carries the request id on log lines. */
   readonly idLabel: string
-  /** Work that outlives its request, or ends it: the application waits for it before it closes. */
+  /** Work that outlives its request, and callbacks at its end. The application waits for them before it closes. */
   readonly pending: Set<Pending>
-  /** What else may leave the process, and enter it. */
+  /** The options for what may leave and enter the process. */
   readonly settings: Settings
-  /** The name of the header that takes the request id along. */
+  /** The name of the header that carries the request id. */
   readonly idHeader: string
-  /** What a request id from outside must match. */
+  /** The pattern that a request id from outside must match. */
   readonly idPattern: Pick<RegExp, 'test'>
   /** Called after each write; `undefined` if nobody listens. */
   onWrite: ((scope: Scope, name: string) => void) | undefined
@@ -49,33 +49,33 @@ export interface Registration {
 export interface Pending {
   readonly promise: Promise<void>
   readonly scope: Scope | undefined
-  /** What it is, for a log line. */
+  /** Its description for a log line. */
   readonly what: string
   /** When it started, by the clock of `now()`. */
   readonly since: number
 }
 
-/** One request, as the scopes of all contexts that cover it share it. */
+/** The state of a request that the scopes of all contexts share. */
 export interface Lifetime {
   /** The innermost scope that was opened for the request itself. */
   scope: Scope
-  /** The store in which the request goes on: that of `scope`, or of a run around the `done` of one of its hooks. */
+  /** The store in which the request continues: that of `scope`, or of a run around the `done` of one of its hooks. */
   readonly current: Store
-  /** The same as a scope: where `current` is a store that is not ours, the scope before it. */
+  /** The scope of `current`. If `current` is a foreign store, the scope before it. */
   readonly innermost: Scope
-  /** Which kind of hook ran last, or that it was the handler. */
+  /** The kind of hook that ran last, or `handler`. */
   phase: string
-  /** Whether the request re-enters its scope: Fastify's and Node's functions are replaced for it. */
+  /** Whether the request re-enters its scope by replaced functions of Fastify and Node.js. */
   readonly reenters: boolean
   /** Whether its hooks and handlers are wrapped. */
   readonly watched: boolean
-  /** Whether the connection was lost before the answer was complete. */
+  /** Whether the connection was lost before the response was complete. */
   readonly aborted: boolean
-  /** The request goes on in another store from now on. */
+  /** Makes the request continue in another store from now on. */
   continueIn (store: Store): void
-  /** Ends a scope with the request, if the request goes on in it. Returns whether it does. */
+  /** Ends a scope with the request if the request continues in it. Returns whether it does. */
   defer (scope: Scope): boolean
-  /** Defers the end until `release` was called as often. */
+  /** Defers the end until `release` has been called equally often. */
   hold (): void
   release (): void
 }
@@ -83,20 +83,20 @@ export interface Lifetime {
 /** How many scopes were opened in this process. */
 let opened = 0
 
-/** The number of the scope that was opened last: those that are opened from now on have higher ones. */
+/** The number of the scope that was opened last. Later scopes have higher numbers. */
 export function lastOpened (): number {
   return opened
 }
 
-/** How many open scopes a write reaches at once. More are let go, and look for what was written when they are used. */
+/** How many open child scopes a write reaches directly. If there are more, they are unlinked and read the written values when they are used. */
 const MAX_CHILDREN = 64
 
-/** How many scopes in a row may have settled around one that is open, before they are let go. */
+/** How many settled scopes in a row may be around an open one before they are released. */
 const MAX_SETTLED = 16
 
 /**
- * The values of one unit of work: a request, a job, or a nested `ctx.run`. It has a parent, or is a root. What is private is
- * so for the compiler alone: `#` members are defined on each object one by one, which V8 leaves slow in a process of long life.
+ * The values of a request, a job, or a nested `ctx.run`. A scope has a parent, or is a root. Its private members are private for the
+ * compiler only, because `#` members are defined on each object one by one, which V8 leaves slow in a long-running process.
  */
 export class Scope {
   /** The context whose keys these are. */
@@ -104,52 +104,52 @@ export class Scope {
   readonly registration: Registration
   parent: Scope | undefined
   readonly root: Scope
-  /** The scope of another context around this one: both are current. */
+  /** The scope of another context around this one. Both are current. */
   readonly enclosing: Scope | undefined
   /** Makes the stores of this scope and those below. */
   private readonly shape: Shape
   readonly store: Store
-  /** Which scope of the process it is, in the order in which they were opened. */
+  /** The number of the scope in the process, in the order of opening. */
   readonly number = ++opened
-  /** The request this scope is of; `undefined` for a job. */
+  /** The request of this scope. `undefined` for a job. */
   readonly lifetime: Lifetime | undefined
-  /** The logger of the request; `undefined` for a job. */
+  /** The logger of the request. `undefined` for a job. */
   log: Logger | undefined = undefined
   /** The pattern of the request's route, for messages. */
   route: string | undefined = undefined
-  /** What the log lines of this scope carry, made at its first line. */
+  /** The fields of the log lines of this scope, created at its first line. */
   line: Line | undefined = undefined
   lazyState: ScopeState<Scope> | undefined = undefined
-  /** Of a `run`: its function, as long as it runs. */
+  /** For a `run`: its function, as long as it runs. */
   work: ((...args: never[]) => unknown) | undefined = undefined
-  /** Of a root: where in a trace it began. */
+  /** For a root: the place in a trace where it began. */
   trace: Trace | undefined = undefined
-  /** In which phases keys were set, the last first. */
+  /** The phases in which keys were set, the last one first. */
   origins: Origin | undefined = undefined
   /** How often a value was written here. */
   version = 0
-  /** Whether the function of this scope is done, or its request over: nothing can be put off to its end any more. */
+  /** Whether the function of this scope has settled, or its request has ended. It takes no more onEnd callbacks then. */
   done = false
-  /** Whether its values are gone, as those of a request are when it is over. */
+  /** Whether its values were dropped, as at the end of a request. */
   ended = false
-  /** Of a child whose function has settled, or one of very many: whether writes around it no longer reach it, until `refresh`. */
+  /** For a child whose function has settled, or one of very many: whether writes around it do not reach it until `refresh`. */
   unlinked = false
   private settled = false
-  /** Of a child: the keys that it was given values of its own for. Of a root: those that were set to `undefined`. */
+  /** For a child: the keys with its own values. For a root: the keys that were set to `undefined`. */
   private own: string[] | undefined = undefined
-  /** The scopes below that writes here reach at once: those whose function runs, and those around them. Most often there is one. */
+  /** The child scopes that writes here reach directly: those whose function runs, and those around them. Usually there is one. */
   private children: Scope | Set<Scope> | undefined = undefined
-  /** Of an unlinked scope: the values of the scope around it when it was up to date. What differs from them is its own. */
+  /** For an unlinked scope: the values of the scope around it when it was last up to date. Values that differ from them are its own. */
   private seen: Store | undefined = undefined
-  /** Of a root: how often a value was written in it and below. Of an unlinked scope: how often when it was up to date. */
+  /** For a root: the number of writes in it and below. For an unlinked scope: that number when it was last up to date. */
   private writes = 0
-  /** Of a root: the scope that was used last after its function had settled, as all of a request may go on in it. */
+  /** For a root: the scope that was used last after its function had settled. A whole request may continue in it. */
   private usedLast: Scope | undefined = undefined
-  /** Of the root of a request: the scopes below whose function has settled. */
+  /** For the root of a request: the scopes below whose function has settled. */
   private settledBelow: SettledScopes<Scope> | undefined = undefined
-  /** What keeps a settled scope in reach of its root. */
+  /** Lets the root find a settled scope. */
   private group: object | undefined = undefined
-  /** Of a root that has ended: what is called with a scope before its values are dropped. */
+  /** For a root that has ended: called with a scope before its values are dropped. */
   private last: ((scope: Scope) => void) | undefined = undefined
 
   constructor (definition: object, registration: Registration, parent?: Scope, enclosing?: Scope, lifetime?: Lifetime) {
@@ -163,7 +163,7 @@ export class Scope {
     this.store = (parent === undefined ? this.shape.open(this) : this.openBelow(parent)) as Store
   }
 
-  /** Takes its place among the scopes, and returns its store. */
+  /** Links the scope to its parent, and returns its store. */
   private openBelow (parent: Scope): object {
     if (parent.settled) {
       const around = parent.nearestOpen()
@@ -198,8 +198,8 @@ export class Scope {
   }
 
   /**
-   * The function of this scope has settled: it is let go, and writes around it cost nothing for it any more. Work that
-   * nobody awaited may go on in it; it is brought up to date when that uses it.
+   * Unlinks this scope after its function has settled, so that writes around it cost nothing for it any more. Work that nobody
+   * awaited may continue in it. The scope is brought up to date when such work uses it.
    */
   settle (): void {
     if (this.parent === undefined) return
@@ -213,7 +213,7 @@ export class Scope {
     this.unlink()
   }
 
-  /** Takes a settled scope out of its parent's children, and the settled scopes around it that were there for it alone. */
+  /** Removes a settled scope from its parent's children, and the settled scopes around it that were kept only for it. */
   private unlink (): void {
     let scope: Scope = this
     while (scope.settled && !scope.unlinked && !scope.root.ended && scope.children === undefined) {
@@ -226,14 +226,14 @@ export class Scope {
     }
   }
 
-  /** Finds what is its own: most scopes are never used again, so where a copy is cheap that is left for later. */
+  /** Finds the values that are its own. Most settled scopes are never used again, so this is done later if a copy is cheap. */
   private remember (around: Store): void {
     const { snapshot } = this.shape
     if (snapshot !== undefined) this.seen = snapshot(around) as Store
     else this.ownWhatDiffers(around)
   }
 
-  /** What somebody wrote to the store itself, as `requestContext.set` does, is the scope's own. */
+  /** Marks values that were written to the store itself, as `requestContext.set` does, as the scope's own. */
   private ownWhatDiffers (around: Store): void {
     const { store } = this
     for (const name in store) {
@@ -242,7 +242,7 @@ export class Scope {
     }
   }
 
-  /** Brings an unlinked scope up to date, and keeps it and those around it so as long as it has children. */
+  /** Brings an unlinked scope up to date, and keeps it and the scopes around it up to date as long as it has children. */
   private relink (): void {
     for (const scope of this.unlinkedAround()) {
       scope.pull()
@@ -253,7 +253,7 @@ export class Scope {
   }
 
   /**
-   * Brings a scope up to date that is used after its function has settled. After the end of its root, its values are dropped.
+   * Brings a scope up to date that is used after its function has settled. If its root has ended, its values are dropped.
    */
   refresh (): void {
     if (!this.unlinked) return
@@ -286,7 +286,7 @@ export class Scope {
     this.writes = this.root.writes
   }
 
-  /** The nearest scope around that is open, where this one is the last of many that have settled; `undefined` where it is not. */
+  /** The nearest open scope around, if this one is the last of many settled ones. Otherwise `undefined`. */
   private nearestOpen (): Scope | undefined {
     let scope: Scope = this
     for (let levels = 0; levels < MAX_SETTLED; levels++) {
@@ -298,8 +298,8 @@ export class Scope {
   }
 
   /**
-   * Makes this scope the child of one further out. It keeps what it has of the settled scopes between, as its own: a loop
-   * whose every step opens a scope from within the last must not hold them all.
+   * Makes this scope the child of one further out. It keeps the values of the settled scopes between as its own, because a loop in
+   * which each step opens a scope within the last one must not keep them all in memory.
    */
   private lift (around: Scope): void {
     if (around.unlinked) around.relink()
@@ -321,15 +321,15 @@ export class Scope {
   }
 
   /**
-   * Ends this root and the scopes below it: whatever still holds one of them holds no value any more. `last` is called with
-   * each of them while its values are still there. It never throws: other scopes have to end, too.
+   * Ends this root and the scopes below it. Their values are dropped, even if something still references a scope. `last` is called
+   * with each of them while its values are still there. It never throws, because the other scopes must end, too.
    */
   end (last: (scope: Scope) => void): void {
     if (this.ended) return
     const scopes: Scope[] = [this]
     for (const scope of scopes) scopes.push(...scope.eachChild())
     for (let scope = this.usedLast; scope?.unlinked === true; scope = scope.parent) scopes.push(scope)
-    // A timer or a listener may keep one that nothing here references.
+    // A timer or a listener may keep a scope that nothing here references.
     for (const scope of this.settledBelow ?? []) scopes.push(scope)
     this.usedLast = undefined
     this.settledBelow = undefined
@@ -347,7 +347,7 @@ export class Scope {
     if (this.lazyState !== undefined) {
       const { onEndCallbacks, cancellation } = this.lazyState
       this.lazyState = undefined
-      // Work that nobody waited for still runs: its onEnd callbacks and its cancellation are kept.
+      // Work that nobody awaited still runs, so its onEnd callbacks and its cancellation are kept.
       if ((onEndCallbacks ?? cancellation) !== undefined) Object.assign(this.state(), { onEndCallbacks, cancellation })
     }
     this.origins = undefined
@@ -358,19 +358,19 @@ export class Scope {
     for (const name in this.store) this.put(name, undefined)
   }
 
-  /** The keys that the first values of this scope are for: each gets its own by `first`. */
+  /** Announces the keys of the first values of this scope. Each gets its value by `first`. */
   begin (names: string[]): void {
     if (this.parent !== undefined) this.own = names
   }
 
-  /** Gives a key its first value, before anything can be opened below or see another. */
+  /** Gives a key its first value, before other scopes can open below or read it. */
   first (name: string, value: unknown): void {
     if (value === undefined && this.parent === undefined) this.addOwn(name)
     this.put(name, value)
     if (this.registration.onWrite !== undefined) this.registration.onWrite(this, name)
   }
 
-  /** Gives a key its value in this scope, and in those below that have none of their own. */
+  /** Sets a key in this scope, and in the scopes below without their own value. */
   write (name: string, value: unknown): void {
     if (this.unlinked) this.refresh()
     this.version++
@@ -394,12 +394,12 @@ export class Scope {
     else if (!this.own.includes(name)) this.own.push(name)
   }
 
-  /** Whether a key was given its value here, not in a scope around this one. */
+  /** Whether a key got its value here, and not in a scope around this one. */
   owns (name: string): boolean {
     return this.own?.includes(name) === true || (this.parent === undefined && this.store[name] !== undefined)
   }
 
-  /** Gives a value to the scopes below. One that has another than this scope was given it by whoever wrote to its store. */
+  /** Passes a value to the scopes below. If the value of one differs, something wrote to its store, so it keeps its value. */
   private handDown (name: string, value: unknown): void {
     const before = this.store[name]
     const scopes: Scope[] = [this]
@@ -413,7 +413,7 @@ export class Scope {
     }
   }
 
-  /** Unlinks all scopes below: a write must not cost more the more of them are open. */
+  /** Unlinks all scopes below, so that the cost of a write does not grow with their number. */
   private letGo (): void {
     const scopes: Scope[] = [this]
     for (const scope of scopes) {
@@ -427,7 +427,7 @@ export class Scope {
     }
   }
 
-  /** The scopes below, at any depth, whose function runs, or in which others run. */
+  /** The scopes below, at any depth, whose function runs or in which other functions run. */
   * below (): Generator<Scope> {
     for (const child of this.eachChild()) {
       yield child
@@ -439,7 +439,7 @@ export class Scope {
     this.registration.stores.put(this.store, name, value)
   }
 
-  /** What only some scopes have, made for this one now. */
+  /** The data that only some scopes have. Created on first use. */
   state (): ScopeState<Scope> {
     this.lazyState ??= {
       cache: undefined, memoized: undefined, cancellation: undefined, impersonation: undefined, messageId: undefined, madeBy: undefined, onEndCallbacks: undefined, afterTasks: undefined
@@ -456,9 +456,9 @@ export function isCopiedStore (store: object | undefined): boolean {
   return scope !== undefined && scope.store !== store
 }
 
-/** The scope whose store this is; `undefined` for no store, or for one that is not ours. */
+/** Returns the scope of a store. `undefined` for no store or a foreign one. */
 export function scopeOfStore (store: object | undefined): Scope | undefined {
   const scope = (store as Store | undefined)?.[kOwnScope]
-  // A copy of a store has its symbol, too, and is no scope.
+  // A copy of a store has the symbol, too, but is not the store of a scope.
   return scope !== undefined && scope.store === store ? scope : undefined
 }

@@ -4,48 +4,48 @@ import { registerCopy } from './copies.ts'
 import { scopeOfStore, type Scope, type Store } from './scope.ts'
 
 /**
- * The one storage of the process, that of `@fastify/request-context`, so that code written for it reads our values.
- * Its own type says `RequestContext`; what it holds is the store, here and there.
+ * The one storage of the process. It is the storage of `@fastify/request-context`, so that code written for that package reads our
+ * values. Its type says `RequestContext`, but it always holds the store.
  */
 export const storage = asyncLocalStorage as unknown as AsyncLocalStorage<Store | undefined>
 
 registerCopy(new Error('loaded').stack)
 
-/** The store that is current here, ours or foreign. */
+/** Returns the current store, ours or a foreign one. */
 export function currentStore (): Store | undefined {
   return storage.getStore()
 }
 
-/** The innermost scope that is current here, of whichever context. */
+/** Returns the innermost current scope of any context. */
 export function currentScope (): Scope | undefined {
   return scopeOfStore(storage.getStore())
 }
 
-/** Calls `fn` within a store; without `AsyncLocalStorage.run` where the store is current already. */
+/** Calls `fn` in a store. Skips `AsyncLocalStorage.run` if the store is current already. */
 export function enter<A extends unknown[], R> (store: Store | undefined, fn: (...args: A) => R, ...args: A): R {
   if (storage.getStore() === store) return fn(...args)
   refresh(store)
   return storage.run(store, fn, ...args)
 }
 
-/** Code that reads the store itself, as `requestContext.get` does, sees what was set around a scope that has settled. */
+/** Brings a settled scope up to date, for code that reads the store itself, as `requestContext.get` does. */
 function refresh (store: Store | undefined): void {
   const scope = scopeOfStore(store)
   if (scope !== undefined && scope.unlinked) scope.refresh()
 }
 
-/** A function that calls `fn`, with its own `this` and arguments, within a store. */
+/** Returns a function that calls `fn` in a store and passes `this` and all arguments on. */
 export function bound<F extends (this: any, ...args: any[]) => unknown> (store: Store | undefined, fn: F): F {
   function inStore (this: unknown, ...args: unknown[]): unknown {
     if (storage.getStore() === store) return fn.apply(this, args)
     refresh(store)
     return storage.run(store, applied, fn, this, args)
   }
-  // Same parameters, same result: it only sets the store around the call.
+  // It has the parameters and the result of `fn`.
   return inStore as F
 }
 
-/** The same, with the name and the number of parameters of `fn`. */
+/** The same, with the name and the length of `fn`. */
 export function boundAlike<F extends (this: any, ...args: any[]) => unknown> (store: Store | undefined, fn: F): F {
   return Object.defineProperties(bound(store, fn), {
     name: { value: fn.name, configurable: true },

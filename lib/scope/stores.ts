@@ -9,7 +9,7 @@ const kOwner: typeof kScope = kScope
 /** A store, as this file sees it. */
 type Values = Record<PropertyKey, unknown>
 
-/** Stores inherit from nothing but this: a key may have any name, and no method is taken for a value. */
+/** The prototype of stores. It is empty, so a key may have any name, and no method is taken for a value. */
 const bare = Object.create(null) as object
 showStores(bare)
 
@@ -18,13 +18,13 @@ function StoreOf (this: Values, scope: object): void {
 }
 StoreOf.prototype = bare
 
-/** A constructor, so that all stores have one shape, which makes a read cheap. */
+/** A constructor, so that all stores have one hidden class, which makes reads fast. */
 const NewStore = StoreOf as unknown as new (scope: object) => Values
 
 /** With how many values V8 turns an object that gets them one by one into a dictionary, which is much slower. */
 const MANY = 12
 
-/** How the stores of a root and of the scopes below it are made. */
+/** Makes the stores of a root and of the scopes below it. */
 export interface Shape {
   /** Makes the store of a root. */
   open (scope: object): object
@@ -49,7 +49,7 @@ function fewKeys (locked: ReadonlySet<string>): Shape {
   }
 }
 
-/** A locked key stays as it is for whoever writes to the store itself. */
+/** Makes a locked key read-only for code that writes to the store itself. */
 function put (store: Values, name: string, value: unknown, locked: ReadonlySet<string>): void {
   if (locked.size === 0 || !locked.has(name)) store[name] = value
   else Object.defineProperty(store, name, { value, writable: value === undefined, enumerable: true, configurable: true })
@@ -76,7 +76,7 @@ function manyKeys (names: Iterable<string>): Shape {
 
 interface Realm { readonly newCopy: () => (store: object) => Values }
 
-/** Made when a context first has many values: most never have. */
+/** Created when a context first has many values, because most never do. */
 let realm: Realm | undefined
 
 function makeRealm (): Realm {

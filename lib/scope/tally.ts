@@ -1,6 +1,6 @@
 import type { Scope } from './scope.ts'
 
-/** How often something happened since the counting began. */
+/** How often each event happened since the counting began. */
 export interface Counts {
   opened: number
   ended: number
@@ -10,32 +10,32 @@ export interface Counts {
   stillOpen: number
 }
 
-/** A scope that is open, and since when, by the clock of `now()`. */
+/** An open scope, and its opening time by the clock of `now()`. */
 export interface Opened {
   readonly scope: Scope
   readonly since: number
 }
 
-// Taken when the module loads: a test runner may fake the clock later.
+// Read when the module loads, because a test runner may fake the clock later.
 const clock = performance.now.bind(performance)
 
-/** Milliseconds of a clock that is never set back. */
+/** Returns the milliseconds of a clock that never goes back. */
 export function now (): number {
   return clock()
 }
 
-/** How many roots are kept before those that were collected are first taken out. */
+/** How many roots are kept before the collected ones are first removed. */
 const MAX_ROOTS = 1024
 
 /**
- * What one context has open, and counts. Scopes are referenced weakly, so a tally keeps nothing alive: no code can run any
- * more in a scope that nothing else references.
+ * The open scopes of one context, and its counts. Scopes are referenced weakly, so a tally keeps nothing alive. No code can run any more
+ * in a scope that nothing else references.
  */
 export class Tally {
   /** When the counting began: milliseconds since the epoch. */
   readonly since = Date.now()
   readonly counts: Counts = { opened: 0, ended: 0, collected: 0, lateReads: 0, earlyReads: 0, stillOpen: 0 }
-  /** By the number of the scope, in the order in which they were opened. */
+  /** The open roots by number, in the order of opening. */
   private readonly roots = new Map<number, { readonly reference: WeakRef<Scope>, readonly since: number }>()
   private readonly runs = new WeakMap<Scope, number>()
   private limit = MAX_ROOTS
@@ -54,17 +54,17 @@ export class Tally {
     if (this.roots.delete(scope.number)) this.counts.ended++
   }
 
-  /** Notes when a run within another scope begins. */
+  /** Records when a run within another scope begins. */
   begin (scope: Scope): void {
     this.runs.set(scope, now())
   }
 
-  /** When a run within another scope began; `undefined` if that was before the counting. */
+  /** Returns when a run within another scope began. `undefined` if that was before the counting. */
   beginOf (scope: Scope): number | undefined {
     return this.runs.get(scope)
   }
 
-  /** The roots that are open, the oldest first. */
+  /** Returns the open roots, the oldest first. */
   openRoots (): Opened[] {
     const open: Opened[] = []
     for (const [number, { reference, since }] of this.roots) {
@@ -79,10 +79,10 @@ export class Tally {
   }
 }
 
-/** By context. `undefined` until somebody asks what is open: before that, nothing is counted and nothing is kept. */
+/** The tallies by context. Nothing is counted or kept before the first call of `ctx.inFlight`. */
 let tallies: WeakMap<object, Tally> | undefined
 
-/** The tally of a context, which begins with the first call. */
+/** Returns the tally of a context, which begins with the first call. */
 export function startTally (definition: object): Tally {
   tallies ??= new WeakMap()
   let tally = tallies.get(definition)
@@ -90,7 +90,7 @@ export function startTally (definition: object): Tally {
   return tally
 }
 
-/** The tally of a context; `undefined` where nobody asked for one. */
+/** Returns the tally of a context, or `undefined` before the first call of `ctx.inFlight`. */
 export function tallyOf (definition: object): Tally | undefined {
   return tallies?.get(definition)
 }

@@ -17,7 +17,7 @@ function isUnit ({ lazyState }: Scope): boolean {
   return (lazyState?.impersonation ?? lazyState?.messageId) !== undefined
 }
 
-/** The store to run in for a scope: in a request that of the innermost context, which sees this scope. */
+/** The store in which to run for a scope. In a request it is the store of the innermost context, which sees this scope. */
 export function storeFor (scope: Scope): Store {
   const innermost = isOfRequest(scope.root) ? scope.root.lifetime!.innermost : scope
   return scopeOf(scope.definition, innermost) === scope ? innermost.store : scope.store
