@@ -13,14 +13,14 @@ type Add = (this: EventEmitter, event: string | symbol, listener: Listener, ...r
 const ADDING = ['on', 'addListener', 'prependListener', 'once', 'prependOnceListener'] as const
 const USED = [...ADDING, 'off', 'removeListener', 'rawListeners'] as const
 
-/** The listener of each of our wrappers. A wrapper that other code made of ours counts as ours. */
+/** The listener of each of our wrappers. A wrapper that other code created around ours counts as ours. */
 const originals = new WeakMap<Listener, Listener>()
 
 /** Our wrapper of a wrapper that other code made, such as the one that `once` of Node.js removes itself. */
 const wrappers = new WeakMap<Listener, Wrapper>()
 
 /**
- * Makes each listener that is added from now on run in the scope it was added in, whatever emits the event. The original methods
+ * Makes each listener that is added from now on run in the scope in which it was added, for any source of the event. The original methods
  * of the emitter are called with all arguments, because they may belong to a class or to another patch.
  *
  * @throws FST_CTX_INVALID_ARGUMENT
@@ -79,7 +79,7 @@ function wrapperOf (listener: Listener, inner: Listener | undefined): Wrapper {
   return wrapper
 }
 
-/** Lets Node.js find a listener for removal by the entry that another patch made of our wrapper. */
+/** Lets Node.js find a listener for removal by the entry that another patch created from our wrapper. */
 function findable (entry: Wrapper, wrapper: Wrapper, listener: Listener): void {
   if (entry === wrapper || entry.listener === listener) return
   const original = originals.get(entry) as Wrapper | undefined

@@ -32,7 +32,7 @@ export interface LineText {
 
 /** What the log lines of a scope carry, and the loggers that wrote them. */
 export interface Line {
-  /** The values the fields were made of, in the order of the policy's `logged`: other values, another line. */
+  /** The values from which the fields were created, in the order of the policy's `logged`. Other values need another line. */
   values: readonly unknown[]
   /** The place in a trace that they name. */
   readonly trace: Trace | undefined
