@@ -5,7 +5,7 @@ import { kCurrentStore, kDefinition, kEntryPoints } from '../common/symbols.ts'
 import type { EntryPoint } from '../common/warnings.ts'
 import type { ContextDefinition } from '../lifecycle/context-definition.ts'
 import { finishing, type RunOptions } from '../lifecycle/run.ts'
-import { storage } from '../scope/storage.ts'
+import { processStorage } from '../scope/storage.ts'
 import type { Interceptor } from '../propagation/undici-interceptor.ts'
 import type { Cache } from '../scope/cache.ts'
 import type { Logger } from '../scope/line.ts'
@@ -74,7 +74,7 @@ export abstract class ContextBase<V> implements ContextApi<V> {
   // Each function between this one and `fn` lets the stack overflow at fewer nested runs.
   run<R> (values: Values<V>, fn: () => R, options?: RunOptions): R {
     const scope = openNested(this[kDefinition], this[kCurrentStore](), values, fn, options)
-    return storage.run(scope.store, finishing, scope, fn) as R
+    return processStorage.run(scope.store, finishing, scope, fn) as R
   }
 
   impersonate (values: ImpersonatedValues<V>, options: ImpersonateRestOptions): void

@@ -10,7 +10,7 @@ import { checkNow } from '../config/schema.ts'
 import { openJobTrace } from '../scope/active-trace.ts'
 import { noteFailure } from '../scope/failures.ts'
 import { Scope } from '../scope/scope.ts'
-import { currentScope, currentStore, storage } from '../scope/storage.ts'
+import { currentScope, currentStore, processStorage } from '../scope/storage.ts'
 import { tallyOf } from '../scope/tally.ts'
 import { lifetimeAround, scopeOf } from '../scope/lookup.ts'
 
@@ -84,7 +84,7 @@ export function setMessageId (scope: Scope, given: unknown): void {
 /** Calls `fn` in a new scope. The scope is done when `fn` returns, or when its promise settles. */
 export function runIn<R> (scope: Scope, fn: () => R, options: RunOptions | undefined): R {
   beginRun(scope, fn, options)
-  return storage.run(scope.store, finishing, scope, fn) as R
+  return processStorage.run(scope.store, finishing, scope, fn) as R
 }
 
 /** Prepares a scope for its function, which `finishing` calls in the scope. */

@@ -7,7 +7,10 @@ import { scopeOfStore, type Scope, type Store } from './scope.ts'
  * The one storage of the process. It is the storage of `@fastify/request-context`, so that code written for that package reads our
  * values. Its type says `RequestContext`, but it always holds the store.
  */
-export const storage = asyncLocalStorage as unknown as AsyncLocalStorage<Store | undefined>
+const storage = asyncLocalStorage as unknown as AsyncLocalStorage<Store | undefined>
+
+/** The same for other files. This file reads a constant of its own, because V8 loads an exported binding on each use: 11 instructions (6 %) of a read of a key. */
+export const processStorage: typeof storage = storage
 
 registerCopy(new Error('loaded').stack)
 
