@@ -12,7 +12,7 @@ import { ContextDefinition, type AddedOptions } from './lifecycle/context-defini
 import { patchFetch } from './patches/index.ts'
 import { pluginOf, type ContextOptions, type ReadyMadeOptions } from './plugin.ts'
 import { readKeys } from './config/key-policies.ts'
-import { CREATE_OPTIONS, LATE_OPTIONS, type CreateOptions, type LateOptions } from './config/options.ts'
+import { CREATE_OPTIONS, type CreateOptions, type LateOptions } from './config/options.ts'
 import type { ContextValues, Own } from './types.ts'
 
 /** A custom context: its methods, and the plugin that gives each request a scope of it. */
@@ -68,7 +68,7 @@ export function createContext<K extends Keys> (keys: K & FreeNames<K>, options: 
 function configureOf (definition: ContextDefinition): (options: AddedOptions) => void {
   return function configure (options) {
     if (typeof options !== 'object' || options === null || Array.isArray(options)) throw new FST_CTX_INVALID_OPTION('ctx.configure', 'takes an object of options')
-    const names = definition.keys === undefined ? ['keys', ...LATE_OPTIONS] : [...LATE_OPTIONS]
+    const names = definition.keys === undefined ? ['keys', ...CREATE_OPTIONS] : [...CREATE_OPTIONS]
     const unknown = Object.keys(options).find((name) => !names.includes(name))
     if (unknown !== undefined) throw new FST_CTX_INVALID_OPTION(unknown, `is not an option of ctx.configure(), which takes ${names.join(', ')}`)
     definition.configure(options)

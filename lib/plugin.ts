@@ -21,7 +21,7 @@ import { addPublicHooks, addRouteHooks } from './request/public-hooks.ts'
 import { checkRoutes } from './request/required-keys.ts'
 import { refuseUncovered } from './request/uncovered-routes.ts'
 import type { Registration, Scope } from './scope/scope.ts'
-import { CREATE_OPTIONS, LATE_OPTIONS, type LateOptions } from './config/options.ts'
+import { CREATE_OPTIONS, type LateOptions } from './config/options.ts'
 import { scopeOf } from './scope/lookup.ts'
 import { checkRequestContext } from './scope/copies.ts'
 import { registrationsOf } from './scope/registrations.ts'
@@ -149,8 +149,8 @@ function reenterScopes (instance: FastifyInstance, isFirst: boolean, undo: Undo)
 function readRegisterOptions (given: ContextOptions, definition: ContextDefinition): ReadyMadeOptions {
   const options = ownOptions(Object.fromEntries(Object.entries(given).filter(([name]) => !FASTIFY_OPTIONS.has(name)))) as ReadyMadeOptions
   for (const name of Object.keys(options)) {
-    if (REGISTER_OPTIONS.has(name) || LATE_OPTIONS.has(name)) continue
-    if (name !== 'keys' && !CREATE_OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(name, `does not exist: register takes ${[...REGISTER_OPTIONS, ...LATE_OPTIONS].join(', ')}, and for the ready-made context keys`)
+    if (REGISTER_OPTIONS.has(name) || CREATE_OPTIONS.has(name)) continue
+    if (name !== 'keys') throw new FST_CTX_INVALID_OPTION(name, `does not exist: register takes ${[...REGISTER_OPTIONS, ...CREATE_OPTIONS].join(', ')}, and for the ready-made context keys`)
     if (definition.keys !== undefined) throw new FST_CTX_INVALID_OPTION(name, 'belongs to createContext(), because this context declares its keys there')
   }
   const { closeTimeout, reenter = true } = options

@@ -48,6 +48,8 @@ export interface LateOptions {
    * nothing, if it throws or returns anything but `undefined` or `true`. So it cannot be async. Default: none.
    */
   readonly onImpersonate?: OnImpersonate
+  /** How many entries `ctx.cache` of a scope has at most. For a new one it forgets the one that was not used for the longest time. Default: no limit. */
+  readonly cacheMax?: number
 }
 
 /** The options of `createContext` besides the keys: what leaves and enters the process, and whether common mistakes emit warnings. */
@@ -62,8 +64,6 @@ export interface CreateOptions extends Omit<LateOptions, 'envelope' | 'propagate
    * `ctx.configure` sets it. Until then outgoing calls in a scope fail with FST_CTX_NOT_CONFIGURED.
    */
   readonly propagate?: Propagate | 'late'
-  /** How many entries `ctx.cache` of a scope has at most. For a new one it forgets the one that was not used for the longest time. Default: no limit. */
-  readonly cacheMax?: number
 }
 
 /** The options in the form that the parts of a context read. */
@@ -91,11 +91,8 @@ export interface EnvelopeSettings {
   readonly ttl: number | undefined
 }
 
-/** The names of the options. */
+/** The names of the options, each of which may be given later than the keys. A scope reads them when it opens, or when something leaves it. */
 export const CREATE_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics', 'onImpersonate', 'cacheMax'])
-
-/** The names of options that may be given later than the keys. A scope reads them when it opens, or when something leaves it. */
-export const LATE_OPTIONS: ReadonlySet<string> = new Set(['envelope', 'propagate', 'trace', 'diagnostics', 'onImpersonate'])
 
 /** Marks an option that will be given late. */
 const LATE = 'late'

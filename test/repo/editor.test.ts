@@ -44,8 +44,8 @@ t.test('the mouse rests on a name: its docstring is shown', async (t) => {
 })
 
 t.test('completion offers exactly the valid names', async (t) => {
-  const members = ['get', 'require', 'has', 'set', 'run', 'impersonate', 'actor', 'bind', 'snapshot', 'bindEmitter', 'bindIterable', 'cache', 'memo', 'onEnd', 'detach', 'after', 'signal', 'deadline', 'log', 'mixin', 'dehydrate', 'hydrate', 'explain', 'policy', 'inFlight', 'trace', 'headersFor', 'interceptor', 'exit', 'fields', 'entries']
-  const options = ['requestId', 'closeTimeout', 'reenter', 'keys', 'envelope', 'propagate', 'trace', 'diagnostics']
+  const members = ['get', 'require', 'has', 'set', 'run', 'impersonate', 'actor', 'bind', 'snapshot', 'bindEmitter', 'bindIterable', 'cache', 'memo', 'onEnd', 'detach', 'after', 'signal', 'deadline', 'log', 'mixin', 'dehydrate', 'hydrate', 'explain', 'policy', 'inFlight', 'trace', 'headersFor', 'interceptor', 'exit', 'fields', 'entries', 'root', 'messageId']
+  const options = ['requestId', 'closeTimeout', 'reenter', 'keys', 'envelope', 'propagate', 'trace', 'diagnostics', 'onImpersonate', 'cacheMax']
   const policy = ['seed', 'schema', 'log', 'carry', 'detach', 'header', 'locked', 'missing']
   const fastifys = ['prefix', 'logLevel', 'logSerializers']
   for (const [code, offered] of [
@@ -62,7 +62,7 @@ t.test('completion offers exactly the valid names', async (t) => {
     ['app.register(context, { keys: { ‸ } })', ['tenant', 'user']],
     ['app.register(context, { keys: { tenant: { ‸ } } })', policy],
     ['key<string>({ ‸ })', policy],
-    ['createContext({}, { ‸ })', ['envelope', 'propagate', 'trace', 'diagnostics']]
+    ['createContext({}, { ‸ })', ['envelope', 'propagate', 'trace', 'diagnostics', 'onImpersonate', 'cacheMax']]
   ] as const) {
     t.same(new Editor(HEAD + code).offers().sort(), [...offered].sort(), code)
   }

@@ -1,5 +1,5 @@
-import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { existsSync, readdirSync } from 'node:fs'
+import { dirname, extname, join } from 'node:path'
 import t from 'tap'
 import ts from 'typescript'
 import { DOCS, filesIn, LIB, matches, read, ROOT, stripped } from './repository.ts'
@@ -146,7 +146,10 @@ t.test('the package', async (t) => {
 
   t.test('each entry of files exists or is built', async (t) => {
     const { compilerOptions } = ts.readConfigFile(join(ROOT, 'tsconfig.build.json'), ts.sys.readFile).config as { compilerOptions: { outDir: string } }
-    for (const entry of files) t.ok(entry === compilerOptions.outDir || existsSync(join(ROOT, entry)), entry)
+    const exists = (entry: string): boolean => entry.includes('*')
+      ? readdirSync(join(ROOT, dirname(entry))).some((name) => extname(name) === extname(entry))
+      : existsSync(join(ROOT, entry))
+    for (const entry of files) t.ok(entry === compilerOptions.outDir || exists(entry), entry)
   })
 
   t.test('docs/dependencies.md lists the dependencies', async (t) => {

@@ -214,7 +214,7 @@ t.test('an unknown name is refused where the options are read, and the message l
   for (const [program, message] of [
     [() => createContext({}, { requestId: {} } as never), /'requestId' does not exist: .*envelope, propagate, trace, diagnostics, onImpersonate, cacheMax, and register takes requestId/],
     [() => createContext({}, { envelope: { secret: SECRETS[0]! } } as never), /'envelope\.secret' does not exist: envelope takes maxBytes, secrets, ttl$/],
-    [async () => { await Fastify().register(context, { key: {} } as never) }, /'key' does not exist: register takes requestId, closeTimeout, reenter, envelope, propagate, trace, diagnostics, onImpersonate, and .* keys$/],
+    [async () => { await Fastify().register(context, { key: {} } as never) }, /'key' does not exist: register takes requestId, closeTimeout, reenter, envelope, propagate, trace, diagnostics, onImpersonate, cacheMax, and .* keys$/],
     [async () => { await Fastify().register(context, { requestId: { headers: 'x-id' } } as never) }, /'requestId\.headers' does not exist: requestId takes header, pattern, generate, responseHeader$/]
   ] as const) {
     await t.rejects(async () => await program(), { code: 'FST_CTX_INVALID_OPTION', message })
