@@ -13,7 +13,7 @@ app.post('/orders', async (_request, reply) => {
   ctx.onEnd(async () => { console.log(`order of ${ctx.get('user')} unlocked`) })
 
   ctx.detach(async function sendMail () {
-    await sleep(20)
+    await sleep(200)
     console.log(`mail sent to ${ctx.get('user')}`)
     throw new Error('the mail server hung up')
   })
