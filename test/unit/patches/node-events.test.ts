@@ -6,7 +6,7 @@ import t from 'tap'
 import { createContext, key } from '../../../lib/index.ts'
 import { ContextDefinition } from '../../../lib/lifecycle/context-definition.ts'
 import { readKeys } from '../../../lib/config/key-policies.ts'
-import { emitWithin, timeoutSignal } from '../../../lib/patches/node-events.ts'
+import { emitWithin, rawEvents, timeoutSignal } from '../../../lib/patches/node-events.ts'
 import { RequestLifetime } from '../../../lib/lifecycle/request-lifetime.ts'
 import { Scope } from '../../../lib/scope/scope.ts'
 import { currentScope, enter } from '../../../lib/scope/storage.ts'
@@ -66,6 +66,11 @@ t.test('timeoutSignal: a dispatchEvent that another tool installed on the signal
   t.same(seen, ['abort', true])
   undo()
   t.same(Object.getOwnPropertyDescriptor(controller.signal, 'dispatchEvent'), before)
+
+  const again = timeoutSignal.install(controller.signal, lifeIn(scope)) as () => void
+  Object.defineProperty(controller.signal, 'dispatchEvent', { value: dispatchEvent, configurable: true })
+  again()
+  t.equal(controller.signal.dispatchEvent, dispatchEvent, 'one that another tool set since then stays')
 })
 
 t.test('listeners of a request whose body arrives in parts run in its scope', async (t) => {
@@ -191,4 +196,19 @@ t.test('two requests that emit each other\'s events keep their own scopes', asyn
   const answers = await Promise.all(['A', 'B'].map((tenant) => exchange(port, `GET / HTTP/1.1\r\nhost: x\r\nx-tenant-id: ${tenant}\r\nconnection: close\r\n\r\n`)))
   t.same(answers.map((answer) => answer.at(-1)), ['A', 'B'])
   t.same(seen, { A: 'A', B: 'B' })
+})
+
+t.test('objects without a request emit as before, and a server whose classes are not found keeps them', async (t) => {
+  for (const httpVersionMajor of [1, 2]) {
+    const [request, reply] = [new EventEmitter(), new EventEmitter()]
+    const server = {}
+    Object.assign(request, { httpVersionMajor, socket: { server } })
+    rawEvents.install({ raw: request } as never, { raw: reply } as never)?.()
+    const seen: unknown[] = []
+    for (const raw of [request, reply]) raw.on('event', (value) => { seen.push(value) })
+    request.emit('event', 'of the request')
+    reply.emit('event', 'of the reply')
+    t.same(seen, ['of the request', 'of the reply'])
+    t.same(Object.getOwnPropertySymbols(server), [])
+  }
 })

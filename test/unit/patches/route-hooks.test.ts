@@ -3,6 +3,7 @@ import { PassThrough } from 'node:stream'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import t from 'tap'
 import { createContext, key } from '../../../lib/index.ts'
+import { routeHooks } from '../../../lib/patches/route-hooks.ts'
 import { fastifyHas, gate, listen, turns, type Tap } from '../../support/support.ts'
 
 const ctx = createContext({ tenant: key<string>({ seed: (request) => request.headers['x-tenant-id'] }) })
@@ -302,4 +303,41 @@ t.test('onRequestAbort: a hook that throws does not keep the request open', asyn
   const { url } = await listen(t, app)
   await t.rejects(fetch(url, { headers: { 'x-tenant-id': 'acme' }, signal: abort.signal }))
   t.equal(await ended.promise, 'acme')
+})
+
+t.test('a handler that two routes share is wrapped once, and put back', async (t) => {
+  const handler = async (): Promise<string> => 'ok'
+  const [first, second] = [{ handler }, { handler }]
+  const undo = routeHooks.install(first as never, true)!
+  t.not(first.handler, handler)
+  second.handler = first.handler
+  const undoSecond = routeHooks.install(second as never, true)!
+  t.equal(second.handler, first.handler)
+  undoSecond()
+  undo()
+  t.equal(first.handler, handler)
+})
+
+t.test('a request that fails or is aborted before its scope opens: error handlers and onRequestAbort hooks run as before', async (t) => {
+  const seen: unknown[] = []
+  const aborted = gate()
+  const app = Fastify()
+  app.addHook('onRequest', async (request) => {
+    if (request.headers['x-early'] === 'fail') throw new Error('early')
+    if (request.headers['x-early'] === 'wait') await aborted.promise
+  })
+  await app.register(ctx.plugin)
+  app.addHook('onRequestAbort', (_request, done) => { seen.push(['onRequestAbort', ctx.get('tenant')]); done(); aborted.open() })
+  app.setErrorHandler(async (error: Error) => { seen.push([error.message, ctx.get('tenant')]); return 'failed' })
+  app.get('/', async () => 'ok')
+  const { url } = await listen(t, app)
+  // The first request wraps the hooks of the route.
+  t.equal(await (await fetch(url, { headers: { 'x-tenant-id': 'acme' } })).text(), 'ok')
+  t.equal(await (await fetch(url, { headers: { 'x-tenant-id': 'acme', 'x-early': 'fail' } })).text(), 'failed')
+  const leaving = new AbortController()
+  const left = fetch(url, { headers: { 'x-tenant-id': 'acme', 'x-early': 'wait' }, signal: leaving.signal })
+  setTimeout(() => { leaving.abort() }, 30)
+  await t.rejects(left)
+  await aborted.promise
+  t.same(seen, [['early', undefined], ['onRequestAbort', undefined]])
 })

@@ -304,6 +304,38 @@ t.test('scopes that settle from the outside in: the innermost child is reattache
   }
 })
 
+t.test('scopes that settle from the inside out: a child that is still open is reattached when the innermost one settles', async (t) => {
+  const root = request()
+  const chain = [child(root)]
+  chain[0]!.write('first', 'kept')
+  while (chain.length < 40) chain.push(child(chain.at(-1)!))
+  const last = child(chain.at(-1)!)
+  const next = child(last)
+  for (const scope of [...chain].reverse()) scope.settle()
+  last.settle()
+  t.equal(next.parent, root)
+  root.write('tenant', 'acme')
+  t.same([next.store.first, next.store.tenant], ['kept', 'acme'])
+})
+
+t.test('a child opened within settled scopes is reattached to an open scope that writes had skipped', async (t) => {
+  const root = request()
+  const around = child(root)
+  const others = Array.from({ length: 200 }, () => child(root))
+  const chain = [child(around)]
+  chain[0]!.write('first', 'kept')
+  // Of so many settled scopes in a row the next child is reattached.
+  while (chain.length < 16) chain.push(child(chain.at(-1)!))
+  for (const scope of chain) scope.settle()
+  for (let i = 0; i < 100; i++) root.write('tenant', `of write ${i}`)
+  t.equal(around.unlinked, true, `it is one of ${others.length + 1}`)
+  const next = child(chain.at(-1)!)
+  t.equal(around.unlinked, false)
+  t.same([next.store.first, next.store.tenant], ['kept', 'of write 99'])
+  around.write('tenant', 'around')
+  t.equal(next.store.tenant, 'around')
+})
+
 for (const depth of [1, 1000, 5000, 50_000]) {
   t.test(`with ${depth} nested scopes a write reaches the innermost one, and all of them end`, async (t) => {
     const root = request()
