@@ -164,7 +164,8 @@ export function testBoundJobs (t: Tap, start: (t: Tap) => Promise<Where>): void 
       closing.push(events)
       await events.waitUntilReady()
       const { promise, open: heard } = gate<unknown[]>()
-      events.on('completed', async ({ jobId, returnvalue }) => {
+      // Once, because a later job may complete while the connections close.
+      events.once('completed', async ({ jobId, returnvalue }) => {
         const job = await queue.getJob(jobId)
         heard([returnvalue, await run(job!, () => ctx.get('tenant'))])
       })

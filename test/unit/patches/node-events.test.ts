@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks'
 import { EventEmitter, once } from 'node:events'
+import http2 from 'node:http2'
 import net from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
 import t from 'tap'
@@ -200,7 +201,7 @@ t.test('two requests that emit each other\'s events keep their own scopes', asyn
 
 t.test('objects without a request emit as before, and a server whose classes are not found keeps them', async (t) => {
   for (const httpVersionMajor of [1, 2]) {
-    const [request, reply] = [new EventEmitter(), new EventEmitter()]
+    const [request, reply] = [new class extends EventEmitter {}(), new class extends EventEmitter {}()]
     const server = {}
     Object.assign(request, { httpVersionMajor, socket: { server } })
     rawEvents.install({ raw: request } as never, { raw: reply } as never)?.()
@@ -211,4 +212,24 @@ t.test('objects without a request emit as before, and a server whose classes are
     t.same(seen, ['of the request', 'of the reply'])
     t.same(Object.getOwnPropertySymbols(server), [])
   }
+})
+
+t.test('HTTP/2: an event that a handler or other code emits on reply.raw is in the scope of its request', async (t) => {
+  const app = Fastify({ http2: true })
+  await app.register(ctx.plugin)
+  const seen: unknown[] = []
+  app.get('/', async (_request, reply) => {
+    reply.raw.on('custom', (from) => { seen.push([from, ctx.get('tenant')]) })
+    reply.raw.emit('custom', 'the handler')
+    ctx.run({ tenant: 'another' }, () => { reply.raw.emit('custom', 'a run of the request') })
+    ctx.exit(() => { reply.raw.emit('custom', 'outside') })
+    return 'ok'
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  t.teardown(() => app.close())
+  const client = http2.connect(`http://127.0.0.1:${(app.server.address() as net.AddressInfo).port}`)
+  const stream = client.request({ ':path': '/', 'x-tenant-id': 'acme' }).resume()
+  await once(stream.end(), 'close')
+  client.close()
+  t.same(seen, [['the handler', 'acme'], ['a run of the request', 'another'], ['outside', 'acme']])
 })
