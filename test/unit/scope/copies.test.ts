@@ -1,4 +1,3 @@
-import { execFile } from 'node:child_process'
 import { copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
@@ -6,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
 import t from 'tap'
 import { checkRequestContext, registerCopy } from '../../../lib/scope/copies.ts'
+import { runWithoutTap } from '../../support/processes.ts'
 import { turns, warnings } from '../../support/support.ts'
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url))
@@ -71,9 +71,9 @@ t.test('a library that bundles the package: both bundle formats cause the warnin
     await build({ stdin: { contents: "export { ctx } from './lib/index.ts'", resolveDir: ROOT }, outfile: library, format, bundle: true, minify: true, platform: 'node', logLevel: 'error', external: ['pino', 'fastify-plugin', '@fastify/*'] })
   }
   writeFileSync(join(folder, 'main.mjs'), "import './library.mjs'\nimport './library.cjs'\n")
-  const output = await new Promise<string>((resolve) => {
-    execFile(process.execPath, [join(folder, 'main.mjs')], { env: { PATH: process.env.PATH, _TAPJS_PROCESSINFO_COVERAGE_: '0' } }, (_error, stdout, stderr) => { resolve(stdout + stderr) })
-  })
+  // tap's loader would load the CommonJS bundle in another way.
+  const { stdout, stderr } = await runWithoutTap(process.execPath, [join(folder, 'main.mjs')], { cwd: folder })
+  const output = stdout + stderr
   t.match(output, /FST_CTX_SECOND_COPY.*library\.(?:mjs|cjs).*library\.(?:mjs|cjs)\./)
   t.equal(output.split('FST_CTX_SECOND_COPY').length, 2)
 })
