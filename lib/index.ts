@@ -77,7 +77,7 @@ function configureOf (definition: ContextDefinition): (options: AddedOptions) =>
 
 function readCreateOptions (options: CreateOptions): CreateOptions {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) throw new FST_CTX_INVALID_OPTION('createContext', 'takes an object of options second')
-  for (const name of Object.keys(options)) if (!CREATE_OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(name, `does not exist: createContext() takes ${[...CREATE_OPTIONS].join(', ')}, and register takes requestId and closeTimeout`)
+  for (const name of Object.keys(options)) if (!CREATE_OPTIONS.has(name)) throw new FST_CTX_INVALID_OPTION(name, `does not exist: createContext() takes ${[...CREATE_OPTIONS].join(', ')}, and register takes requestId, closeTimeout and reenter`)
   return options
 }
 

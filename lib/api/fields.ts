@@ -13,9 +13,9 @@ export function fieldsIn (definition: ContextDefinition, store: Store | undefine
 }
 
 /**
- * The fields of the lines of a scope, as the logger of the application writes them: with its serializers and its redaction.
+ * The fields that the application's logger writes on a line in a scope, with its serializers and its redaction applied.
  *
- * @param which `own`: those of this context. `fields`: those of other contexts around it, too
+ * @param which `own`: the fields of this context. `fields`: also those of other contexts around it
  */
 export function writtenFields (scope: Scope, which: 'own' | 'fields'): Fields {
   const { log } = scope.registration

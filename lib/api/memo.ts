@@ -12,7 +12,7 @@ import { requireScope, scopeIn } from './values.ts'
 export interface MemoOptions<F extends (...args: any[]) => unknown> {
   /** One value for a call's arguments. Default: each argument by value if it is a primitive, by identity if it is an object. */
   readonly keyOf?: (...args: Parameters<F>) => unknown
-  /** How many results a scope keeps at most. For a new one it forgets the one that was not used for the longest time. Default: no limit. */
+  /** The maximum number of results that a scope keeps. Beyond it, the least recently used one is dropped. Default: no limit. */
   readonly max?: number
 }
 

@@ -48,7 +48,7 @@ export interface LateOptions {
    * nothing, if it throws or returns anything but `undefined` or `true`. So it cannot be async. Default: none.
    */
   readonly onImpersonate?: OnImpersonate
-  /** How many entries `ctx.cache` of a scope has at most. For a new one it forgets the one that was not used for the longest time. Default: no limit. */
+  /** The maximum number of entries in the `ctx.cache` of a scope. A full cache drops the least recently used one. Default: no limit. */
   readonly cacheMax?: number
 }
 

@@ -1,7 +1,7 @@
 import { isOfRequest, scopeOf } from '../scope/lookup.ts'
 import type { Scope } from '../scope/scope.ts'
 
-/** The hooks before the handler. A hook that answers need not call `done`. */
+/** The hooks before the handler. A hook that sends the response need not call `done`. */
 export const BEFORE_HANDLER: ReadonlySet<string> = new Set(['onRequest', 'preParsing', 'preValidation', 'preHandler'])
 
 /** Returns why the request of a scope cannot continue in a scope that opens below it, or `undefined` if it can. */

@@ -9,7 +9,7 @@ export interface Entries {
   clear (): void
 }
 
-/** A Map of at most `max` entries. For a new one, it forgets the one that was not used for the longest time. */
+/** A Map of at most `max` entries. When it is full, the least recently used entry makes room for a new one. */
 export class BoundedMap implements Entries {
   // In an array, because `undefined` is a value, too.
   readonly #entries: LruMap<[unknown]>

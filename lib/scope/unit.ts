@@ -2,9 +2,9 @@ import { isOfRequest, scopeOf } from './lookup.ts'
 import { scopeOfStore, type Scope, type Store } from './scope.ts'
 
 /**
- * The scope of the unit of work that a scope is in: of the request or job, in its runs, too. An impersonation is a unit of its own,
- * so that nothing that is done or kept for the impersonated user becomes the real user's; and so is a message of a connection, which lasts
- * much longer.
+ * The scope of the unit of work around a scope: that of the request or job, also from within its runs. An impersonation is a separate
+ * unit, so that nothing done or kept for the impersonated user becomes the real user's. A message of a connection is one too, because
+ * the connection lasts much longer.
  */
 export function unitOf (scope: Scope): Scope {
   const goesOn = isOfRequest(scope.root) ? scopeOf(scope.definition, scope.root.lifetime!.innermost) : undefined
@@ -17,15 +17,15 @@ function isUnit ({ lazyState }: Scope): boolean {
   return (lazyState?.impersonation ?? lazyState?.messageId) !== undefined
 }
 
-/** The store in which to run for a scope. In a request it is the store of the innermost context, which sees this scope. */
+/** The store to enter for a scope. In a request it is the store of the innermost context, from which this scope is visible. */
 export function storeFor (scope: Scope): Store {
   const innermost = isOfRequest(scope.root) ? scope.root.lifetime!.innermost : scope
   return scopeOf(scope.definition, innermost) === scope ? innermost.store : scope.store
 }
 
 /**
- * The outermost store of the unit of work that sees the same values as `store`, but for keys with `detach: false`: what is computed
- * there holds here. A run that gives a key another value, such as a tenant, sees others, and shares nothing with what is around it.
+ * The outermost store of the unit of work that has the same values as `store`, except for keys with `detach: false`. A result computed
+ * there is valid here. A run that changes a key, such as the tenant, has other values, and shares nothing with the scopes around it.
  */
 export function sharedStore (definition: object, store: Store | undefined): Store | undefined {
   const inner = scopeOfStore(store)

@@ -1,7 +1,7 @@
 // Datadog, New Relic and Elastic APM: each recorded request is labelled with its own tenant.
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { output } from './tracers/spawn.ts'
+import { datadogSpans, output } from './tracers/spawn.ts'
 import { TENANTS } from './recipes/watch.ts'
 
 const PROGRAM = fileURLToPath(new URL('recipes/apm.ts', import.meta.url))
@@ -10,7 +10,7 @@ type Output = Awaited<ReturnType<typeof output>>
 
 /** The path and the tenant of each request that an agent recorded. */
 const RECORDED: Readonly<Record<string, (output: Output) => unknown[][]>> = {
-  'dd-trace': ({ lines }) => lines.flatMap(({ traces = [] }) => (traces as any[]).flat()).filter(({ name }) => name === 'fastify.request').map(({ meta }) => [new URL(meta['http.url']).pathname, meta.tenant]),
+  'dd-trace': ({ lines }) => lines.flatMap(datadogSpans).filter(({ name }) => name === 'fastify.request').map(({ meta }) => [new URL(meta['http.url']!).pathname, meta.tenant]),
   newrelic: ({ lines }) => lines.filter(({ url }) => url !== undefined).map(({ url, tenant }) => [url, tenant]),
   'elastic-apm-node': ({ received }) => received.filter(({ transaction }) => transaction !== undefined).map(({ transaction: { context } }) => [new URL(context.request.url.full).pathname, context.tags.tenant])
 }

@@ -64,8 +64,16 @@ function eventsOfElastic ({ transaction, error }: Record<string, any>): unknown[
   return error === undefined ? [] : [{ error: error.exception.message, handled: error.exception.handled, of: error.transaction?.name }]
 }
 
-function spansOfDatadog ({ traces = [] }: Record<string, any>): unknown[] {
-  return (traces as any[][]).flat().map(({ name, resource, error, meta }) => ({ name, resource, error, route: meta['http.route'], status: meta['http.status_code'], failure: meta['error.message'] }))
+/** What these tests read of a span that Datadog's agent printed. */
+interface DatadogSpan { readonly name: string, readonly resource: string, readonly error: number, readonly meta: Readonly<Record<string, string>> }
+
+/** The spans on a line of Datadog's agent. Other lines have none. */
+export function datadogSpans ({ traces }: { readonly traces?: readonly DatadogSpan[][] }): DatadogSpan[] {
+  return traces?.flat() ?? []
+}
+
+function spansOfDatadog (line: Record<string, any>): unknown[] {
+  return datadogSpans(line).map(({ name, resource, error, meta }) => ({ name, resource, error, route: meta['http.route'], status: meta['http.status_code'], failure: meta['error.message'] }))
 }
 
 function counted (values: readonly unknown[]): Record<string, number> {

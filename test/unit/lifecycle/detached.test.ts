@@ -193,7 +193,7 @@ t.test('detach', async (t) => {
       around.set('file', 'open')
       around.set('region', 'eu')
       const look = () => [
-        pooled.get('connection'), pooled.actor('connection'), (request as any).ctx.get('file'), requestContext.get('connection' as never), around.get('file'),
+        pooled.get('connection'), pooled.actor('connection'), (request.ctx as unknown as typeof around).get('file'), requestContext.get('connection' as never), around.get('file'),
         pooled.get('tenant'), pooled.actor('tenant'), around.get('region')
       ]
       return pooled.impersonate({ connection: 'of the impersonation', tenant: 'globex' }, { reason: 'ticket' }, async () => {

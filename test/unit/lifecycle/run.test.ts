@@ -5,7 +5,7 @@ import { asyncLocalStorage, requestContext } from '@fastify/request-context'
 import Fastify from 'fastify'
 import pino from 'pino'
 import t from 'tap'
-import { createContext, ctx as readyMade, key } from '../../../lib/index.ts'
+import { createContext, ctx as readyMade, key, type RequestContext, type ValuesOf } from '../../../lib/index.ts'
 import { gate, Lines, listen, turns, unhandled, warnings } from '../../support/support.ts'
 
 const ctx = createContext({ tenant: key<string>({ log: true }), user: key<{ readonly id: string }>({ log: ({ id }) => id }), plan: key<string>({ locked: true }) })
@@ -415,7 +415,7 @@ t.test('a run in an ended request is a root: id, set, cache, onEnd and nested ru
   await app.register(own.plugin)
   const [late, done] = [gate(), gate<unknown>()]
   app.get('/', async (request) => {
-    const access = (request as any).ctx
+    const access = request.ctx as unknown as RequestContext<ValuesOf<typeof own>>
     late.promise.then(async () => {
       const before = [own.get('tenant'), own.explain('tenant').state]
       const ends: unknown[] = []
