@@ -28,15 +28,19 @@ export function keepLine (scope: Scope): void {
   const line = lineOf(scope)
   line.values = NO_VALUES
   const { own, fields } = line
-  for (const name in own) own[name] = kept(name, own[name], scope)
-  if (fields === own) return
-  for (const name in fields) fields[name] = name in own ? own[name] : kept(name, fields[name], scope)
+  keepFields(own, scope)
+  if (fields !== own) keepFields(Object.assign(fields, own), scope)
 }
 
 const NO_VALUES: readonly unknown[] = []
 
-function kept (name: string, field: unknown, scope: Scope): unknown {
-  return typeof field !== 'object' || field === null || field instanceof KeptField ? field : keepField(name, field, scope.registration.log)
+/** Most fields are strings, which stay as they are. */
+function keepFields (fields: Fields, scope: Scope): void {
+  for (const name in fields) {
+    const field = fields[name]
+    if (typeof field !== 'object' || field === null || field instanceof KeptField) continue
+    fields[name] = keepField(name, field, scope.registration.log)
+  }
 }
 
 let wanted = false

@@ -45,6 +45,13 @@ export function says (object: object, name: string): boolean {
   return enumerable === true && (get !== undefined || value !== undefined)
 }
 
+/** Whether an object has nothing that pino writes, as on a line with a message only. It is a quick answer for most lines. */
+export function isEmpty (object: object): boolean {
+  // eslint-disable-next-line no-unreachable-loop -- nothing else sees it as fast: Object.keys allocates
+  for (const _ in object) return false
+  return true
+}
+
 /** An object without what it says under the names of fields: itself where it says nothing. A mixin or formatter may return nothing. */
 export function withoutFields<T extends object | undefined> (object: T, fields: Fields): T {
   if (typeof object !== 'object' || object === null) return object
@@ -64,7 +71,7 @@ export function withoutNames<T extends object> (object: T, names: readonly strin
  * Fastify puts it. A getter is not called, because pino calls it.
  */
 export function errorOf (object: object | undefined, errorKey = 'err'): unknown {
-  if (object === undefined) return undefined
+  if (object === undefined || isEmpty(object)) return undefined
   return valueOf(object, errorKey) ?? (errorKey === 'err' ? undefined : valueOf(object, 'err'))
 }
 

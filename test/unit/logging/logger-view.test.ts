@@ -1,6 +1,6 @@
 import { pino } from 'pino'
 import t from 'tap'
-import { errorOf, filtered, isReserved, says, swap, viewOf, withoutFields, withoutNames } from '../../../lib/logging/logger-view.ts'
+import { errorOf, filtered, isEmpty, isReserved, says, swap, viewOf, withoutFields, withoutNames } from '../../../lib/logging/logger-view.ts'
 import { formattersOf, pinoSymbols, type PinoLogger } from '../../../lib/logging/pino-seams.ts'
 
 t.test('viewOf accepts a frozen logger', async (t) => {
@@ -65,6 +65,11 @@ t.test('withoutFields and withoutNames return the same object if nothing is remo
   t.equal(withoutFields(undefined, { a: 1 }), undefined)
   t.equal(withoutFields(order, { c: 1, a: undefined }), order)
   t.same({ ...withoutFields(order, { a: 1 }) }, { b: 2 })
+})
+
+t.test('isEmpty sees every property that pino could write, and takes an inherited one for one', async (t) => {
+  for (const object of [{}, Object.create(null) as object, Object.defineProperty({}, 'hidden', { value: 1 }), []]) t.equal(isEmpty(object), true)
+  for (const object of [{ a: undefined }, { get a () { throw new Error('read') } }, Object.create({ a: 1 }) as object, ['a']]) t.equal(isEmpty(object), false)
 })
 
 t.test('errorOf finds errors in the places where Fastify and pino put them', async (t) => {
