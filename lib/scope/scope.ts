@@ -145,7 +145,7 @@ export class Scope {
   private writes = 0
   /** For a root: the scope that was used last after its function had settled. A whole request may continue in it. */
   private usedLast: Scope | undefined = undefined
-  /** For the root of a request: the scopes below whose function has settled. */
+  /** For the root of a request: the last scopes below whose function has settled. */
   private settledBelow: SettledScopes<Scope> | undefined = undefined
   /** Lets the root find a settled scope. */
   private group: object | undefined = undefined
@@ -238,7 +238,8 @@ export class Scope {
     const { store } = this
     for (const name in store) {
       const value = store[name]
-      if (value !== around[name] && !Object.is(value, around[name])) this.addOwn(name)
+      // `Object.is` comes last, because it takes longer than the rest of a nested run on Node 24.
+      if (value !== around[name] && this.own?.includes(name) !== true && !Object.is(value, around[name])) this.addOwn(name)
     }
   }
 

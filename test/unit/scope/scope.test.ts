@@ -196,21 +196,21 @@ t.test('a scope used after its function has settled', async (t) => {
     t.equal(inner.store.user, undefined)
   })
 
-  t.test('loses its values when the request ends, used or not; with very many in one turn, on its next use', async (t) => {
+  t.test('loses its values when the request ends, used or not; with very many, on its next use', async (t) => {
     const root = request()
     root.write('tenant', 'acme')
     const used = child(root)
     const many = Array.from({ length: 5000 }, () => child(root))
-    const [unused, last] = [many[4500]!, child(root)]
+    const [found, unused, last] = [many[4000]!, many[4500]!, child(root)]
     for (const scope of [...many, used, last]) scope.settle()
     used.refresh()
     const seen = new Set<unknown>()
     root.end((scope) => { seen.add(scope.store.tenant === 'acme' && scope) })
     t.same([seen.has(root), seen.has(used), seen.has(last), seen.has(false)], [true, true, true, false])
     t.same([used.store.tenant, used.ended, last.store.tenant, last.ended], [undefined, true, undefined, true])
-    t.same([many[0]!.store.tenant, many[0]!.ended, unused.ended], [undefined, true, false])
+    t.same([found.store.tenant, found.ended, unused.ended, many[0]!.ended], [undefined, true, false, false])
     const { size } = seen
-    t.ok(size > 4000, `${size} of 5,003`)
+    t.ok(size > 1000, `${size} of 5,003`)
     unused.refresh()
     t.same([unused.store.tenant, unused.ended, seen.size], [undefined, true, size + 1])
     unused.write('tenant', 'late')

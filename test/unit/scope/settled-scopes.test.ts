@@ -11,7 +11,7 @@ const gc = runInNewContext('gc') as () => void
 /** Each one references its group, as a scope does. */
 interface Member { readonly i: number, group?: object }
 
-t.test('SettledScopes finds every scope that something still references, however many were collected', async (t) => {
+t.test('SettledScopes finds those of the last 1,024 scopes that something still references', async (t) => {
   const settled = new SettledScopes<Member>()
   const kept: Member[] = []
   // In its own function, so that no register keeps the last one.
@@ -19,7 +19,7 @@ t.test('SettledScopes finds every scope that something still references, however
     for (let i = 0; i < 1600; i++) {
       const member: Member = { i: round * 1600 + i }
       member.group = settled.add(member)
-      if (i === 0) kept.push(member)
+      if (i % 160 === 0) kept.push(member)
     }
   }
   for (let round = 0; round < 5; round++) {
@@ -30,9 +30,10 @@ t.test('SettledScopes finds every scope that something still references, however
     }
   }
   const found = [...settled]
-  for (const member of kept) t.ok(found.includes(member), `${member.i} is found`)
+  // The last are 16 in each of 64 groups. Later ones of the same turn replace those of earlier turns.
+  for (const member of kept) t.equal(found.includes(member), member.i >= 8000 - 1024, `${member.i} of 8,000`)
   // Each referenced scope keeps its group.
-  t.ok(found.length < 500, `${found.length} of 8,000 are left`)
+  t.ok(found.length < 500, `${found.length} are left`)
 })
 
 t.test('SettledScopes may miss some of very many scopes in one turn, and finds all in the next', async (t) => {
@@ -40,10 +41,10 @@ t.test('SettledScopes may miss some of very many scopes in one turn, and finds a
   const settled = new SettledScopes<Member>()
   const all = Array.from({ length: 5000 }, (_, i): Member => ({ i }))
   for (const member of all) member.group = settled.add(member)
-  const { length } = [...settled]
-  t.ok(length >= 4096 && length < 5000, `${length} of 5,000`)
+  t.same([...settled].map(({ i }) => i).sort((a, b) => a - b), all.slice(4096 - 1024, 4096).concat(all.slice(4992)).map(({ i }) => i), 'V8 would keep more until the end of the turn')
   await turn()
-  const more = Array.from({ length: 100 }, (_, i): Member => ({ i }))
+  const more = Array.from({ length: 100 }, (_, i): Member => ({ i: 5000 + i }))
   for (const member of more) member.group = settled.add(member)
-  t.equal([...settled].length, length + 100)
+  const found = new Set(settled)
+  t.ok(more.every((member) => found.has(member)))
 })
