@@ -1,5 +1,5 @@
 // Judges the goals. A goal is data in its question: what is compared (`of`) with what (`against`: a ratio; `over`: a difference; `from` and `to`: growth), on
-// which Node versions, in which cases, and the limit.
+// which Node versions, in which cases, the limit, and `why` it is missed if it is.
 import { combined, ratio } from './statistics.mjs'
 
 /** Each goal of a question on one Node version, in each of its cases: its text, the result, the limit, and whether it is met. */
@@ -9,7 +9,7 @@ export function judge (question, line, figures) {
     const cases = goal.from === undefined ? (goal.cases ?? question.cases).filter(measured) : [goal.from, goal.to].every(measured) ? [`from ${goal.from} to ${goal.to}`] : []
     return cases.map((name) => {
       const found = goal.from === undefined ? compared(goal, figures[name]) : grown(goal, figures)
-      return { goal: textOf(goal, question), case: name, found, limit: limitOf(goal), met: found.median <= limitOf(goal), unit: goal.over === undefined ? '' : question.unit }
+      return { goal: textOf(goal, question), case: name, found, limit: limitOf(goal), met: found.median <= limitOf(goal), why: goal.why, unit: goal.over === undefined ? '' : question.unit }
     })
   })
 }

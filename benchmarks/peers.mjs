@@ -8,6 +8,7 @@ const SERVICES = {
   'als.run by hand': 'by-hand',
   'request-context': 'request-context',
   'fastify-ctx': 'fastify-ctx',
+  'fastify-ctx, reenter: false': 'fastify-ctx-public-hooks',
   'fastify-ctx, defaults': 'fastify-ctx-defaults',
   'bare Nest': 'nest',
   'nestjs-cls': 'nestjs-cls'
@@ -24,6 +25,11 @@ const PACKAGES = ['fastify', '@fastify/request-context', 'pino', 'nestjs-cls', '
 
 export function versions () {
   return Object.fromEntries(PACKAGES.map((name) => [name, manifest(name).version]))
+}
+
+/** The version of this package. */
+export function ownVersion () {
+  return JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')).version
 }
 
 /** The variants whose packages have their own requirements. */

@@ -1,5 +1,5 @@
 // The questions, in the order in which they are measured and reported.
-export const QUESTIONS = ['requests', 'log-lines', 'awaits', 'reads', 'calls', 'memory', 'keys', 'scopes', 'concurrency']
+export const QUESTIONS = ['requests', 'log-lines', 'awaits', 'reads', 'runs', 'long-lived', 'calls', 'memory', 'keys', 'scopes', 'concurrency']
 
 /** Reads questions by name: all, or some. */
 export async function readQuestions (names = QUESTIONS) {

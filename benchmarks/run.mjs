@@ -1,6 +1,7 @@
 // npm run bench                 each question on each available Node version: about an hour
 // npm run bench -- --quick      each question on this Node, in few rounds: under a minute
-// npm run bench -- --save       saves the results in benchmarks/results.json, and writes docs/performance.md from them
+// npm run bench -- --save       saves the results in benchmarks/results.json, and writes docs/performance.md from them, after each question. An interrupted run
+//                               keeps what it has measured
 //
 // --questions requests,memory   only these questions
 // --nodes 20,24                 only these Node versions
@@ -34,6 +35,8 @@ const { values: options } = parseArgs({
   }
 })
 
+if (options.quick && options.save) throw new Error('--quick leaves out cases and is too coarse to save: use --share, --sets and --rounds instead')
+
 const start = Date.now()
 const effort = {
   sets: Number(options.sets ?? (options.quick ? 1 : 2)),
@@ -61,14 +64,19 @@ for (const wanted of options.nodes?.split(',') ?? (options.quick ? [process.vers
       const figures = await measure(question, node, effort)
       printQuestion(question, line, figures)
       console.log(`  ${Math.round((Date.now() - start) / 1000)} s`)
-      if (options.save) keep({ question, line, node, effort, figures })
+      if (options.save) await save({ question, line, node, effort, figures })
     }
     if (counting && question.instructions !== undefined) {
       const instructions = await countInstructions(question, node)
       printInstructions(question, line, instructions)
-      if (options.save) keep({ question, line, node, instructions })
+      if (options.save) await save({ question, line, node, instructions })
     }
   }
 }
-if (options.save) await writeReport()
 console.log(`\n${Math.round((Date.now() - start) / 1000)} s`)
+
+/** The saved results and the page always match. */
+async function save (result) {
+  keep(result)
+  await writeReport()
+}

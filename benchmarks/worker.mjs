@@ -7,15 +7,12 @@ import { stopClient } from './load.mjs'
 
 v8.setFlagsFromString('--expose-gc')
 const collect = vm.runInNewContext('gc')
-/** Enough that at least one runs while no tick is alive in any process. With four, one process in three had none. */
-const COLLECTIONS = 16
-
 const [name, variant] = process.argv.slice(2)
 const { default: question } = await import(`./questions/${name}.mjs`)
 const cases = await question.prepare(variant)
 
-process.on('message', async ({ run, count, warmUp }) => {
-  const figure = warmUp ? await warm(cases[run], count) : await measure(cases[run], count)
+process.on('message', async ({ run, count, collections }) => {
+  const figure = collections !== undefined ? await warm(cases[run], count, collections) : await measure(cases[run], count)
   process.send({ figure })
 })
 process.once('disconnect', () => {
@@ -28,9 +25,9 @@ process.send({ cases: Object.keys(cases) })
  * Collects while nothing runs. After a collection without a live tick object, `process.nextTick` stays slower. In every
  * long-lived process this happens some time, so it must happen in all compared processes, not in some by chance.
  */
-async function warm (run, count) {
-  for (let i = 0; i < COLLECTIONS; i++) {
-    await measure(run, count / COLLECTIONS)
+async function warm (run, count, collections) {
+  for (let i = 0; i < collections; i++) {
+    await measure(run, count / collections)
     await pause(10)
     collect()
     await pause(10)

@@ -3,6 +3,9 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 
+/** Enough that at least one runs while no tick is alive in any process. With four, one process in three had none. */
+const COLLECTIONS = 16
+
 const SCRIPT = fileURLToPath(new URL('worker.mjs', import.meta.url))
 
 /**
@@ -23,9 +26,9 @@ export async function startWorker (node, question, variant, around = []) {
   return {
     cases,
     pid: child.pid,
-    /** Runs a case until it is compiled. */
-    async warmUp (run, count) {
-      await ask({ run, count, warmUp: true })
+    /** Runs a case until it is compiled, with this many garbage collections. */
+    async warmUp (run, count, collections = COLLECTIONS) {
+      await ask({ run, count, collections })
     },
     /** Runs a case this many times, and returns the cost of one. */
     async measure (run, count) {

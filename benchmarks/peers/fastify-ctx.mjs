@@ -4,11 +4,12 @@ import context, { ctx } from 'fastify-ctx'
 import { bareFastify } from './bare.mjs'
 import { addRoutes, counter, findTenant, findUser, lines } from './work.mjs'
 
-export async function start ({ logs = false, requestId = { header: false, responseHeader: false, generate: counter() } } = {}) {
+export async function start ({ logs = false, requestId = { header: false, responseHeader: false, generate: counter() }, reenter = true } = {}) {
   const log = pino({}, lines)
   const app = bareFastify(logs && log)
   await app.register(context, {
     requestId,
+    reenter,
     keys: { tenant: { seed: findTenant, log: true }, user: { seed: findUser, log: (user) => user.id } }
   })
   addRoutes(app, () => ({ id: ctx.get('requestId'), tenant: ctx.get('tenant'), user: ctx.get('user') }), log)

@@ -16,14 +16,16 @@ export default {
   // Large enough to allocate for a thousand requests without a collection.
   flags: ['--expose-gc', '--min-semi-space-size=64', '--max-semi-space-size=64'],
   count: HELD,
+  leastCount: HELD,
   // These cases warm up themselves.
   warmUp: 0,
   mostRounds: 1,
+  mostSets: 1,
   cases: ['held by a waiting request', 'allocated by a request'],
   variants: ['bare', 'bare again', 'als.run by hand', 'request-context', 'fastify-ctx'],
   goals: [
-    { of: 'fastify-ctx', over: 'bare', atMost: 1000, cases: ['held by a waiting request'] },
-    { of: 'fastify-ctx', over: 'request-context', atMost: 400 }
+    { of: 'fastify-ctx', over: 'bare', atMost: 1000, cases: ['held by a waiting request'], why: 'Besides the values, a scope keeps what it needs to end after all work of its request.' },
+    { of: 'fastify-ctx', over: 'request-context', atMost: 400, why: 'Besides the values, a scope keeps what it needs to end after all work of its request.' }
   ],
 
   async prepare (variant) {

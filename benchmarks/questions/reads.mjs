@@ -17,13 +17,15 @@ export default {
   name: 'reads',
   title: 'One read, three scopes deep',
   unit: 'ns',
+  mostSets: 2,
   base: 'getStore()?.key',
   control: 'getStore()?.key again',
   count: COUNT,
+  leastCount: COUNT,
   warmUp: COUNT,
   cases: ['a read'],
   variants: Object.keys(variants),
-  goals: ['ctx.get', 'request.ctx.key', 'ctx.require'].map((of) => ({ of, against: 'getStore()?.key', atMost: 1.5 })),
+  goals: ['ctx.get', 'request.ctx.key', 'ctx.require'].map((of) => ({ of, against: 'getStore()?.key', atMost: 1.5, why: 'A read also checks that the current store is a scope of this context, and has not ended.' })),
 
   async prepare (variant) {
     return { 'a read': await variants[variant]() }

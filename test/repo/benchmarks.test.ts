@@ -19,7 +19,7 @@ interface Question {
 interface Judged { readonly met: boolean, readonly found: { readonly median: number } }
 
 // They are plain JavaScript, which the compiler does not read.
-const { makeReport } = await load('report.mjs') as { makeReport: (results: object, doc: string) => Promise<{ doc: string, chart: string }> }
+const { makeReport } = await load('report.mjs') as { makeReport: (results: object, doc: string) => Promise<{ doc: string, chart: string, scaleChart: string }> }
 const { readQuestions } = await load('questions.mjs') as { readQuestions: () => Promise<readonly Question[]> }
 const { judge } = await load('goals.mjs') as { judge: (question: object, line: string, figures: object) => readonly Judged[] }
 const { runsOn } = await load('peers.mjs') as { runsOn: (variant: string, version: string) => boolean }
@@ -43,17 +43,20 @@ async function run (...args: string[]): Promise<string> {
 // Seconds on an idle core, much longer on a busy one.
 t.setTimeout(600_000)
 
-t.test('the benchmark page and the chart match the saved results', async (t) => {
-  const { doc, chart } = await makeReport(JSON.parse(read('benchmarks/results.json')) as object, read('docs/performance.md'))
+t.test('the benchmark page and its pictures match the saved results', async (t) => {
+  const { doc, chart, scaleChart } = await makeReport(JSON.parse(read('benchmarks/results.json')) as object, read('docs/performance.md'))
   t.equal(read('docs/performance.md'), doc)
   t.equal(read('docs/performance.svg'), chart)
+  t.equal(read('docs/performance-scale.svg'), scaleChart)
 })
 
-t.test('the saved results cover each question on each Node version, in each case of a variant', async (t) => {
-  const { nodes, questions } = JSON.parse(read('benchmarks/results.json')) as { nodes: Record<string, string>, questions: Record<string, Record<string, { figures: Record<string, object> }>> }
+t.test('the saved results cover each question on each Node version, in each case of a variant, with the effort for it', async (t) => {
+  const { nodes, questions } = JSON.parse(read('benchmarks/results.json')) as { nodes: Record<string, string>, questions: Record<string, Record<string, Readonly<Record<string, unknown>> & { figures: Record<string, object> }>> }
   for (const { name, cases, variants } of await readQuestions()) {
     for (const [line, version] of Object.entries(nodes)) {
-      const figures = questions[name]?.[line]?.figures ?? {}
+      const saved = questions[name]?.[line]
+      t.match(saved, { version: /^\d/, sets: Number, rounds: Number, count: Number }, `the effort for ${name} on Node ${line}`)
+      const figures = saved?.figures ?? {}
       t.same(Object.keys(figures), cases, `${name} on Node ${line}`)
       const measured = new Set(Object.values(figures).flatMap((taken) => Object.keys(taken)))
       t.same(variants.filter((variant) => runsOn(variant, version) && !measured.has(variant)), [], `${name} on Node ${line}`)
@@ -71,9 +74,10 @@ t.test('each case of each variant runs', async (t) => {
   }
 })
 
-t.test('each goal refers to existing cases and variants', async (t) => {
+t.test('each goal refers to existing cases and variants, and says why it would be missed', async (t) => {
   for (const { name, cases, variants, goals } of await readQuestions()) {
-    for (const { of, against, over, base, from, to, cases: some = [] } of goals) {
+    for (const { of, against, over, base, from, to, cases: some = [], why } of goals) {
+      t.match(why, /^[A-Z].*\.$/, name)
       t.same([of, against, over, base].filter((variant) => variant !== undefined && !variants.includes(variant as string)), [], name)
       t.same([from, to, ...some as string[]].filter((it) => it !== undefined && !cases.includes(it as string)), [], name)
     }
@@ -82,8 +86,8 @@ t.test('each goal refers to existing cases and variants', async (t) => {
 
 t.test('one round over processes and sockets is measured, reported and judged', async (t) => {
   const told = await run('run.mjs', '--quick', '--rounds', '1', '--requests', '20', '--questions', 'requests')
-  for (const variant of ['bare', 'bare again', 'als.run by hand', 'request-context', 'fastify-ctx']) t.match(told, new RegExp(`^ +${variant} +[\\d.]+ µs +[\\d.]+ of bare$`, 'm'))
-  t.match(told, /^ {2}(?:met {3}|MISSED) fastify-ctx ≤ request-context, GET by inject: [\d.]+$/m)
+  for (const variant of ['bare', 'bare again', 'als.run by hand', 'request-context', 'fastify-ctx', 'fastify-ctx, reenter: false']) t.match(told, new RegExp(`^ +${variant} +[\\d.]+ µs +[\\d.]+ of bare$`, 'm'))
+  t.match(told, /^ {2}(?:met {3}|MISSED) fastify-ctx ≤ request-context, GET over sockets: [\d.]+$/m)
 })
 
 t.test('a goal is met at its limit and missed beyond it, by the median of the sets', async (t) => {
