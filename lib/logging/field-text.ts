@@ -116,17 +116,17 @@ export function lineText (root: PinoLogger, symbols: PinoSymbols): (fields: Fiel
 
   return function textOfLine (fields, own) {
     let text = own
-    let idEnd = 0
+    let id = ''
     for (const name in fields) {
       const start = startOf(name, own)
-      if (start === undefined) return { by: root, own, text: undefined, idEnd }
+      if (start === undefined) return { by: root, own, id, text: undefined }
       const value = fields[name]
       // As pino does, for a value that needs no serializer, no redaction and no escapes: most fields are an id.
       const isPlain = !redacts && typeof value === 'string' && serializers[name] === undefined && isSimple(value)
       text += isPlain ? `${start}${value}"` : textOf(name, value)
-      if (idEnd === 0) idEnd = text.length
+      if (id === '') id = text
     }
-    return { by: root, own, text, idEnd }
+    return { by: root, own, id, text }
   }
 
   function startOf (name: string, own: string): string | undefined {

@@ -123,14 +123,13 @@ export function lineSerializer (root: PinoLogger, asJson: AsJson, isForeign: boo
   function textFor (line: Line, idLabel: string, bindings: string): string {
     const own = bindingsOf(root)
     if (line.text?.by !== root || line.text.own !== own) line.text = textOfLine(line.fields, own)
-    const { text, idEnd } = line.text
+    const { text, id } = line.text
     if (text !== undefined) {
       // Most have bound nothing else, or the request id, which Fastify binds to the logger of a request. Compared whole:
       // V8 makes a loop over the characters of `startsWith`, which costs more than all else here.
-      if (bindings === own || (bindings.length === idEnd && bindings === text.slice(0, idEnd))) return text
+      if (bindings === own || bindings === id) return text
       if (bindings.startsWith(own)) {
-        const hasId = bindings[idEnd] === ',' && bindings.startsWith(text.slice(own.length, idEnd), own.length)
-        const more = hasId ? idEnd : own.length
+        const more = bindings[id.length] === ',' && bindings.startsWith(id) ? id.length : own.length
         if (!namesAny(bindings.slice(more), line.fields)) return bindings + text.slice(more)
       }
     }

@@ -24,10 +24,10 @@ export interface LineText {
   readonly by: object
   /** What that logger has bound itself. */
   readonly own: string
-  /** That, extended by the fields; `undefined` where one of them is among what the logger has bound. */
+  /** That, extended by the first field, which is the request id. */
+  readonly id: string
+  /** That, extended by the other fields; `undefined` where one of all is among what the logger has bound. */
   readonly text: string | undefined
-  /** Where in it the first field ends, which is the request id. */
-  readonly idEnd: number
 }
 
 /** What the log lines of a scope carry, and the loggers that wrote them. */
