@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 import { requestContext } from '@fastify/request-context'
-import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import fp from 'fastify-plugin'
 import { drain, logAbandoned } from './lifecycle/detached.ts'
 import { requestContextOf, type RequestContext } from './api/request-context.ts'
@@ -15,7 +15,7 @@ import { attributeWriter } from './logging/fields.ts'
 import type { ContextDefinition } from './lifecycle/context-definition.ts'
 import { checkIdHeader } from './config/key-policies.ts'
 import { DEFAULT_HEADER, isChecked, isCounter, idPattern, requestIds, responseHeader, type RequestIdOptions, type RequestIds } from './config/request-id.ts'
-import { lifetimeOf } from './lifecycle/carrier.ts'
+import { lifetimeOf, type Carrying } from './lifecycle/carrier.ts'
 import { openOnRequest } from './request/open-scope.ts'
 import { addPublicHooks, addRouteHooks } from './request/public-hooks.ts'
 import { checkRoutes } from './request/required-keys.ts'
@@ -28,7 +28,7 @@ import { registrationsOf } from './scope/registrations.ts'
 import { currentScope } from './scope/storage.ts'
 import { Stores } from './scope/stores.ts'
 import type { ContextValues, RequestValues, RequiredKeys, ValueOf, WritableKeyOf } from './types.ts'
-import { kRegistered, kRequestContext } from './common/symbols.ts'
+import { kLifetime, kRegistered } from './common/symbols.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -71,9 +71,6 @@ const CLOSE_TIMEOUT = 10_000
 
 /** An instance, with the contexts registered in it or in a parent. */
 export interface Registered extends FastifyInstance { [kRegistered]?: ReadonlyMap<ContextDefinition, ContextOptions> }
-
-/** A request with its `ctx`, which is created on the first read. */
-interface Accessed extends FastifyRequest { [kRequestContext]?: object | null }
 
 /** A property that avvio gives each instance, and the types omit. */
 interface Closing extends FastifyInstance { onClose (fn: () => Promise<void>): void }
@@ -119,9 +116,14 @@ function register (definition: ContextDefinition, instance: Registered, given: C
   if (registered === undefined || (header ?? pattern ?? generate) !== undefined) instance.setGenReqId(ids)
   if (!instance.hasRequestDecorator('ctx')) {
     const access = requestContextOf(definition, policy.names, definition.keys === undefined)
-    // Stored on the request, where a read finds it in one step.
-    instance.decorateRequest(kRequestContext, null)
-    instance.decorateRequest('ctx', { getter (this: Accessed) { return (this[kRequestContext] ?? accessOf(this, definition, access)) as RequestContext<RequestValues> } })
+    // Fastify sets each such property on each request, so there is one.
+    instance.decorateRequest(kLifetime, null)
+    instance.decorateRequest('ctx', {
+      getter (this: Carrying) {
+        const known = this[kLifetime]?.accessor
+        return (known?.definition === definition ? known.access : accessOf(this, definition, access)) as RequestContext<RequestValues>
+      }
+    })
     checkRoutes(instance, definition, policy)
     refuseUncovered(instance, (instance: Registered) => instance[kRegistered] !== undefined)
   }
@@ -182,11 +184,13 @@ function closeAfterWork (instance: Closing, definition: ContextDefinition, regis
   })
 }
 
-function accessOf (request: Accessed, definition: ContextDefinition, make: (root: Scope | undefined) => object): object {
-  const root = scopeOf(definition, lifetimeOf(request)?.scope)
+/** Creates the `ctx` of a request when it is first read. */
+function accessOf (request: Carrying, definition: ContextDefinition, make: (root: Scope | undefined) => object): object {
+  const lifetime = lifetimeOf(request)
+  const root = scopeOf(definition, lifetime?.scope)
   const access = make(root)
   // Before the scope opens it belongs to none, and is not kept.
-  if (root !== undefined) request[kRequestContext] = access
+  if (root !== undefined) lifetime!.accessor = { definition, access }
   return access
 }
 

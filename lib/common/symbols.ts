@@ -13,14 +13,14 @@ export const kBound: unique symbol = Symbol('fastify-ctx.bound')
 /** The request of a logger. */
 export const kTie: unique symbol = Symbol('fastify-ctx.tie')
 
+/** The lifetime of a request. */
+export const kLifetime: unique symbol = Symbol('fastify-ctx.lifetime')
+
 /** Whether the hooks of a route are wrapped. */
 export const kWrapped: unique symbol = Symbol('fastify-ctx.wrapped')
 
 /** The contexts of a Fastify instance. */
 export const kRegistered: unique symbol = Symbol('fastify-ctx.registered')
-
-/** The `ctx` of a request, once it was read. */
-export const kRequestContext: unique symbol = Symbol('fastify-ctx.requestContext')
 
 /** The global registry of OpenTelemetry's API, which all its copies share. */
 export const kOpenTelemetry: unique symbol = Symbol.for('opentelemetry.js.api.1') as never

@@ -1,4 +1,5 @@
-import type { FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { kLifetime } from '../common/symbols.ts'
 import type { RequestLifetime } from './request-lifetime.ts'
 
 /**
@@ -20,18 +21,37 @@ class Carrier extends Given {
   }
 }
 
-/** The lifetime of a request, if a scope was opened for it. */
-export function lifetimeOf (request: FastifyRequest): RequestLifetime | undefined {
-  return Carrier.lifetimeOf(request.raw)
+/** A request with a place for its lifetime, where a read takes one step: objects of Node.js have many shapes, which makes reads slow. */
+export interface Carrying extends FastifyRequest { [kLifetime]?: RequestLifetime | null }
+
+/** Node's response, which refers to its request. */
+type Response = object & { readonly req?: object }
+
+/** The lifetime of a request, if a scope was opened for it, also when it is routed again as another object of Fastify. */
+export function lifetimeOf (request: Carrying): RequestLifetime | undefined {
+  return request[kLifetime] ?? Carrier.lifetimeOf(request.raw)
 }
 
-/** The lifetime that Node's request or response object carries. */
+/** The lifetime that Node's request object carries. */
 export function lifetimeOfRaw (raw: object): RequestLifetime | undefined {
   return Carrier.lifetimeOf(raw)
 }
 
-/** Attaches a lifetime to Node's request or response object. */
-export function setLifetime (raw: object, lifetime: RequestLifetime): void {
+/** The lifetime of Node's response object: that of its request. */
+export function lifetimeOfResponse (response: Response): RequestLifetime | undefined {
+  const { req } = response
+  return (req === undefined ? undefined : Carrier.lifetimeOf(req)) ?? Carrier.lifetimeOf(response)
+}
+
+/** Attaches a lifetime to the objects of a request. */
+export function setLifetime (request: Carrying, { raw }: FastifyReply, lifetime: RequestLifetime): void {
+  request[kLifetime] = lifetime
+  carry(request.raw, lifetime)
+  // A framework may have given one of them another partner.
+  if (lifetimeOfResponse(raw) !== lifetime) carry(raw, lifetime)
+}
+
+function carry (raw: object, lifetime: RequestLifetime): void {
   // eslint-disable-next-line no-new -- the field is the whole effect
   new Carrier(raw, lifetime)
 }

@@ -33,6 +33,8 @@ export class RequestLifetime implements Lifetime {
   reenters = false
   /** Whether its hooks and handlers are wrapped, so that its end waits for them. Otherwise its values stay after the end. */
   watched = true
+  /** The `request.ctx`, once it was read, and its context. */
+  accessor: { readonly definition: object, readonly access: object } | undefined = undefined
   /** The reply, until the request ends. It says whether it was sent or hijacked. */
   private reply: FastifyReply | undefined
   private pendingHolds = 0

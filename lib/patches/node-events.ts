@@ -1,14 +1,11 @@
-import { EventEmitter } from 'node:events'
-import type { IncomingMessage } from 'node:http'
-import type { Http2ServerResponse } from 'node:http2'
+import type { EventEmitter } from 'node:events'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { symbolOf } from '../common/symbols.ts'
 import { callWithin, isWithinRequest } from '../lifecycle/reentry.ts'
-import { lifetimeOfRaw } from '../lifecycle/carrier.ts'
 import type { Lifetime, Store } from '../scope/scope.ts'
 import { currentStore, enter } from '../scope/storage.ts'
-
-type Emit = EventEmitter['emit']
+import { emitNow, emittingHttp2Reply, emittingReply, emittingRequest, type Emit, type Raw } from './raw-emit.ts'
+import { isReplacing } from './replace-method.ts'
 
 /**
  * Makes an emitter call its listeners in one store, unless it emits in another store of the same request.
@@ -59,15 +56,8 @@ function hide (object: object, name: string, method: (...args: any[]) => unknown
   }
 }
 
-function emitNow (emitter: EventEmitter, emit: Emit, args: Parameters<Emit>): boolean {
-  return emit.apply(emitter, args)
-}
-
 /** Node's classes for the objects of a request, and our subclasses of them. */
-type Raw = EventEmitter
 type RawClass = (new (...args: any[]) => Raw) & { readonly prototype: Raw }
-
-const plainEmit = EventEmitter.prototype.emit
 
 /** Our prototypes by the original ones, and the set of ours. */
 const derived = new WeakMap<object, Raw>()
@@ -93,6 +83,7 @@ export const rawEvents = {
 
   /** @returns a function that reverts the classes of the server; `undefined` if they are already replaced */
   install ({ raw: request }: FastifyRequest, { raw: reply }: FastifyReply): (() => void) | undefined {
+    if (isReplacing(request.emit) && isReplacing(reply.emit)) return undefined
     const http2 = request.httpVersionMajor === 2
     const server = http2 ? undefined : (request.socket as { readonly server?: object } | undefined)?.server
     const undo = server === undefined || ours.has(Object.getPrototypeOf(request) as object) ? undefined : replaceClasses(server)
@@ -129,7 +120,7 @@ function replaceClass (server: object, description: string, emitting: (base: Raw
   if (symbol === undefined) return
   const classes = server as Record<symbol, RawClass>
   const Node = classes[symbol]!
-  const Ours = class extends Node {}
+  const Ours = subclassOf(Node)
   Object.defineProperty(Ours, 'name', { value: Node.name })
   Object.defineProperty(Ours.prototype, 'constructor', { value: Node })
   Object.defineProperty(Ours.prototype, 'emit', { value: emitting(Node.prototype), writable: true, enumerable: true, configurable: true })
@@ -139,47 +130,16 @@ function replaceClass (server: object, description: string, emitting: (base: Raw
 }
 
 /**
- * Most events have no listener and need no scope. But an error must reach Node, and an `emit` that another tool installed sees every
- * event. This function and the next do the same, because a function that sees objects of only one kind is much faster.
+ * A class that an application gave to its server is extended. Node's own are functions, which are called as Node calls the one that it
+ * inherits from: a `class` that extends a function creates objects so slowly that a request takes 20 µs longer.
  */
-function emittingRequest (base: Raw): Emit {
-  return function emit (this: Raw, ...args) {
-    const lifetime = lifetimeOfRaw(this)
-    if (lifetime === undefined) return base.emit.apply(this, args)
-    try {
-      if (base.emit === plainEmit && args[0] !== 'error' && this.listenerCount(args[0]) === 0) return false
-      return isWithinRequest(lifetime, currentStore()) ? base.emit.apply(this, args) : enter(lifetime.current, emitNow, this, base.emit, args)
-    } finally {
-      // A request also closes when its body has been read. Only an aborted one has ended.
-      if (args[0] === 'close' && (this as IncomingMessage).aborted) lifetime.close(lifetime.answered)
-    }
+function subclassOf (Node: RawClass): RawClass {
+  // The prototype of a `class` cannot be replaced, that of a function can.
+  if (Object.getOwnPropertyDescriptor(Node, 'prototype')?.writable !== true) return class extends Node {}
+  function Ours (this: Raw, ...args: unknown[]): unknown {
+    return Reflect.apply(Node, this, args)
   }
-}
-
-function emittingReply (base: Raw): Emit {
-  return function emit (this: Raw, ...args) {
-    const lifetime = lifetimeOfRaw(this)
-    if (lifetime === undefined) return base.emit.apply(this, args)
-    if (args[0] === 'finish') lifetime.answered = true
-    try {
-      if (base.emit === plainEmit && args[0] !== 'error' && this.listenerCount(args[0]) === 0) return false
-      return isWithinRequest(lifetime, currentStore()) ? base.emit.apply(this, args) : enter(lifetime.current, emitNow, this, base.emit, args)
-    } finally {
-      // The connection of a response closes once: after all of it was sent, or before.
-      if (args[0] === 'close') lifetime.close(lifetime.answered)
-    }
-  }
-}
-
-function emittingHttp2Reply (base: Raw): Emit {
-  return function emit (this: Raw, ...args) {
-    const lifetime = lifetimeOfRaw(this)
-    if (lifetime === undefined) return base.emit.apply(this, args)
-    try {
-      return isWithinRequest(lifetime, currentStore()) ? base.emit.apply(this, args) : enter(lifetime.current, emitNow, this, base.emit, args)
-    } finally {
-      // HTTP/2 also emits 'finish' for a stream that was reset, so it only says whether the response was complete.
-      if (args[0] === 'close') lifetime.close((this as unknown as Http2ServerResponse).writableEnded)
-    }
-  }
+  Object.setPrototypeOf(Ours, Node)
+  Ours.prototype = Object.create(Node.prototype) as Raw
+  return Ours as unknown as RawClass
 }

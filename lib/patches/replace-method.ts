@@ -1,5 +1,18 @@
 type Method = (this: any, ...args: any[]) => any
 
+const replacing = new WeakSet<Method>()
+
+/** Marks a method of ours that replaces one of the host. */
+export function markReplacing<M extends Method> (method: M): M {
+  replacing.add(method)
+  return method
+}
+
+/** Whether a method is one of ours. */
+export function isReplacing (method: Method): boolean {
+  return replacing.has(method)
+}
+
 /**
  * Replaces a method of one object by one that looks the same. Objects that inherit from it, such as the encapsulated
  * instances of an application, get the new one, too.

@@ -1,8 +1,9 @@
 import type { FastifyInstance, FastifyReply } from 'fastify'
 import { symbolOf } from '../common/symbols.ts'
 import { resumeWithin } from '../lifecycle/reentry.ts'
-import { lifetimeOfRaw } from '../lifecycle/carrier.ts'
+import { lifetimeOf } from '../lifecycle/carrier.ts'
 import type { RequestLifetime } from '../lifecycle/request-lifetime.ts'
+import { isReplacing, markReplacing } from './replace-method.ts'
 import { watchStream } from './streams.ts'
 
 type Send = (this: FastifyReply, payload?: unknown) => FastifyReply
@@ -28,10 +29,10 @@ export const replySend = {
     let above: { readonly send: Send } | undefined
     function send (this: FastifyReply, payload?: unknown): FastifyReply {
       above ??= prototypeAbove(this, send)
-      const lifetime = lifetimeOfRaw(this.raw)
+      const lifetime = lifetimeOf(this.request)
       return lifetime?.reenters === true ? resumeWithin(lifetime, sendNow, this, above.send, payload, lifetime) : above.send.call(this, payload)
     }
-    instance.decorateReply('send', send as never)
+    instance.decorateReply('send', markReplacing(send) as never)
     // Fastify cannot remove a decorator. If its prototype is not found, the decorator stays and calls the method above it.
     return () => { Reflect.deleteProperty(replyPrototype(instance) ?? {}, 'send') }
   }
@@ -39,10 +40,10 @@ export const replySend = {
 
 /** The same for a reply whose `send` was replaced by a hook before the plugin. */
 export function wrapOwnSend (reply: FastifyReply): void {
-  if (!Object.hasOwn(reply, 'send')) return
+  if (isReplacing(reply.send) || !Object.hasOwn(reply, 'send')) return
   const { send } = reply
   reply.send = function (payload) {
-    return resumeWithin(lifetimeOfRaw(this.raw)!, () => send.call(this, payload))
+    return resumeWithin(lifetimeOf(this.request)!, () => send.call(this, payload))
   }
 }
 

@@ -7,7 +7,7 @@ import { checkedId, isSafeId } from '../config/request-id.ts'
 import type { SeedRequest } from '../config/key.ts'
 import { tieLogger } from '../logging/request-logger.ts'
 import { Scope, type Registration } from '../scope/scope.ts'
-import { currentStore, enter } from '../scope/storage.ts'
+import { currentStore, processStorage } from '../scope/storage.ts'
 import { impersonationOf, scopeOf } from '../scope/lookup.ts'
 import { openTrace } from '../scope/active-trace.ts'
 import { noteOutside } from '../lifecycle/reentry.ts'
@@ -53,8 +53,7 @@ export function openOnRequest (definition: object, registration: Registration, r
     if (route !== undefined) checkLast(route)
     if (around === undefined) {
       noteOutside(currentStore())
-      setLifetime(request.raw, lifetime)
-      setLifetime(reply.raw, lifetime)
+      setLifetime(request, reply, lifetime)
       tieLogger(request.log, request.server.log, request.raw, lifetime)
     }
     if (reenter && !lifetime.reenters && !optsOut(config)) patchRequest(request, reply, route, lifetime, registration.settings.diagnostics, undo)
@@ -65,7 +64,7 @@ export function openOnRequest (definition: object, registration: Registration, r
     }
     publishOpen(scope)
     if (responseHeader !== undefined) reply.header(responseHeader, request.id)
-    enter(scope.store, seed, scope, request, 0, done)
+    processStorage.run(scope.store, seed, scope, request, 0, done)
   })
 }
 

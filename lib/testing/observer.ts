@@ -3,7 +3,7 @@ import { inspect } from 'node:util'
 import { drain } from '../lifecycle/detached.ts'
 import { symbolOf } from '../common/symbols.ts'
 import { requestIdLabel } from '../patches/fastify-internals.ts'
-import { lifetimeOfRaw } from '../lifecycle/carrier.ts'
+import { lifetimeOfResponse } from '../lifecycle/carrier.ts'
 import type { RequestLifetime } from '../lifecycle/request-lifetime.ts'
 import { listenToWrites, registrationsOf } from '../scope/registrations.ts'
 import type { Lifetime, Scope } from '../scope/scope.ts'
@@ -168,7 +168,7 @@ export class Observer {
 
   /** A response was sent, or its connection closed. The scopes of its request still have their values. */
   #lookAtEnd (sent: SentRequest, response: ServerResponse): void {
-    const lifetime = lifetimeOfRaw(response)
+    const lifetime = lifetimeOfResponse(response)
     if (lifetime === undefined || this.#lifetimes.has(lifetime)) return
     this.#lifetimes.set(lifetime, sent)
     sent.route = lifetime.scope.route

@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks'
 import { EventEmitter, once } from 'node:events'
+import http from 'node:http'
 import http2 from 'node:http2'
 import net from 'node:net'
 import Fastify, { type FastifyInstance } from 'fastify'
@@ -211,6 +212,25 @@ t.test('objects without a request emit as before, and a server whose classes are
     reply.emit('event', 'of the reply')
     t.same(seen, ['of the request', 'of the reply'])
     t.same(Object.getOwnPropertySymbols(server), [])
+  }
+})
+
+t.test('a server keeps the classes that an application gave to it: their constructors and methods are called', async (t) => {
+  class ByClass extends http.IncomingMessage { made = 'by a class' }
+  function ByFunction (this: http.IncomingMessage, socket: net.Socket): void {
+    Reflect.apply(http.IncomingMessage, this, [socket])
+    Object.assign(this, { made: 'by a function' })
+  }
+  Object.setPrototypeOf(ByFunction.prototype, http.IncomingMessage.prototype)
+  for (const [IncomingMessage, made] of [[ByClass, 'by a class'], [ByFunction as never, 'by a function']] as const) {
+    const app = Fastify({ serverFactory: (handler) => http.createServer({ IncomingMessage: IncomingMessage as typeof ByClass }, handler) })
+    await app.register(ctx.plugin)
+    app.get('/', async ({ raw }) => [raw instanceof IncomingMessage, raw.constructor === IncomingMessage, (raw as ByClass).made, ctx.get('tenant')])
+    const { port } = await listen(t, app)
+    for (let i = 0; i < 3; i++) {
+      const answer = await fetch(`http://127.0.0.1:${port}/`, { headers: { 'x-tenant-id': 'A' } })
+      t.same(await answer.json(), [true, true, made, 'A'])
+    }
   }
 })
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { replaceMethod } from '../../../lib/patches/replace-method.ts'
+import { isReplacing, markReplacing, replaceMethod } from '../../../lib/patches/replace-method.ts'
 
 t.test('an own or inherited method is replaced by one of the same name and length, and restored', async (t) => {
   class Holder { add (a: number, b: number): number { return a + b } }
@@ -22,4 +22,12 @@ t.test('a method that another tool replaced in the meantime is not restored', as
   const theirs = holder.add = (a: number) => -a
   undo()
   t.equal(holder.add, theirs)
+})
+
+t.test('a marked method is known as ours, and no property of it shows', async (t) => {
+  const method = (): void => {}
+  t.equal(isReplacing(method), false)
+  t.equal(markReplacing(method), method)
+  t.equal(isReplacing(method), true)
+  t.same(Reflect.ownKeys(method), ['length', 'name'])
 })
