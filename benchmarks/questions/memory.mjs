@@ -22,6 +22,7 @@ export default {
   mostRounds: 1,
   mostSets: 1,
   cases: ['held by a waiting request', 'allocated by a request'],
+  quickCases: ['held by a waiting request'],
   variants: ['bare', 'bare again', 'als.run by hand', 'request-context', 'fastify-ctx'],
   goals: [
     { of: 'fastify-ctx', over: 'bare', atMost: 1000, cases: ['held by a waiting request'], why: 'Besides the values, a scope keeps what it needs to end after all work of its request.' },
