@@ -327,6 +327,9 @@ export class Scope {
    */
   end (last: (scope: Scope) => void): void {
     if (this.ended) return
+    this.last = last
+    // Most requests have no scope below.
+    if ((this.children ?? this.usedLast ?? this.settledBelow) === undefined) return this.endOne(last)
     const scopes: Scope[] = [this]
     for (const scope of scopes) scopes.push(...scope.eachChild())
     for (let scope = this.usedLast; scope?.unlinked === true; scope = scope.parent) scopes.push(scope)
@@ -334,7 +337,6 @@ export class Scope {
     for (const scope of this.settledBelow ?? []) scopes.push(scope)
     this.usedLast = undefined
     this.settledBelow = undefined
-    this.last = last
     for (const scope of scopes.reverse()) if (!scope.ended) scope.endOne(last)
   }
 
