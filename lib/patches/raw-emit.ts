@@ -26,7 +26,7 @@ function isHeard (raw: Raw, base: Raw, event: string | symbol): boolean {
 /** The `emit` of a request's object, by the one that it replaces. The three functions do the same for different objects, because a function that sees objects of only one kind is much faster. */
 export function emittingRequest (base: Raw): Emit {
   return markReplacing(function emit (this: Raw, ...args) {
-    const [event] = args
+    const event = args[0]
     // A request also closes when its body has been read. Only an aborted one has ended.
     const ends = event === 'close' && (this as IncomingMessage).aborted
     const heard = isHeard(this, base, event)
@@ -45,7 +45,7 @@ export function emittingRequest (base: Raw): Emit {
 /** The same for a response of HTTP/1. */
 export function emittingReply (base: Raw): Emit {
   return markReplacing(function emit (this: Raw, ...args) {
-    const [event] = args
+    const event = args[0]
     const heard = isHeard(this, base, event)
     if (!heard && event !== 'close' && event !== 'finish') return false
     const lifetime = lifetimeOfResponse(this)
