@@ -43,21 +43,43 @@ export const requestLoggers = {
     const controller = logController(instance)
     // Fastify 5.0 to 5.9 has none: loggers are tied when the scope opens.
     if (controller === undefined || pinoSymbols(instance.log) === undefined) return () => {}
-    const undo = [
-      replaceMethod(controller, 'incomingRequest', (before) => function (this: unknown, ...args: [FastifyRequest, ...unknown[]]) {
-        const { server, log, raw } = args[0]
-        if (isWithin(instance, server)) tieLogger(log, server.log, raw, undefined)
-        return before.apply(this, args)
-      }),
-      replaceMethod(controller, 'serviceUnavailable', (before) => function (this: unknown, ...args: unknown[]) {
-        return enter(undefined, () => before.apply(this, args) as unknown)
-      })
-    ]
-    return () => { for (const revert of undo) revert() }
+    const { instances, undo } = controllers.get(controller) ?? replaceIn(controller)
+    instances.add(instance)
+    return () => {
+      instances.delete(instance)
+      if (instances.size > 0) return
+      controllers.delete(controller)
+      for (const revert of undo) revert()
+    }
   }
 }
 
-/** Whether the hooks of an instance apply in another one. */
+/** The log controllers with our methods: for which instances, and how that is undone. Applications may share one, and so do the plugins of an application. */
+const controllers = new WeakMap<object, { readonly instances: Set<object>, readonly undo: ReadonlyArray<() => void> }>()
+
+function replaceIn (controller: object): { readonly instances: Set<object>, readonly undo: ReadonlyArray<() => void> } {
+  const instances = new Set<object>()
+  const undo = [
+    replaceMethod(controller, 'incomingRequest', (before) => function (this: unknown, ...args: [FastifyRequest, ...unknown[]]) {
+      const { server, log, raw } = args[0]
+      if (isWithinOne(instances, server)) tieLogger(log, server.log, raw, undefined)
+      return before.apply(this, args)
+    }),
+    replaceMethod(controller, 'serviceUnavailable', (before) => function (this: unknown, ...args: unknown[]) {
+      return enter(undefined, () => before.apply(this, args) as unknown)
+    })
+  ]
+  const replaced = { instances, undo }
+  controllers.set(controller, replaced)
+  return replaced
+}
+
+/** Whether the hooks of one of these instances apply in another one. */
+function isWithinOne (instances: Iterable<object>, other: object): boolean {
+  for (const instance of instances) if (isWithin(instance, other)) return true
+  return false
+}
+
 function isWithin (instance: object, other: object): boolean {
   return instance === other || Object.prototype.isPrototypeOf.call(instance, other)
 }

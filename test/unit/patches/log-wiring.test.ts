@@ -2,6 +2,7 @@ import Fastify, * as fastify from 'fastify'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import t from 'tap'
+import { createContext, key } from '../../../lib/index.ts'
 import { tieOf } from '../../../lib/logging/request-logger.ts'
 import { logController } from '../../../lib/patches/fastify-internals.ts'
 import { logLines, requestLoggers } from '../../../lib/patches/log-wiring.ts'
@@ -66,5 +67,35 @@ if (fastifyHas('LogController')) {
     t.same(seen, [controller, 2, true])
     ;(controller as unknown as { serviceUnavailable: (...args: unknown[]) => void }).serviceUnavailable(app.log, app)
     t.same(seen.slice(3), [controller, 2])
+  })
+
+  t.test('a log controller of several applications is restored when the last of them closes, in any order', async (t) => {
+    for (const order of [[0, 1], [1, 0]]) {
+      const controller = new fastify.LogController()
+      const before = Reflect.ownKeys(controller)
+      const streams = [new Lines(t), new Lines(t)]
+      const apps: FastifyInstance[] = streams.map((stream) => Fastify({ logger: { stream }, logController: controller }))
+      const tied: boolean[] = []
+      for (const app of apps) app.get('/', async ({ log, raw }) => { tied.push(tieOf(log as object)?.raw === raw) })
+      const undo = apps.map((app) => requestLoggers.install(app))
+      undo[order[0]!]!()
+      for (const at of order) await apps[at]!.inject('/')
+      t.same(tied, [false, true], 'the one that is left is still tied')
+      undo[order[1]!]!()
+      t.same(Reflect.ownKeys(controller), before)
+    }
+  })
+
+  t.test('the log controller of an application in which two plugins have a context each is restored at close', async (t) => {
+    const app: FastifyInstance = Fastify({ logger: { stream: new Lines(t) } })
+    const before = Reflect.ownKeys(logController(app)!)
+    for (const seed of ['A', 'B']) {
+      const ctx = createContext({ tenant: key<string>({ seed: () => seed, log: true }) })
+      await app.register(async (child) => { await child.register(ctx.plugin) })
+    }
+    await app.ready()
+    t.not(Reflect.ownKeys(logController(app)!).length, before.length)
+    await app.close()
+    t.same(Reflect.ownKeys(logController(app)!), before)
   })
 }
