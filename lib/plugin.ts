@@ -15,20 +15,19 @@ import { attributeWriter } from './logging/fields.ts'
 import type { ContextDefinition } from './lifecycle/context-definition.ts'
 import { checkIdHeader } from './config/key-policies.ts'
 import { DEFAULT_HEADER, isChecked, isCounter, idPattern, requestIds, responseHeader, type RequestIdOptions, type RequestIds } from './config/request-id.ts'
-import { lifetimeOf, type Carrying } from './lifecycle/carrier.ts'
+import { decorateCtx } from './request/decorate-ctx.ts'
 import { openOnRequest } from './request/open-scope.ts'
 import { addPublicHooks, addRouteHooks } from './request/public-hooks.ts'
 import { checkRoutes } from './request/required-keys.ts'
 import { refuseUncovered } from './request/uncovered-routes.ts'
 import type { Registration, Scope } from './scope/scope.ts'
 import { CREATE_OPTIONS, type LateOptions } from './config/options.ts'
-import { scopeOf } from './scope/lookup.ts'
 import { checkRequestContext } from './scope/copies.ts'
 import { registrationsOf } from './scope/registrations.ts'
 import { currentScope } from './scope/storage.ts'
 import { Stores } from './scope/stores.ts'
 import type { ContextValues, RequestValues, RequiredKeys, ValueOf, WritableKeyOf } from './types.ts'
-import { kLifetime, kRegistered } from './common/symbols.ts'
+import { kRegistered } from './common/symbols.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -115,15 +114,7 @@ function register (definition: ContextDefinition, instance: Registered, given: C
   const { header, pattern, generate } = requestId
   if (registered === undefined || (header ?? pattern ?? generate) !== undefined) instance.setGenReqId(ids)
   if (!instance.hasRequestDecorator('ctx')) {
-    const access = requestContextOf(definition, policy.names, definition.keys === undefined)
-    // Fastify sets each such property on each request, so there is one.
-    instance.decorateRequest(kLifetime, null)
-    instance.decorateRequest('ctx', {
-      getter (this: Carrying) {
-        const known = this[kLifetime]?.accessor
-        return (known?.definition === definition ? known.access : accessOf(this, definition, access)) as RequestContext<RequestValues>
-      }
-    })
+    decorateCtx(instance, definition, requestContextOf(definition, policy.names, definition.keys === undefined))
     checkRoutes(instance, definition, policy)
     refuseUncovered(instance, (instance: Registered) => instance[kRegistered] !== undefined)
   }
@@ -182,16 +173,6 @@ function closeAfterWork (instance: Closing, definition: ContextDefinition, regis
     definition.unregister(registration)
     for (const revert of undo.reverse()) revert()
   })
-}
-
-/** Creates the `ctx` of a request when it is first read. */
-function accessOf (request: Carrying, definition: ContextDefinition, make: (root: Scope | undefined) => object): object {
-  const lifetime = lifetimeOf(request)
-  const root = scopeOf(definition, lifetime?.scope)
-  const access = make(root)
-  // Before the scope opens it belongs to none, and is not kept.
-  if (root !== undefined) lifetime!.accessor = { definition, access }
-  return access
 }
 
 /** `fastify.requestContext` and `request.requestContext`, as in `@fastify/request-context`. */

@@ -46,12 +46,12 @@ export function lifetimeOfResponse (response: Response): RequestLifetime | undef
 /** Attaches a lifetime to the objects of a request. */
 export function setLifetime (request: Carrying, { raw }: FastifyReply, lifetime: RequestLifetime): void {
   request[kLifetime] = lifetime
-  carry(request.raw, lifetime)
+  attachTo(request.raw, lifetime)
   // A framework may have given one of them another partner.
-  if (lifetimeOfResponse(raw) !== lifetime) carry(raw, lifetime)
+  if (lifetimeOfResponse(raw) !== lifetime) attachTo(raw, lifetime)
 }
 
-function carry (raw: object, lifetime: RequestLifetime): void {
+function attachTo (raw: object, lifetime: RequestLifetime): void {
   // eslint-disable-next-line no-new -- the field is the whole effect
   new Carrier(raw, lifetime)
 }
