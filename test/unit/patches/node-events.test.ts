@@ -173,11 +173,15 @@ t.test('an emit that another tool installed before is called, and the values are
     return ctx.get('tenant')
   })
   const { port } = await listen(t, app)
-  t.match(await exchange(port, 'GET / HTTP/1.1\r\nhost: x\r\nx-tenant-id: acme\r\nconnection: close\r\n\r\n'), /acme$/)
-  await turns()
-  t.ok(emitted.includes('reply close'))
-  t.ok(emitted.includes('request end'))
-  t.equal(held(), false)
+  // The objects of the second request are of our classes, too.
+  for (let i = 0; i < 2; i++) {
+    emitted.length = 0
+    t.match(await exchange(port, 'GET / HTTP/1.1\r\nhost: x\r\nx-tenant-id: acme\r\nconnection: close\r\n\r\n'), /acme$/)
+    await turns()
+    t.ok(emitted.includes('reply close'))
+    t.ok(emitted.includes('request end'))
+    t.equal(held(), false)
+  }
 })
 
 t.test('two requests that emit each other\'s events keep their own scopes', async (t) => {
