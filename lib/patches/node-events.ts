@@ -59,9 +59,8 @@ function hide (object: object, name: string, method: (...args: any[]) => unknown
 /** Node's classes for the objects of a request, and our subclasses of them. */
 type RawClass = (new (...args: any[]) => Raw) & { readonly prototype: Raw }
 
-/** Our prototypes by the original ones, and the set of ours. */
+/** Our prototypes by the original ones. */
 const derived = new WeakMap<object, Raw>()
-const ours = new WeakSet<object>()
 
 /**
  * Makes the events of Node's two objects for a request reach their listeners in its scope, and its end be noticed. The
@@ -86,7 +85,7 @@ export const rawEvents = {
     if (isReplacing(request.emit) && isReplacing(reply.emit)) return undefined
     const http2 = request.httpVersionMajor === 2
     const server = http2 ? undefined : (request.socket as { readonly server?: object } | undefined)?.server
-    const undo = server === undefined || ours.has(Object.getPrototypeOf(request) as object) ? undefined : replaceClasses(server)
+    const undo = server === undefined || isReplacing((Object.getPrototypeOf(request) as Raw).emit) ? undefined : replaceClasses(server)
     emitOn(request, emittingRequest)
     emitOn(reply, http2 ? emittingHttp2Reply : emittingReply)
     return undo
@@ -104,12 +103,11 @@ function emitOn (raw: Raw, emitting: (base: Raw) => Emit): void {
   // If an APM gave it its own `emit`, keep that.
   if (Object.hasOwn(raw, 'emit')) raw.emit = emitting({ emit: raw.emit } as Raw)
   const prototype = Object.getPrototypeOf(raw) as Raw
-  if (ours.has(prototype)) return
+  if (isReplacing(prototype.emit)) return
   let below = derived.get(prototype)
   if (below === undefined) {
     below = Object.create(prototype, { emit: { value: emitting(prototype), writable: true, enumerable: true, configurable: true } }) as Raw
     derived.set(prototype, below)
-    ours.add(below)
   }
   Object.setPrototypeOf(raw, below)
 }
@@ -124,7 +122,6 @@ function replaceClass (server: object, description: string, emitting: (base: Raw
   Object.defineProperty(Ours, 'name', { value: Node.name })
   Object.defineProperty(Ours.prototype, 'constructor', { value: Node })
   Object.defineProperty(Ours.prototype, 'emit', { value: emitting(Node.prototype), writable: true, enumerable: true, configurable: true })
-  ours.add(Ours.prototype)
   classes[symbol] = Ours
   undo.push(() => { if (classes[symbol] === Ours) classes[symbol] = Node })
 }
