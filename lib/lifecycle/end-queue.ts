@@ -1,12 +1,13 @@
+import { scheduler } from 'node:timers/promises'
+
 /** Something to check after the current turn of the event loop. */
 export interface Ending { tryToEnd (): void }
 
 // Read when the module loads, so that a test runner which fakes the timers later does not stop the ends of requests.
 const nextTurn = setImmediate
-const now = performance.now.bind(performance)
 
-/** After this many milliseconds without the next turn, it is assumed never to come. */
-const PATIENCE = 100
+/** After this many seconds without the next turn, there may be none: if timers were faked before the module loads, nothing calls back. */
+const PATIENCE = 0.1
 
 /**
  * Collects what may end in one turn and checks it in the next, so that other listeners of the same event, and code that awaits it,
@@ -14,6 +15,7 @@ const PATIENCE = 100
  */
 export class EndQueue {
   private waiting: Ending[] = []
+  /** By the clock of `process.uptime()`, which test runners do not fake. */
   private armedAt = 0
   private readonly schedule: (callback: () => void) => unknown
 
@@ -40,15 +42,18 @@ export class EndQueue {
   add (ending: Ending): void {
     const count = this.waiting.push(ending)
     if (count === 1) this.arm()
-    // If timers were faked when the module was loaded, no turn comes, and the next requests do the work.
-    else if ((count & 15) === 0 && now() - this.armedAt > PATIENCE) {
-      this.drain()
-    }
+    else if ((count & 15) === 0 && process.uptime() - this.armedAt > PATIENCE) this.armOtherwise()
   }
 
   private arm (): void {
-    this.armedAt = now()
+    this.armedAt = process.uptime()
     this.schedule(this.drain)
+  }
+
+  /** Also in the next turn, never in this one, which may only take long: work that goes on in it still needs its values. */
+  private armOtherwise (): void {
+    this.armedAt = process.uptime()
+    scheduler.yield().then(this.drain)
   }
 }
 

@@ -11,7 +11,7 @@ export type Emit = EventEmitter['emit']
 /** One of Node's objects for a request. */
 export type Raw = EventEmitter
 
-const plainEmit = EventEmitter.prototype.emit
+const { emit: plainEmit, listenerCount } = EventEmitter.prototype
 
 /** Emits as a function of its own, so that a storage calls it without a closure. */
 export function emitNow (emitter: EventEmitter, emit: Emit, args: Parameters<Emit>): boolean {
@@ -20,7 +20,7 @@ export function emitNow (emitter: EventEmitter, emit: Emit, args: Parameters<Emi
 
 /** Whether an event has listeners, so that emitting it does something. An error must reach Node, and an `emit` that another tool installed sees every event. */
 function isHeard (raw: Raw, base: Raw, event: string | symbol): boolean {
-  return event === 'error' || base.emit !== plainEmit || raw.listenerCount(event) > 0
+  return event === 'error' || base.emit !== plainEmit || listenerCount.call(raw, event) > 0
 }
 
 /** The `emit` of a request's object, by the one that it replaces. The three functions do the same for different objects, because a function that sees objects of only one kind is much faster. */

@@ -97,6 +97,12 @@ export function warnings (t: Tap, code: string | undefined): Error[] {
   return seen
 }
 
+/** Keeps this turn of the event loop busy. */
+export function block (milliseconds: number): void {
+  const until = performance.now() + milliseconds
+  while (performance.now() < until);
+}
+
 /** Waits for microtasks, immediates and the events of closed sockets. */
 export async function turns (count = 3): Promise<void> {
   for (let i = 0; i < count; i++) await new Promise((resolve) => { setImmediate(resolve) })

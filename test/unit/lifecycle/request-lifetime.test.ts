@@ -10,7 +10,7 @@ import { createGzip } from 'node:zlib'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import t from 'tap'
 import { createContext, key } from '../../../lib/index.ts'
-import { exchange, fastifyHas, gate, listen, turns, type Tap } from '../../support/support.ts'
+import { block, exchange, fastifyHas, gate, listen, turns, type Tap } from '../../support/support.ts'
 
 /** An application, and a function that reports whether the values of its last request still exist. */
 async function setting (t: Tap, routes: (app: FastifyInstance, ctx: ReturnType<typeof makeContext>) => void): Promise<{ readonly port: number, readonly url: string, readonly held: () => boolean }> {
@@ -446,6 +446,29 @@ t.test('a test runner\'s fake timers during a request do not prevent its end, no
   await (await fetch(url)).text()
   await turns(5)
   t.equal(ends, 3)
+})
+
+t.test('onResponse hooks of many requests have the values, although all go on in one turn that takes long', async (t) => {
+  const count = 40
+  const held: Array<() => void> = []
+  const all = gate()
+  const seen: unknown[] = []
+  const { port } = await setting(t, (app, ctx) => {
+    app.addHook('onResponse', (_request, _reply, done) => {
+      if (held.push(done) === count) all.open()
+    })
+    app.addHook('onResponse', async () => { seen.push(ctx.get('tenant')) })
+    app.get('/', async () => 'ok')
+  })
+  await Promise.all(Array.from({ length: count }, () => exchange(port, 'GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')))
+  await all.promise
+  await turns()
+  for (const [i, done] of held.entries()) {
+    done()
+    if (i === 0) block(150)
+  }
+  await turns()
+  t.same(seen, Array(count).fill('acme'))
 })
 
 t.test('a hijacked reply lasts until it is ended', async (t) => {
