@@ -126,10 +126,16 @@ export async function drain (registration: Registration, until: number, closer: 
   }
 }
 
-/** Ends the requests that are done, which starts their `onEnd` callbacks and `after` work, and returns what is pending. */
+/** Ends the requests of this application that are done, which starts their `onEnd` callbacks and `after` work, and returns what is pending. */
 function nextPending (registration: Registration, closer: Scope | undefined): Pending[] {
-  endings.drain()
+  endings.drain(({ scope }) => isOpenedFor(registration, scope))
   return pendingOthers(registration, closer)
+}
+
+/** Whether a scope of a request, or one around it, was opened in this application. */
+function isOpenedFor (registration: Registration, scope: Scope | undefined): boolean {
+  while (scope !== undefined && scope.registration !== registration) scope = scope.enclosing
+  return scope !== undefined
 }
 
 /** Logs the work that is still pending when the application closes. */

@@ -1,4 +1,5 @@
 import { scheduler } from 'node:timers/promises'
+import type { Lifetime } from '../scope/scope.ts'
 
 /** Something to check after the current turn of the event loop. */
 export interface Ending { tryToEnd (): void }
@@ -13,25 +14,11 @@ const PATIENCE = 0.1
  * Collects what may end in one turn and checks it in the next, so that other listeners of the same event, and code that awaits it,
  * still find the values. One callback serves all of them.
  */
-export class EndQueue {
-  private waiting: Ending[] = []
+export class EndQueue<E extends Ending> {
+  private waiting: E[] = []
   /** By the clock of `process.uptime()`, which test runners do not fake. */
   private armedAt = 0
   private readonly schedule: (callback: () => void) => unknown
-
-  /** Checks all of them now. */
-  readonly drain = (): void => {
-    const endings = this.waiting
-    this.waiting = []
-    for (const ending of endings) {
-      try {
-        ending.tryToEnd()
-      } catch (error) {
-        // The ends of other requests must not depend on it. It is reported like any error of a callback.
-        queueMicrotask(() => { throw error })
-      }
-    }
-  }
 
   /** @param schedule calls a function in the next turn */
   constructor (schedule: (callback: () => void) => unknown = nextTurn) {
@@ -39,23 +26,47 @@ export class EndQueue {
   }
 
   /** Checks something in the next turn. */
-  add (ending: Ending): void {
+  add (ending: E): void {
     const count = this.waiting.push(ending)
     if (count === 1) this.arm()
     else if ((count & 15) === 0 && process.uptime() - this.armedAt > PATIENCE) this.armOtherwise()
   }
 
+  /** Checks those that match now. The others wait for their turn. */
+  drain (matches: (ending: E) => boolean): void {
+    const endings = this.waiting.filter(matches)
+    this.waiting = this.waiting.filter((ending) => !matches(ending))
+    endAll(endings)
+  }
+
+  private readonly drainAll = (): void => {
+    const endings = this.waiting
+    this.waiting = []
+    endAll(endings)
+  }
+
   private arm (): void {
     this.armedAt = process.uptime()
-    this.schedule(this.drain)
+    this.schedule(this.drainAll)
   }
 
   /** Also in the next turn, never in this one, which may only take long: work that goes on in it still needs its values. */
   private armOtherwise (): void {
     this.armedAt = process.uptime()
-    scheduler.yield().then(this.drain)
+    scheduler.yield().then(this.drainAll)
+  }
+}
+
+function endAll (endings: readonly Ending[]): void {
+  for (const ending of endings) {
+    try {
+      ending.tryToEnd()
+    } catch (error) {
+      // The ends of other requests must not depend on it. It is reported like any error of a callback.
+      queueMicrotask(() => { throw error })
+    }
   }
 }
 
 /** The queue of the process. */
-export const endings = new EndQueue()
+export const endings = new EndQueue<Ending & Lifetime>()

@@ -14,15 +14,19 @@ t.test('ends added in one turn run in the next, in one callback', async (t) => {
   t.equal(scheduled, 2)
 })
 
-t.test('drain() runs all waiting ends at once, and each only once', async (t) => {
+t.test('drain() runs those that match at once, the others in the next turn, and each only once', async (t) => {
   const seen: string[] = []
-  const queue = new EndQueue()
-  queue.add({ tryToEnd () { seen.push('first') } })
-  queue.drain()
-  t.same(seen, ['first'])
-  queue.add({ tryToEnd () { seen.push('second') } })
+  const queue = new EndQueue<{ name: string, tryToEnd: () => void }>()
+  const add = (name: string): void => { queue.add({ name, tryToEnd () { seen.push(name) } }) }
+  add('first')
+  add('second')
+  queue.drain(({ name }) => name === 'second')
+  t.same(seen, ['second'])
+  add('third')
   await turns()
-  t.same(seen, ['first', 'second'])
+  t.same(seen, ['second', 'first', 'third'])
+  queue.drain(() => true)
+  t.equal(seen.length, 3)
 })
 
 t.test('if the next turn never comes, as with fake timers, a later add runs the overdue ends', async (t) => {

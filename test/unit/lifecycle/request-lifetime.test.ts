@@ -104,6 +104,31 @@ t.test('a listener for the end of the response or request has the values until t
   }
 })
 
+t.test('another application that closes in the turn in which a request ends takes no value from it', async (t) => {
+  const other = Fastify()
+  const otherCtx = makeContext()
+  await other.register(otherCtx.plugin)
+  other.get('/', async () => 'ok')
+  await other.inject('/')
+  const seen: unknown[] = []
+  const over = gate()
+  const { port, held } = await setting(t, (app, ctx) => {
+    app.get('/', async (_request, reply) => {
+      reply.raw.once('close', async () => {
+        await other.close()
+        seen.push(ctx.get('tenant'))
+        over.open()
+      })
+      return 'ok'
+    })
+  })
+  await exchange(port, 'GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n')
+  await over.promise
+  t.same(seen, ['acme'])
+  await turns()
+  t.equal(held(), false)
+})
+
 t.test('an onResponse hook registered before the plugin also has the values', async (t) => {
   const seen: unknown[] = []
   const done = gate()
