@@ -7,8 +7,8 @@ export interface Ending { tryToEnd (): void }
 // Read when the module loads, so that a test runner which fakes the timers later does not stop the ends of requests.
 const nextTurn = setImmediate
 
-/** After this many seconds without the next turn, there may be none: if timers were faked before the module loads, nothing calls back. */
-const PATIENCE = 0.1
+/** With so many waiting, the next turn is asked for once more. */
+const MANY = 16
 
 /**
  * Collects what may end in one turn and checks it in the next, so that other listeners of the same event, and code that awaits it,
@@ -16,8 +16,6 @@ const PATIENCE = 0.1
  */
 export class EndQueue<E extends Ending> {
   private waiting: E[] = []
-  /** By the clock of `process.uptime()`, which test runners do not fake. */
-  private armedAt = 0
   private readonly schedule: (callback: () => void) => unknown
 
   /** @param schedule calls a function in the next turn */
@@ -28,8 +26,9 @@ export class EndQueue<E extends Ending> {
   /** Checks something in the next turn. */
   add (ending: E): void {
     const count = this.waiting.push(ending)
-    if (count === 1) this.arm()
-    else if ((count & 15) === 0 && process.uptime() - this.armedAt > PATIENCE) this.armOtherwise()
+    if (count === 1) this.schedule(this.drainAll)
+    // If timers were faked before the module loads, nothing calls back. No test runner fakes this one.
+    else if (count % MANY === 0) scheduler.yield().then(this.drainAll)
   }
 
   /** Checks those that match now. The others wait for their turn. */
@@ -43,17 +42,6 @@ export class EndQueue<E extends Ending> {
     const endings = this.waiting
     this.waiting = []
     endAll(endings)
-  }
-
-  private arm (): void {
-    this.armedAt = process.uptime()
-    this.schedule(this.drainAll)
-  }
-
-  /** Also in the next turn, never in this one, which may only take long: work that goes on in it still needs its values. */
-  private armOtherwise (): void {
-    this.armedAt = process.uptime()
-    scheduler.yield().then(this.drainAll)
   }
 }
 
