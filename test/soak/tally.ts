@@ -10,10 +10,10 @@ const ID = /"reqId":"canary-(\d+)-id"/
 /** The message of our log lines: the request, and the canary names of its tenant and user; `-` if it may have none yet. */
 const LOOK = /^look (\d+) (\S+) (\S+)/
 
-/** The maximum number of reported faults. */
+/** The maximum number of reported faults of each kind. */
 const TOLD = 20
 
-/** Compares every observation with the request that it must belong to. Keeps only counts and the first faults, because a soak must not grow. */
+/** Compares every observation with the request that it must belong to. Keeps only counts and the first faults of each kind, because a soak must not grow. */
 export class Tally {
   /** How many checks were made. `excused` counts values that the end of their scope had removed. */
   readonly seen = { values: 0, lines: 0, headers: 0, answers: 0, excused: 0 }
@@ -79,7 +79,7 @@ export class Tally {
 
   find (wrong: Wrong, what: string): void {
     this.wrong[wrong]++
-    if (this.told.length < TOLD) this.told.push(`${wrong}: ${what}`)
+    if (this.wrong[wrong] <= TOLD) this.told.push(`${wrong}: ${what}`)
   }
 
   end (shape: string): void {
