@@ -1,6 +1,7 @@
 import { scopeOfStore, type Lifetime, type Scope, type Store } from '../scope/scope.ts'
 import { currentStore, enter } from '../scope/storage.ts'
 import { contains, lifetimeAround } from '../scope/lookup.ts'
+import { isStarting } from './run.ts'
 
 /**
  * Decides in which store a request continues. Re-entry replaces a store that is missing or belongs to another request. A scope
@@ -25,13 +26,30 @@ export function resumeWithin<A extends unknown[], R> (lifetime: Lifetime, fn: (.
   return fn(...args)
 }
 
+/** The scopes that were opened in the function of a hook as far as it has run, by their numbers: above `since`, up to `until`. */
+export interface HookSpan {
+  readonly since: number
+  /** `Infinity` as long as nothing else of the request may open scopes. */
+  readonly until: number
+}
+
 /**
- * The same for the callback of a hook. A scope that is older than the call of the hook was not opened in it on purpose. It came
- * with the code that calls back, such as a pool, from other work of this request.
+ * The same for the callback of a hook. A scope that was not opened in the hook came with the code that calls back, such as a
+ * pool, from other work of this request.
  */
-export function resumeHook<A extends unknown[], R> (lifetime: Lifetime, since: number, fn: (...args: A) => R, ...args: A): R {
+export function resumeHook<A extends unknown[], R> (lifetime: Lifetime, span: HookSpan, fn: (...args: A) => R, ...args: A): R {
+  return cameAlong(lifetime, span) ? enter(lifetime.current, fn, ...args) : resumeWithin(lifetime, fn, ...args)
+}
+
+/** The same for the callback of a hook that runs next to the request, which does not continue where the hook calls back. */
+export function resumeAside<A extends unknown[], R> (lifetime: Lifetime, span: HookSpan, fn: (...args: A) => R, ...args: A): R {
+  return cameAlong(lifetime, span) ? enter(lifetime.current, fn, ...args) : callWithin(lifetime, fn, ...args)
+}
+
+function cameAlong ({ current }: Lifetime, { since, until }: HookSpan): boolean {
   const scope = scopeOfStore(currentStore())
-  return scope !== undefined && scope.number <= since && scope.store !== lifetime.current ? enter(lifetime.current, fn, ...args) : resumeWithin(lifetime, fn, ...args)
+  if (scope === undefined || scope.store === current) return false
+  return scope.number <= since || (scope.number > until && !isStarting(scope))
 }
 
 /** Whether this store belongs to the request and is not around the scope in which the request continues. */

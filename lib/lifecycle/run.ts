@@ -95,15 +95,27 @@ export function beginRun (scope: Scope, fn: () => unknown, options: RunOptions |
   else tallyOf(scope.definition)?.begin(scope)
 }
 
+/** The innermost scope whose function has been called and has not returned, not even a promise. */
+let starting: Scope | undefined
+
+/** Whether the function of a scope has not returned yet, so that this code is called by it. */
+export function isStarting (scope: Scope): boolean {
+  return scope === starting
+}
+
 /** Calls `fn`, then ends its scope. Called in the scope, because Node.js reports an unhandled rejection in the scope in which its promise was made. */
 export function finishing<R> (scope: Scope, fn: () => R): R {
   let result: R
+  const around = starting
+  starting = scope
   try {
     result = fn()
   } catch (error) {
     noteFailure(error, scope)
     finish(scope)
     throw error
+  } finally {
+    starting = around
   }
   // Other thenables are returned unchanged, because a query that nobody awaits must not be sent.
   if (!(result instanceof Promise)) {

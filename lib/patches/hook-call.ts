@@ -1,5 +1,7 @@
-import { resumeWithin } from '../lifecycle/reentry.ts'
+import type { HookSpan } from '../lifecycle/reentry.ts'
 import type { RequestLifetime } from '../lifecycle/request-lifetime.ts'
+import { lastOpened } from '../scope/scope.ts'
+import { enter } from '../scope/storage.ts'
 import { watchStream } from './streams.ts'
 
 type Hook = (...args: any[]) => unknown
@@ -8,7 +10,9 @@ type Hook = (...args: any[]) => unknown
  * One call of a hook. The end of the request waits until it calls `done`, or until its promise settles. Like Fastify, this looks at
  * the result of a hook, not at its length, because an APM's wrapper has length 0.
  */
-export class HookCall {
+export class HookCall implements HookSpan {
+  readonly since = lastOpened()
+  until = Infinity
   private open = true
   private readonly lifetime: RequestLifetime
   private readonly isBeforeHandler: boolean
@@ -31,6 +35,8 @@ export class HookCall {
 
   /** Returns to Fastify what the hook returned, or a wrapper of it. */
   returned (result: unknown, sends = false): unknown {
+    // A handler may be working that opens scopes, too.
+    if (!this.isBeforeHandler) this.until = lastOpened()
     if (!isThenable(result)) return result
     const settling = new Settling(this.lifetime, result, sends)
     this.settle()
@@ -67,7 +73,7 @@ export class Settling {
     const settle = (callback: Hook, value: unknown): unknown => {
       if (open) lifetime.release()
       open = false
-      return resumeWithin(lifetime, callback, value)
+      return enter(lifetime.current, callback, value)
     }
     return this.result.then((value) => {
       if (this.sends) watchStream(value, lifetime)

@@ -1,7 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { hasNotFoundContext, notFoundContext, wrappedErrorHandlers, type RouteContext } from './fastify-internals.ts'
-import { callWithin, resumeHook } from '../lifecycle/reentry.ts'
-import { lastOpened } from '../scope/scope.ts'
+import { callWithin, resumeAside, resumeHook } from '../lifecycle/reentry.ts'
 import { lifetimeOf } from '../lifecycle/carrier.ts'
 import { BEFORE_HANDLER } from '../lifecycle/rest-of-request.ts'
 import { HookCall, isThenable, Settling } from './hook-call.ts'
@@ -118,10 +117,9 @@ function wrapPlain (hook: Hook, name: string): Hook {
     const lifetime = lifetimeOf(request)
     if (lifetime === undefined) return hook(request, reply, done)
     const call = new HookCall(lifetime, name, isBeforeHandler)
-    const since = lastOpened()
     function next (error?: unknown): unknown {
       call.settle()
-      return isAside ? callWithin(lifetime!, done, error) : resumeHook(lifetime!, since, done, error)
+      return isAside ? resumeAside(lifetime!, call, done, error) : resumeHook(lifetime!, call, done, error)
     }
     try {
       return call.returned(callWithin(lifetime, hook, request, reply, next))
@@ -138,11 +136,10 @@ function wrapWithPayload (hook: Hook, name: string): Hook {
     const lifetime = lifetimeOf(request)
     if (lifetime === undefined) return hook(request, reply, payload, done)
     const call = new HookCall(lifetime, name, isBeforeHandler)
-    const since = lastOpened()
     function next (error?: unknown, payload?: unknown): unknown {
       call.settle()
       if (sends) watchStream(payload, lifetime!)
-      return resumeHook(lifetime!, since, done, error, payload)
+      return resumeHook(lifetime!, call, done, error, payload)
     }
     try {
       return call.returned(callWithin(lifetime, hook, request, reply, payload, next), sends)
@@ -159,7 +156,7 @@ function wrapAbort (hook: Hook, name: string): Hook {
     const call = new HookCall(lifetime, name, false)
     function next (error?: unknown): unknown {
       call.settle()
-      return callWithin(lifetime!, done, error)
+      return resumeAside(lifetime!, call, done, error)
     }
     try {
       return call.returned(callWithin(lifetime, hook, request, next))

@@ -185,3 +185,95 @@ t.test('if unrelated work of the request calls a hook\'s done in an older run, t
   t.equal(await (await fetch(url)).text(), 'done')
   t.same(seen, ['acme', 'acme'])
 })
+
+/** A pool, whose waiting callbacks are called in the scope of its next user. */
+function pool () {
+  const waiting: Hook[] = []
+  const taken = gate()
+  return {
+    wait (callback: Hook) { waiting.push(callback); taken.open() },
+    /** Once somebody waits, works in a run of its own, and calls back everybody that waits. */
+    async work () {
+      await taken.promise
+      await ctx.run({ tenant: 'globex' }, async () => {
+        await turns()
+        for (const callback of waiting.splice(0)) callback()
+        await turns()
+      })
+    }
+  }
+}
+
+/** Hooks that run while a handler still works, and how they wait for the pool. */
+const WAITING: Record<string, (shared: ReturnType<typeof pool>, app: FastifyInstance) => void> = {
+  'a callback onResponse hook': (shared, app) => { app.addHook('onResponse', (_request, _reply, done) => { shared.wait(done) }) },
+  'a thenable of an onResponse hook': (shared, app) => { app.addHook('onResponse', (() => ({ then (resolve: Hook) { shared.wait(resolve) } })) as never) },
+  'a callback onSend hook': (shared, app) => { app.addHook('onSend', (_request, _reply, payload, done) => { shared.wait(() => { done(null, payload) }) }) },
+  'a thenable of an onSend hook': (shared, app) => { app.addHook('onSend', (() => ({ then (resolve: Hook) { shared.wait(() => { resolve(undefined) }) } })) as never) }
+}
+
+for (const [which, wait] of Object.entries(WAITING)) {
+  t.test(`${which} that a run of the handler calls back: the request does not continue in that run`, async (t) => {
+    const shared = pool()
+    const seen: unknown[] = []
+    const over = gate()
+    const { url, lines } = await setting(t, (app) => {
+      wait(shared, app)
+      app.addHook('onSend', async () => { seen.push(tenant()) })
+      app.addHook('onResponse', async () => { seen.push(tenant()) })
+      app.get('/', async (_request, reply) => {
+        reply.send('ok')
+        await shared.work()
+        seen.push(tenant())
+        over.open()
+        return reply
+      })
+    })
+    t.equal(await (await fetch(url)).text(), 'ok')
+    await over.promise
+    await turns()
+    t.same(seen, ['acme', 'acme', 'acme'])
+    t.equal(lines.one('request completed').tenant, 'acme')
+  })
+}
+
+t.test('a client leaves while a handler works in a run, which calls back an onRequestAbort and an onResponse hook: what follows is in the scope of the request', async (t) => {
+  const shared = pool()
+  const seen: Record<string, unknown> = {}
+  const [started, over] = [gate(), gate()]
+  const { url } = await setting(t, (app) => {
+    app.addHook('onRequestAbort', (_request, done) => { shared.wait(done) })
+    app.addHook('onRequestAbort', async (_request) => { seen.onRequestAbort = tenant() })
+    app.addHook('onResponse', (_request, _reply, done) => { shared.wait(done) })
+    app.addHook('onResponse', async () => { seen.onResponse = tenant() })
+    app.addHook('preSerialization', async (_request, _reply, payload) => { seen.preSerialization = tenant(); return payload })
+    app.addHook('onSend', async () => { seen.onSend = tenant(); setTimeout(over.open, 20) })
+    app.get('/', async () => {
+      started.open()
+      await shared.work()
+      seen.handler = tenant()
+      return { ok: true }
+    })
+  })
+  const client = new AbortController()
+  const answered = fetch(url, { signal: client.signal })
+  await started.promise
+  client.abort()
+  await t.rejects(answered)
+  await over.promise
+  t.equal(Object.keys(seen).length >= 4, true)
+  for (const [where, value] of Object.entries(seen)) t.equal(value, 'acme', where)
+})
+
+t.test('a hook after the handler that opens a run later, and calls done in it at once, continues in that run', async (t) => {
+  const over = gate()
+  const { url, lines } = await setting(t, (app) => {
+    app.addHook('onSend', (_request, _reply, payload, done) => { setImmediate(() => { ctx.run({ tenant: 'globex' }, () => { done(null, payload) }) }) })
+    app.addHook('onResponse', (_request, _reply, done) => { done(); over.open() })
+    app.get('/', async () => 'ok')
+  })
+  await (await fetch(url)).text()
+  await over.promise
+  await turns()
+  t.equal(lines.one('request completed').tenant, 'globex')
+})
