@@ -1,10 +1,13 @@
-import type { HookSpan } from '../lifecycle/reentry.ts'
+import { resumeWithin, type HookSpan } from '../lifecycle/reentry.ts'
 import type { RequestLifetime } from '../lifecycle/request-lifetime.ts'
 import { lastOpened } from '../scope/scope.ts'
-import { enter } from '../scope/storage.ts'
+import { currentStore, enter } from '../scope/storage.ts'
 import { watchStream } from './streams.ts'
 
 type Hook = (...args: any[]) => unknown
+
+/** How Fastify continues after a hook: in the request, or next to it. */
+type Resume = typeof resumeWithin
 
 /**
  * One call of a hook. The end of the request waits until it calls `done`, or until its promise settles. Like Fastify, this looks at
@@ -34,11 +37,11 @@ export class HookCall implements HookSpan {
   }
 
   /** Returns to Fastify what the hook returned, or a wrapper of it. */
-  returned (result: unknown, sends = false): unknown {
+  returned (result: unknown, sends = false, resume: Resume = resumeWithin): unknown {
     // A handler may be working that opens scopes, too.
     if (!this.isBeforeHandler) this.until = lastOpened()
     if (!isThenable(result)) return result
-    const settling = new Settling(this.lifetime, result, sends)
+    const settling = new Settling(this.lifetime, result, sends, resume)
     this.settle()
     return settling
   }
@@ -58,24 +61,29 @@ export class Settling {
   private readonly result: PromiseLike<unknown>
   /** Whether it may resolve to a stream to send. */
   private readonly sends: boolean
+  private readonly resume: Resume
 
-  constructor (lifetime: RequestLifetime, result: PromiseLike<unknown>, sends = false) {
+  constructor (lifetime: RequestLifetime, result: PromiseLike<unknown>, sends = false, resume: Resume = resumeWithin) {
     this.lifetime = lifetime
     this.result = result
     this.sends = sends
+    this.resume = resume
     lifetime.hold()
   }
 
   then (resolve: Hook, reject: Hook): any {
-    const { lifetime } = this
+    const { lifetime, result, resume } = this
+    // A promise calls back in the store in which its `then` is called. Other thenables may call back in a scope of other work.
+    const isPromise = result instanceof Promise
+    const store = isPromise ? undefined : currentStore()
     // A thenable that calls back twice settles once.
     let open = true
     const settle = (callback: Hook, value: unknown): unknown => {
       if (open) lifetime.release()
       open = false
-      return enter(lifetime.current, callback, value)
+      return isPromise || currentStore() === store ? resume(lifetime, callback, value) : enter(lifetime.current, callback, value)
     }
-    return this.result.then((value) => {
+    return result.then((value) => {
       if (this.sends) watchStream(value, lifetime)
       return settle(resolve, value)
     }, (error: unknown) => settle(reject, error))

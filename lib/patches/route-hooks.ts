@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { hasNotFoundContext, notFoundContext, wrappedErrorHandlers, type RouteContext } from './fastify-internals.ts'
-import { callWithin, resumeAside, resumeHook } from '../lifecycle/reentry.ts'
+import { callWithin, resumeAside, resumeHook, resumeWithin } from '../lifecycle/reentry.ts'
 import { lifetimeOf } from '../lifecycle/carrier.ts'
 import { BEFORE_HANDLER } from '../lifecycle/rest-of-request.ts'
 import { HookCall, isThenable, Settling } from './hook-call.ts'
@@ -122,7 +122,7 @@ function wrapPlain (hook: Hook, name: string): Hook {
       return isAside ? resumeAside(lifetime!, call, done, error) : resumeHook(lifetime!, call, done, error)
     }
     try {
-      return call.returned(callWithin(lifetime, hook, request, reply, next))
+      return call.returned(callWithin(lifetime, hook, request, reply, next), false, isAside ? callWithin : resumeWithin)
     } catch (error) {
       throw call.failed(error)
     }
@@ -159,7 +159,7 @@ function wrapAbort (hook: Hook, name: string): Hook {
       return resumeAside(lifetime!, call, done, error)
     }
     try {
-      return call.returned(callWithin(lifetime, hook, request, next))
+      return call.returned(callWithin(lifetime, hook, request, next), false, callWithin)
     } catch (error) {
       throw call.failed(error)
     }

@@ -265,6 +265,42 @@ t.test('a client leaves while a handler works in a run, which calls back an onRe
   for (const [where, value] of Object.entries(seen)) t.equal(value, 'acme', where)
 })
 
+for (const kind of ['onRequest', 'preValidation', 'preHandler'] as const) {
+  t.test(`a store that an async ${kind} hook enters by enterWith holds for the rest of the request, as with AsyncLocalStorage alone`, async (t) => {
+    const seen: unknown[] = []
+    const over = gate()
+    const { url } = await setting(t, (app) => {
+      app.addHook(kind, async () => {
+        asyncLocalStorage.enterWith({ tenant: 'globex' } as never)
+        await turns()
+      })
+      app.addHook('preHandler', async () => { seen.push(tenant()) })
+      app.addHook('onResponse', (_request, _reply, done) => { seen.push(tenant()); done(); over.open() })
+      app.get('/', async () => { await turns(); seen.push(tenant()); return 'ok' })
+    })
+    await fetch(url)
+    await over.promise
+    t.same(seen, ['globex', 'globex', 'globex'])
+  })
+}
+
+t.test('an onTimeout hook in its own scope does not take the request along, also with an async hook behind it', async (t) => {
+  const seen: unknown[] = []
+  const over = gate()
+  const { url } = await setting(t, (app) => {
+    app.server.setTimeout(30)
+    app.addHook('onTimeout', (_request, _reply, done) => { ctx.run({ tenant: 'globex' }, done) })
+    app.addHook('onTimeout', async () => { seen.push(tenant()); await turns() })
+    app.addHook('onTimeout', async () => { seen.push(tenant()); over.open() })
+    app.addHook('preSerialization', async (_request, _reply, payload) => { seen.push(tenant()); return payload })
+    app.get('/', async () => { await over.promise; await turns(); seen.push(tenant()); return { ok: true } })
+  })
+  await t.rejects(fetch(url))
+  await over.promise
+  await turns(9)
+  t.same(seen, ['globex', 'globex', 'acme', 'acme'])
+})
+
 t.test('a hook after the handler that opens a run later, and calls done in it at once, continues in that run', async (t) => {
   const over = gate()
   const { url, lines } = await setting(t, (app) => {
