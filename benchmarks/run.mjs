@@ -40,9 +40,9 @@ if (options.quick && options.save) throw new Error('--quick leaves out cases and
 const start = Date.now()
 const effort = {
   sets: Number(options.sets ?? (options.quick ? 1 : 2)),
-  rounds: Number(options.rounds ?? (options.quick ? 3 : 6)),
+  rounds: Number(options.rounds ?? (options.quick ? 2 : 6)),
   quick: options.quick,
-  share: Number(options.share ?? (options.quick ? 0.15 : 1)),
+  share: Number(options.share ?? (options.quick ? 0.05 : 1)),
   most: Number(options.requests ?? Infinity)
 }
 const questions = await readQuestions(options.questions?.split(','))
