@@ -33,17 +33,15 @@ export interface HookSpan {
   readonly until: number
 }
 
+/** How Fastify continues after a hook: `resumeWithin`, or `callWithin` after a hook that runs next to the request. */
+export type Resume = typeof resumeWithin
+
 /**
  * The same for the callback of a hook. A scope that was not opened in the hook came with the code that calls back, such as a
  * pool, from other work of this request.
  */
-export function resumeHook<A extends unknown[], R> (lifetime: Lifetime, span: HookSpan, fn: (...args: A) => R, ...args: A): R {
-  return cameAlong(lifetime, span) ? enter(lifetime.current, fn, ...args) : resumeWithin(lifetime, fn, ...args)
-}
-
-/** The same for the callback of a hook that runs next to the request, which does not continue where the hook calls back. */
-export function resumeAside<A extends unknown[], R> (lifetime: Lifetime, span: HookSpan, fn: (...args: A) => R, ...args: A): R {
-  return cameAlong(lifetime, span) ? enter(lifetime.current, fn, ...args) : callWithin(lifetime, fn, ...args)
+export function resumeHook<A extends unknown[], R> (lifetime: Lifetime, span: HookSpan, resume: Resume, fn: (...args: A) => R, ...args: A): R {
+  return cameAlong(lifetime, span) ? enter(lifetime.current, fn, ...args) : resume(lifetime, fn, ...args)
 }
 
 function cameAlong ({ current }: Lifetime, { since, until }: HookSpan): boolean {

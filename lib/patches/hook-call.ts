@@ -1,13 +1,10 @@
-import { resumeWithin, type HookSpan } from '../lifecycle/reentry.ts'
+import { resumeWithin, type HookSpan, type Resume } from '../lifecycle/reentry.ts'
 import type { RequestLifetime } from '../lifecycle/request-lifetime.ts'
 import { lastOpened } from '../scope/scope.ts'
 import { currentStore, enter } from '../scope/storage.ts'
 import { watchStream } from './streams.ts'
 
 type Hook = (...args: any[]) => unknown
-
-/** How Fastify continues after a hook: in the request, or next to it. */
-type Resume = typeof resumeWithin
 
 /**
  * One call of a hook. The end of the request waits until it calls `done`, or until its promise settles. Like Fastify, this looks at

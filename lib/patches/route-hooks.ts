@@ -1,6 +1,6 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { hasNotFoundContext, notFoundContext, wrappedErrorHandlers, type RouteContext } from './fastify-internals.ts'
-import { callWithin, resumeAside, resumeHook, resumeWithin } from '../lifecycle/reentry.ts'
+import { callWithin, resumeHook, resumeWithin, type Resume } from '../lifecycle/reentry.ts'
 import { lifetimeOf } from '../lifecycle/carrier.ts'
 import { BEFORE_HANDLER } from '../lifecycle/rest-of-request.ts'
 import { HookCall, isThenable, Settling } from './hook-call.ts'
@@ -111,18 +111,18 @@ export function likeOriginal<F extends Hook> (wrapper: F, original: Hook): F {
 
 function wrapPlain (hook: Hook, name: string): Hook {
   const isBeforeHandler = BEFORE_HANDLER.has(name)
-  // The request does not continue in the scope in which such a hook calls back.
-  const isAside = ASIDE.has(name)
+  // The request does not continue in the scope in which a hook next to it calls back.
+  const resume: Resume = ASIDE.has(name) ? callWithin : resumeWithin
   return (request: FastifyRequest, reply: FastifyReply, done: Hook) => {
     const lifetime = lifetimeOf(request)
     if (lifetime === undefined) return hook(request, reply, done)
     const call = new HookCall(lifetime, name, isBeforeHandler)
     function next (error?: unknown): unknown {
       call.settle()
-      return isAside ? resumeAside(lifetime!, call, done, error) : resumeHook(lifetime!, call, done, error)
+      return resumeHook(lifetime!, call, resume, done, error)
     }
     try {
-      return call.returned(callWithin(lifetime, hook, request, reply, next), false, isAside ? callWithin : resumeWithin)
+      return call.returned(callWithin(lifetime, hook, request, reply, next), false, resume)
     } catch (error) {
       throw call.failed(error)
     }
@@ -139,7 +139,7 @@ function wrapWithPayload (hook: Hook, name: string): Hook {
     function next (error?: unknown, payload?: unknown): unknown {
       call.settle()
       if (sends) watchStream(payload, lifetime!)
-      return resumeHook(lifetime!, call, done, error, payload)
+      return resumeHook(lifetime!, call, resumeWithin, done, error, payload)
     }
     try {
       return call.returned(callWithin(lifetime, hook, request, reply, payload, next), sends)
@@ -156,7 +156,7 @@ function wrapAbort (hook: Hook, name: string): Hook {
     const call = new HookCall(lifetime, name, false)
     function next (error?: unknown): unknown {
       call.settle()
-      return resumeAside(lifetime!, call, done, error)
+      return resumeHook(lifetime!, call, callWithin, done, error)
     }
     try {
       return call.returned(callWithin(lifetime, hook, request, next), false, callWithin)

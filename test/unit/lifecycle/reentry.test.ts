@@ -1,4 +1,5 @@
 import { AsyncResource } from 'node:async_hooks'
+import net from 'node:net'
 import Fastify, { type FastifyInstance, type FastifyReply } from 'fastify'
 import { asyncLocalStorage, requestContext } from '@fastify/request-context'
 import { Readable } from 'node:stream'
@@ -237,15 +238,13 @@ for (const [which, wait] of Object.entries(WAITING)) {
   })
 }
 
-t.test('a client leaves while a handler works in a run, which calls back an onRequestAbort and an onResponse hook: what follows is in the scope of the request', async (t) => {
+t.test('a client leaves while a handler works in a run, which calls back an onRequestAbort hook: what follows is in the scope of the request', async (t) => {
   const shared = pool()
   const seen: Record<string, unknown> = {}
   const [started, over] = [gate(), gate()]
   const { url } = await setting(t, (app) => {
     app.addHook('onRequestAbort', (_request, done) => { shared.wait(done) })
     app.addHook('onRequestAbort', async (_request) => { seen.onRequestAbort = tenant() })
-    app.addHook('onResponse', (_request, _reply, done) => { shared.wait(done) })
-    app.addHook('onResponse', async () => { seen.onResponse = tenant() })
     app.addHook('preSerialization', async (_request, _reply, payload) => { seen.preSerialization = tenant(); return payload })
     app.addHook('onSend', async () => { seen.onSend = tenant(); setTimeout(over.open, 20) })
     app.get('/', async () => {
@@ -255,14 +254,12 @@ t.test('a client leaves while a handler works in a run, which calls back an onRe
       return { ok: true }
     })
   })
-  const client = new AbortController()
-  const answered = fetch(url, { signal: client.signal })
+  const client = net.connect(Number(new URL(url).port), '127.0.0.1')
+  client.write('GET / HTTP/1.1\r\nhost: x\r\n\r\n')
   await started.promise
-  client.abort()
-  await t.rejects(answered)
+  client.destroy()
   await over.promise
-  t.equal(Object.keys(seen).length >= 4, true)
-  for (const [where, value] of Object.entries(seen)) t.equal(value, 'acme', where)
+  t.same(seen, { onRequestAbort: 'acme', preSerialization: 'acme', handler: 'acme', onSend: 'acme' })
 })
 
 for (const kind of ['onRequest', 'preValidation', 'preHandler'] as const) {
